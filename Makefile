@@ -1,0 +1,1 @@
+# Set up, demonstrate, test and serve Earshot.

@@ -1,0 +1,36 @@
+"""One answer to "who is asking": used by REST, admin, and whatever else serves a workspace."""
+
+from dataclasses import dataclass
+
+from accounts.models import ApiKey, Membership, Role, User, Workspace
+
+
+@dataclass(frozen=True)
+class Access:
+    """Somebody acting in one workspace with one role: a member by session, or an API key."""
+
+    workspace: Workspace
+    role: Role
+    user: User | None = None
+    api_key: ApiKey | None = None
+
+    def may(self, role: Role) -> bool:
+        """True where this access may do what `role` may."""
+        return self.role.includes(role)
+
+
+def access_of_user(user: User, slug: str | None = None) -> Access | None:
+    """The access of a signed-in `user` to the workspace `slug`, or to their first by name without one.
+
+    None where there is no such workspace for them: unknown, another tenant's, or none at all. A workspace that is
+    switched off is returned like any other, so that the caller can say so (`Workspace.is_active`).
+    A superuser is an owner everywhere.
+    """
+    workspaces = Workspace.objects.open_to(user).select_related("organization")
+    workspace = workspaces.filter(slug=slug).first() if slug else workspaces.first()
+    if workspace is None:
+        return None
+    if user.is_superuser:
+        return Access(workspace, Role.OWNER, user=user)
+    membership = Membership.objects.get(user=user, workspace=workspace)
+    return Access(workspace, Role(membership.role), user=user)

@@ -1,0 +1,92 @@
+"""Who is asking, for REST: an API key, or a signed-in session. Both set `request.access`."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Q
+from django.utils import timezone
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication, get_authorization_header
+from rest_framework.exceptions import AuthenticationFailed, NotFound, PermissionDenied
+from rest_framework.request import Request
+
+from accounts.access import Access, access_of_user
+from accounts.models import ApiKey, Role
+from accounts.services import hash_key
+from accounts.workspaces import access_of_session
+
+
+def access_of_key(secret: str) -> Access | None:
+    """The access of an API key; None where the key is unknown or revoked.
+
+    `last_used_at` is written at most once a minute.
+    """
+    api_key = (
+        ApiKey.objects.usable()
+        .select_related("workspace__organization", "created_by")
+        .filter(key_hash=hash_key(secret))
+        .first()
+    )
+    if api_key is None:
+        return None
+    now = timezone.now()
+    unused = Q(last_used_at=None) | Q(last_used_at__lt=now - timedelta(minutes=1))
+    ApiKey.objects.filter(unused, pk=api_key.pk).update(last_used_at=now)
+    return Access(api_key.workspace, Role(api_key.role), user=api_key.created_by, api_key=api_key)
+
+
+def _admitted(request: Request, access: Access) -> Access:
+    """Refuse an inactive tenant (403); remember who is asking on the request."""
+    if not (access.workspace.is_active and access.workspace.organization.is_active):
+        raise PermissionDenied("This workspace is switched off.")
+    request._request.access = access  # type: ignore[attr-defined]
+    return access
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """`Authorization: Bearer <api key>`."""
+
+    def authenticate(self, request: Request) -> tuple[Any, Any] | None:
+        parts = get_authorization_header(request).decode("latin-1").split()
+        if not parts or parts[0].lower() != "bearer":
+            return None
+        access = access_of_key(parts[1]) if len(parts) == 2 else None
+        if access is None:
+            raise AuthenticationFailed("Invalid API key: it is unknown or revoked.")
+        return (access.user, _admitted(request, access))
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+class WorkspaceSessionAuthentication(SessionAuthentication):
+    """A signed-in session with CSRF; `X-Workspace: <slug>` says which workspace, where there are several."""
+
+    def authenticate(self, request: Request) -> tuple[Any, Any] | None:
+        signed_in = super().authenticate(request)
+        if signed_in is None:
+            return None
+        user, _ = signed_in
+        slug = request.headers.get("X-Workspace")
+        access = access_of_user(user, slug) if slug else access_of_session(request._request)
+        if access is None:
+            if slug:
+                raise NotFound(f"There is no workspace {slug!r}.")
+            raise PermissionDenied("You are not a member of any workspace.")
+        return (user, _admitted(request, access))
+
+
+class ApiKeyScheme(OpenApiAuthenticationExtension):
+    target_class = ApiKeyAuthentication
+    name = "apiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer"}
+
+
+class SessionScheme(OpenApiAuthenticationExtension):
+    target_class = WorkspaceSessionAuthentication
+    name = "session"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "apiKey", "in": "cookie", "name": "sessionid"}

@@ -1,0 +1,42 @@
+"""What a role may do, for REST."""
+
+from typing import Any
+
+from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.request import Request
+
+from accounts.access import Access
+from accounts.models import Role
+
+
+def access_of(request: Request) -> Access:
+    """Who is asking; only for views that have passed `RolePermission`."""
+    access = request.auth
+    assert isinstance(access, Access)  # noqa: S101
+    return access
+
+
+class RolePermission(BasePermission):
+    """Reading needs a viewer; changing needs the view's `write_role`, an evaluator where it names none.
+
+    A view may set `action_roles`, {action or method in lower case: role}, where its actions differ.
+    """
+
+    message = "Your role in this workspace does not allow this."
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        access = request.auth
+        if not isinstance(access, Access):
+            return False
+        return access.may(self.needed(request, view))
+
+    @staticmethod
+    def needed(request: Request, view: Any) -> Role:
+        by_action: dict[str, Role] = getattr(view, "action_roles", {})
+        action = getattr(view, "action", None) or (request.method or "").lower()
+        if action in by_action:
+            return by_action[action]
+        if request.method in SAFE_METHODS:
+            return Role.VIEWER
+        write_role: Role = getattr(view, "write_role", Role.EVALUATOR)
+        return write_role

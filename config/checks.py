@@ -1,0 +1,30 @@
+"""System checks on settings that only work together."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+
+
+@register()
+def queue_times_fit(**kwargs: Any) -> list[CheckMessage]:
+    """A task must end before the queue kills it, and be killed before the queue delivers it again."""
+    errors: list[CheckMessage] = []
+    if 2 * settings.Q_TIMEOUT >= settings.Q_RETRY:
+        errors.append(
+            Error(
+                f"Q_RETRY ({settings.Q_RETRY} s) must be more than twice Q_TIMEOUT ({settings.Q_TIMEOUT} s).",
+                hint="Otherwise the queue delivers a task again while it still runs. Raise Q_RETRY.",
+                id="earshot.E001",
+            )
+        )
+    if settings.SLICE_SECONDS + 300 > settings.Q_TIMEOUT:
+        errors.append(
+            Error(
+                f"Q_TIMEOUT ({settings.Q_TIMEOUT} s) must be at least SLICE_SECONDS "
+                f"({settings.SLICE_SECONDS} s) + 300 s, the longest a single call may take.",
+                hint="Raise Q_TIMEOUT (and Q_RETRY), or lower SLICE_SECONDS.",
+                id="earshot.E002",
+            )
+        )
+    return errors

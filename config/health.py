@@ -1,0 +1,32 @@
+"""Whether the site is alive, and whether it can do its work."""
+
+from django.core.files.storage import default_storage
+from django.db import DatabaseError, connection
+from django.db.models import Min
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+from django_q.models import OrmQ
+
+
+def alive(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+def ready(request: HttpRequest) -> JsonResponse:
+    """200 where database and storage answer, else 503; `queue_age` is how long the oldest due task waits, seconds."""
+    state: dict[str, object] = {}
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        oldest = OrmQ.objects.filter(lock__lte=timezone.now()).aggregate(oldest=Min("lock"))["oldest"]
+        state["database"] = "ok"
+        state["queue_age"] = (timezone.now() - oldest).total_seconds() if oldest else 0
+    except DatabaseError:
+        state["database"] = "does not answer"
+    try:
+        default_storage.exists("ready")
+        state["storage"] = "ok"
+    except Exception:
+        state["storage"] = "does not answer"
+    ok = state.get("database") == state["storage"] == "ok"
+    return JsonResponse(state, status=200 if ok else 503)

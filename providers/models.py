@@ -1,0 +1,102 @@
+"""Providers of speech models, the models they offer and what these cost."""
+
+from django.db import models
+from django.utils.functional import cached_property
+
+from accounts.models import Workspace
+from providers.crypto import decrypt, encrypt
+from providers.querysets import ProviderQuerySet, SpeechModelQuerySet
+
+
+class Provider(models.Model):
+    """A service, or the embedded engines, that speech models run at."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="providers")
+    name = models.SlugField(max_length=60, help_text="First part of its models' names: name/model.")
+    kind = models.CharField(max_length=40)
+    base_url = models.URLField(blank=True, help_text="Empty: the kind's own, or the one from the environment.")
+    credential_encrypted = models.TextField(blank=True, editable=False)
+    max_concurrency = models.PositiveIntegerField(default=8, help_text="Calls at once, over all workers.")
+    requests_per_minute = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: no limit.")
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ProviderQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "name"], name="provider_name_unique_in_workspace"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def has_credential(self) -> bool:
+        return bool(self.credential_encrypted)
+
+    @property
+    def credential(self) -> str:
+        """The API key, decrypted; empty where none is stored. Never shown, never logged."""
+        return decrypt(self.credential_encrypted) if self.credential_encrypted else ""
+
+    @credential.setter
+    def credential(self, value: str) -> None:
+        self.credential_encrypted = encrypt(value) if value else ""
+
+
+class SpeechModel(models.Model):
+    """A model of a provider. What it can do is data that staff may edit, not code."""
+
+    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="models")
+    name = models.CharField(max_length=100, help_text="Its public name is provider/name.")
+    upstream_name = models.CharField(max_length=200, help_text="What the provider calls it.")
+    speech_to_text = models.BooleanField(default=False)
+    text_to_speech = models.BooleanField(default=False)
+    supports_direct = models.BooleanField(default=True, help_text="One request a sample.")
+    supports_batch = models.BooleanField(default=False, help_text="Many samples in one job at the provider.")
+    max_audio_seconds = models.FloatField(null=True, blank=True, help_text="Empty: no known limit.")
+    max_audio_bytes = models.BigIntegerField(null=True, blank=True, help_text="Empty: no known limit.")
+    languages = models.JSONField(default=list, blank=True, help_text="BCP-47; empty: any.")
+    options = models.JSONField(default=dict, blank=True, help_text="For the provider's adapter.")
+    is_active = models.BooleanField(default=True)
+
+    objects = SpeechModelQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["provider__name", "name"]
+        constraints = [
+            models.UniqueConstraint(fields=["provider", "name"], name="model_name_unique_at_provider"),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_name
+
+    @cached_property
+    def public_name(self) -> str:
+        return f"{self.provider.name}/{self.name}"
+
+
+class Price(models.Model):
+    """What a model costs from a day on. Without one its cost is unknown, never 0."""
+
+    class Unit(models.TextChoices):
+        AUDIO_MINUTE = "audio_minute", "a minute of audio"
+        INPUT_TOKENS = "input_tokens", "a million input tokens"
+        OUTPUT_TOKENS = "output_tokens", "a million output tokens"
+        CHARACTERS = "characters", "a million characters"
+
+    model = models.ForeignKey(SpeechModel, on_delete=models.CASCADE, related_name="prices")
+    unit = models.CharField(max_length=20, choices=Unit.choices)
+    usd = models.DecimalField("US dollars", max_digits=12, decimal_places=6)
+    valid_from = models.DateField()
+
+    class Meta:
+        ordering = ["-valid_from"]
+        constraints = [
+            models.UniqueConstraint(fields=["model", "unit", "valid_from"], name="one_price_a_day_and_unit"),
+        ]
+
+    def __str__(self) -> str:
+        return f"${self.usd.normalize():f} {self.get_unit_display()}"

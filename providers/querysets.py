@@ -1,0 +1,29 @@
+"""Reads of providers, by their business names."""
+
+from typing import TYPE_CHECKING, Self
+
+from django.db import models
+
+from accounts.querysets import WorkspaceOwnedQuerySet
+
+if TYPE_CHECKING:
+    from accounts.models import Workspace
+    from providers.models import SpeechModel  # noqa: F401
+
+
+class ProviderQuerySet(WorkspaceOwnedQuerySet):
+    pass
+
+
+class SpeechModelQuerySet(models.QuerySet["SpeechModel"]):
+    def for_workspace(self, workspace: "Workspace") -> Self:
+        return self.filter(provider__workspace=workspace)
+
+    def usable(self) -> Self:
+        """Models that may be used for new work: neither they nor their provider are switched off."""
+        return self.filter(is_active=True, provider__is_active=True).select_related("provider")
+
+    def named(self, public_name: str) -> Self:
+        """The model of a public name, provider/name; none where it is not of that form."""
+        provider, _, name = public_name.partition("/")
+        return self.filter(provider__name=provider, name=name)

