@@ -32,3 +32,8 @@ def enqueue(path: str, *args: Any, delay: float = 0) -> None:
     Delivery is at least once: the function must bear being called twice, and at the same time.
     """
     async_task(path, *args, broker=_Delayed(delay))
+
+
+def waiting() -> int:
+    """How many tasks are due and taken by no worker."""
+    return OrmQ.objects.using(Conf.ORM).filter(key=Conf.CLUSTER_NAME, lock__lte=timezone.now()).count()

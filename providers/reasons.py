@@ -19,6 +19,7 @@ class Reason(models.TextChoices):
         "capability_not_supported",
         "The model cannot do this task. Choose another model.",
     )
+    MODEL_REMOVED = "model_removed", "The model was deleted while the run went on. Add it again and start a new run."
     WORKER_LOST = (
         "worker_lost",
         "Workers died again and again on this sample. Look at the worker's log, then retry.",

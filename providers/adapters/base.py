@@ -7,7 +7,7 @@ of the process that made it, and in no other process.
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 from providers.reasons import Reason
 
@@ -93,11 +93,13 @@ class Speech:
     sample_rate: int  # Hz
 
 
+@runtime_checkable
 class Transcriber(Protocol):
     async def transcribe(self, model: ModelConfig, request: TranscriptionRequest) -> Transcription:
         """The text of the audio. Raises ProviderError."""
 
 
+@runtime_checkable
 class Speaker(Protocol):
     async def speak(self, model: ModelConfig, request: SpeechRequest) -> Speech:
         """The text, spoken. Raises ProviderError."""
@@ -110,3 +112,17 @@ class Adapter(Protocol):
 
     def close(self) -> None:
         """Let go of connections and processes; the adapter is not used afterwards."""
+
+
+def as_transcriber(adapter: Adapter) -> Transcriber:
+    """The adapter as one that transcribes. Raises CapabilityNotSupported."""
+    if not isinstance(adapter, Transcriber):
+        raise CapabilityNotSupported(f"Providers of the kind {adapter.kind!r} do not transcribe speech.")
+    return adapter
+
+
+def as_speaker(adapter: Adapter) -> Speaker:
+    """The adapter as one that speaks. Raises CapabilityNotSupported."""
+    if not isinstance(adapter, Speaker):
+        raise CapabilityNotSupported(f"Providers of the kind {adapter.kind!r} do not speak.")
+    return adapter

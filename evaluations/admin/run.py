@@ -1,0 +1,202 @@
+"""Runs: the list, the form that starts one, and the page that shows it live."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.decorators import display
+
+from accounts.admin_base import WorkspaceAdmin
+from accounts.workspaces import WorkspaceRequest
+from evaluations.admin.labels import chips, progress_bar, status_pill
+from evaluations.admin.run_page import live_context, run_context
+from evaluations.admin.start import StartForm, estimate_of, model_choices
+from evaluations.models import Run
+from evaluations.scoring.leaderboard import leaderboard
+from evaluations.services import RunRefused, cancel_run, delete_run, retry_failed, start_run
+from evaluations.templatetags.figures import NONE, duration
+
+TEMPLATES = "admin/evaluations/run"
+
+
+@admin.register(Run)
+class RunAdmin(WorkspaceAdmin):
+    list_display = (
+        "name",
+        "show_status",
+        "dataset",
+        "show_models",
+        "show_progress",
+        "show_failed",
+        "created_at",
+        "took",
+    )
+    list_filter = (("status", ChoicesDropdownFilter), ("dataset", RelatedDropdownFilter))
+    list_filter_submit = True
+    list_select_related = ("dataset",)
+    list_display_links = ("name",)
+    search_fields = ("name", "dataset__name")
+    search_help_text = "Name of the run or its dataset"
+    ordering = ("-id",)
+    sortable_by = ("name", "created_at")
+    actions = None
+
+    class Media:
+        css = {"all": ["evaluations/evaluations.css"]}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
+        return super().get_queryset(request).with_counts().prefetch_related("jobs")
+
+    @display(description="Status", ordering="status")
+    def show_status(self, run: Run) -> SafeString:
+        return status_pill(run.status, run.get_status_display())
+
+    @display(description="Models")
+    def show_models(self, run: Run) -> SafeString:
+        return chips([job.model_name for job in run.jobs.all()])
+
+    @display(description="Progress")
+    def show_progress(self, run: Any) -> SafeString:
+        done = run.completed_count + run.failed_count + run.cancelled_count
+        return progress_bar(done, run.failed_count + run.cancelled_count, run.total_count)
+
+    @display(description="Failed")
+    def show_failed(self, run: Any) -> SafeString | str:
+        if not run.failed_count:
+            return NONE
+        address = reverse("admin:evaluations_result_changelist")
+        return format_html('<a class="ev-bad" href="{}?run={}&status=failed">{}</a>', address, run.pk, run.failed_count)
+
+    @display(description="Took")
+    def took(self, run: Run) -> str:
+        if run.started_at is None or run.finished_at is None:
+            return NONE
+        return duration((run.finished_at - run.started_at).total_seconds())
+
+    def get_urls(self) -> list[URLPattern]:
+        def at(route: str, view: Any, name: str) -> URLPattern:
+            return path(route, self.admin_site.admin_view(view), name=f"evaluations_run_{name}")
+
+        return [
+            at("start/", self.start_view, "start"),
+            at("start/models/", self.models_view, "start_models"),
+            at("start/estimate/", self.estimate_view, "start_estimate"),
+            at("<int:run_id>/live/", self.live_view, "live"),
+            at("<int:run_id>/leaderboard/", self.leaderboard_view, "leaderboard"),
+            at("<int:run_id>/cancel/", self.cancel_view, "cancel"),
+            at("<int:run_id>/retry/", self.retry_view, "retry"),
+            *super().get_urls(),
+        ]
+
+    # --- Starting one ---------------------------------------------------------------------------
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        return redirect("admin:evaluations_run_start")
+
+    def _form(self, request: WorkspaceRequest, data: Any = None) -> StartForm:
+        if request.access is None or not self.has_add_permission(request):
+            raise PermissionDenied
+        initial = {"dataset": request.GET.get("dataset")}
+        return StartForm(data, workspace=request.access.workspace, initial=initial)
+
+    def start_view(self, request: WorkspaceRequest) -> HttpResponse:
+        form = self._form(request, request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            try:
+                run = start_run(**form.cleaned_data, created_by=request.access.user if request.access else None)
+                return redirect("admin:evaluations_run_change", run.pk)
+            except RunRefused as refusal:
+                form.refuse(refusal)
+        return self._page(
+            request, "start", title="Start run", form=form, groups=model_choices(form), estimate=estimate_of(form)
+        )
+
+    def models_view(self, request: WorkspaceRequest) -> HttpResponse:
+        return self._partial(request, "models", groups=model_choices(self._form(request, request.GET)))
+
+    def estimate_view(self, request: WorkspaceRequest) -> HttpResponse:
+        return self._partial(request, "estimate", estimate=estimate_of(self._form(request, request.GET)))
+
+    # --- One run --------------------------------------------------------------------------------
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        run = self.get_object(request, object_id)
+        if run is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        return self._page(request, "page", title=run.name, original=run, **run_context(run), **self._rights(request))
+
+    def live_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        run = self._run(request, run_id)
+        response = self._partial(request, "live", **live_context(run), **self._rights(request))
+        if run.is_finished:
+            response["HX-Trigger"] = "run-finished"
+        return response
+
+    def leaderboard_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        run = self._run(request, run_id)
+        return self._partial(request, "leaderboard", run=run, board=leaderboard(run))
+
+    def cancel_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        run = self._run_to_change(request, run_id)
+        if cancel_run(run=run):
+            messages.success(request, "The run was cancelled. What was transcribed before is kept.")
+        else:
+            messages.warning(request, "The run had ended already: nothing was cancelled.")
+        return redirect("admin:evaluations_run_change", run.pk)
+
+    def retry_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        run = self._run_to_change(request, run_id)
+        try:
+            retried = retry_failed(run=run)
+            messages.success(request, f"{retried} failed result{'s are' if retried > 1 else ' is'} tried again.")
+        except RunRefused as refusal:
+            messages.error(request, refusal.message)
+        return redirect("admin:evaluations_run_change", run.pk)
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Not Django's, which would load every result to list what is deleted with the run."""
+        run = self.get_object(request, object_id)
+        if run is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        if not self.has_delete_permission(request, run):
+            raise PermissionDenied
+        if request.method != "POST":
+            return self._page(request, "delete", title=f"Delete {run.name}", original=run, run=run)
+        try:
+            delete_run(run=run)
+        except RunRefused as refusal:
+            messages.error(request, refusal.message)
+            return redirect("admin:evaluations_run_change", run.pk)
+        messages.success(request, f"The run “{run.name}” was deleted.")
+        return redirect("admin:evaluations_run_changelist")
+
+    # --- Shared ---------------------------------------------------------------------------------
+
+    def _run(self, request: HttpRequest, run_id: int) -> Run:
+        """The run, if it is of the workspace that the session is in; otherwise there is none."""
+        return get_object_or_404(self.get_queryset(request), pk=run_id)
+
+    def _run_to_change(self, request: HttpRequest, run_id: int) -> Run:
+        if request.method != "POST" or not self.has_change_permission(request):
+            raise PermissionDenied
+        return self._run(request, run_id)
+
+    def _rights(self, request: HttpRequest) -> dict[str, bool]:
+        return {"may_change": self.has_change_permission(request), "may_delete": self.has_delete_permission(request)}
+
+    def _page(self, request: HttpRequest, name: str, **context: Any) -> HttpResponse:
+        shared = {**self.admin_site.each_context(request), "opts": self.opts}
+        return TemplateResponse(request, f"{TEMPLATES}/{name}.html", {**shared, **context})
+
+    def _partial(self, request: HttpRequest, name: str, **context: Any) -> HttpResponse:
+        return TemplateResponse(request, f"{TEMPLATES}/_{name}.html", context)

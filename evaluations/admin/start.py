@@ -1,0 +1,109 @@
+"""The form that starts a run, and what it shows before it does."""
+
+import uuid
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from django import forms
+from unfold.widgets import (
+    UnfoldAdminSelect2Widget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from accounts.models import Workspace
+from datasets.models import Dataset, Task
+from evaluations.estimate import Estimate, ModelEstimate, estimate_run
+from evaluations.scoring.normalizers import DEFAULT, NORMALIZERS
+from evaluations.services import RunRefused
+from providers.models import Provider, SpeechModel
+
+
+class StartForm(forms.Form):
+    """Everything that `start_run` takes. Datasets and models of `workspace` only."""
+
+    dataset = forms.ModelChoiceField(
+        queryset=Dataset.objects.none(),
+        empty_label="Choose a dataset",
+        widget=UnfoldAdminSelect2Widget(attrs={"class": "admin-autocomplete"}),
+    )
+    models = forms.ModelMultipleChoiceField(
+        queryset=SpeechModel.objects.none(),
+        error_messages={"required": "Tick at least one model."},
+    )
+    name = forms.CharField(
+        max_length=200,
+        required=False,
+        help_text="Optional. Without one the run is named after its dataset.",
+        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
+    )
+    normalizer = forms.ChoiceField(
+        label="Normaliser",
+        initial=DEFAULT,
+        choices=[(n.name, f"{n.name} v{n.version}") for n in NORMALIZERS],
+        help_text="What is done to reference and hypothesis before their words are compared. Can be changed later "
+        "without calling a model again.",
+        widget=UnfoldAdminSelectWidget(),
+    )
+    language = forms.CharField(
+        max_length=35,
+        required=False,
+        help_text="Optional hint for every model, BCP-47 such as en or pt-BR. Without one: each sample's own.",
+        widget=UnfoldAdminTextInputWidget(),
+    )
+    prompt = forms.CharField(
+        required=False,
+        help_text="Optional. Given to models that take one: names, spelling, context.",
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+    )
+    idempotency_key = forms.CharField(max_length=200, widget=forms.HiddenInput, initial=lambda: uuid.uuid4().hex)
+
+    def __init__(self, *args: Any, workspace: Workspace, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.datasets = Dataset.objects.for_workspace(workspace).filter(task=Task.STT)
+        usable = SpeechModel.objects.for_workspace(workspace).usable().filter(speech_to_text=True)
+        self.transcribers = usable.order_by("provider__name", "name")
+        self.fields["dataset"].queryset = self.datasets  # type: ignore[attr-defined]
+        self.fields["models"].queryset = self.transcribers  # type: ignore[attr-defined]
+
+    def chosen(self) -> tuple[Dataset | None, list[SpeechModel]]:
+        """The dataset and the models that are chosen so far, whether or not the form is complete."""
+        if self.is_bound:
+            self.is_valid()
+            return self.cleaned_data.get("dataset"), list(self.cleaned_data.get("models", []))
+        wanted = self.initial.get("dataset") or ""
+        return (self.datasets.filter(pk=wanted).first() if wanted.isdecimal() else None), []
+
+    def refuse(self, refusal: RunRefused) -> None:
+        """Say beside the field that is at fault why the run was not started."""
+        self.add_error(refusal.field if refusal.field in self.fields else None, refusal.message)
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A model that may be ticked; with `problem` it may not, and the problem says why."""
+
+    model: SpeechModel
+    estimate: ModelEstimate | None
+    is_chosen: bool
+
+    @property
+    def problem(self) -> str:
+        return self.estimate.problem if self.estimate else ""
+
+
+def model_choices(form: StartForm) -> list[tuple[Provider, list[ModelChoice]]]:
+    """Every model by its provider, with what it would cost on the chosen dataset or why it cannot be used on it."""
+    dataset, chosen = form.chosen()
+    models = list(form.transcribers)
+    estimates = {e.model.pk: e for e in estimate_run(dataset=dataset, models=models).models} if dataset else {}
+    choices = [ModelChoice(m, estimates.get(m.pk), m in chosen) for m in models]
+    return [(provider, list(group)) for provider, group in groupby(choices, key=lambda c: c.model.provider)]
+
+
+def estimate_of(form: StartForm) -> Estimate | None:
+    """What the run would be as it is chosen so far; None without a dataset."""
+    dataset, chosen = form.chosen()
+    return estimate_run(dataset=dataset, models=chosen) if dataset else None

@@ -1,0 +1,83 @@
+"""Who works on a shard: one worker at a time, for as long as it renews its lease."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Case, F, Q, Value, When
+from django.utils import timezone
+
+from config.queue import enqueue
+from evaluations.models import Job, Result, Run, Shard, Status
+
+WORK = "evaluations.tasks.work_shard"
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A worker's hold on a shard."""
+
+    shard: Shard
+    token: uuid.UUID
+
+    def renew(self) -> bool:
+        """Hold the shard for another lease. False where it was lost: cancelled, or taken by somebody else."""
+        until = timezone.now() + timedelta(seconds=settings.SHARD_LEASE_SECONDS)
+        return bool(Shard.objects.held_by(self.shard.pk, self.token).update(lease_until=until))
+
+
+@transaction.atomic
+def queue_shards(shard_ids: list[int], *, delay: float = 0) -> None:
+    """Put shards on the queue, and note when: a shard whose queue row is lost is found by that."""
+    Shard.objects.filter(pk__in=shard_ids).update(queued_at=timezone.now() + timedelta(seconds=delay))
+    for shard_id in shard_ids:
+        enqueue(WORK, shard_id, delay=delay)
+
+
+@transaction.atomic
+def claim_shard(shard_id: int) -> Lease | None:
+    """Take a free shard and count the attempt, committed before any work on it. None where it is not free.
+
+    Attempts count claims in a row that got nothing done: fewer pending results than at the last claim start anew.
+    """
+    token = uuid.uuid4()
+    pending = Result.objects.filter(shard=shard_id).pending().count()
+    stuck = Q(pending_at_claim__isnull=False, pending_at_claim__lte=pending)
+    claimed = (
+        Shard.objects.free()
+        .filter(pk=shard_id)
+        .update(
+            lease_token=token,
+            lease_until=timezone.now() + timedelta(seconds=settings.SHARD_LEASE_SECONDS),
+            attempts=Case(When(stuck, then=F("attempts") + 1), default=Value(1)),
+            pending_at_claim=pending,
+        )
+    )
+    if not claimed:
+        return None
+    shard = Shard.objects.select_related("job__run", "job__model__provider").get(pk=shard_id)
+    now = timezone.now()
+    Job.objects.filter(pk=shard.job_id, status=Status.PENDING).update(status=Status.RUNNING, started_at=now)
+    Run.objects.filter(pk=shard.job.run_id, status=Status.PENDING).update(status=Status.RUNNING, started_at=now)
+    return Lease(shard, token)
+
+
+@transaction.atomic
+def give_back(lease: Lease) -> None:
+    """End a slice of work in good order: the shard is free, and queued again for the next slice."""
+    released = Shard.objects.held_by(lease.shard.pk, lease.token).update(
+        lease_token=None, lease_until=None, attempts=0, pending_at_claim=None
+    )
+    if released:
+        queue_shards([lease.shard.pk])
+
+
+def close_shard(lease: Lease) -> bool:
+    """End the shard: none of its results is pending. False where the lease was lost."""
+    return bool(
+        Shard.objects.held_by(lease.shard.pk, lease.token).update(
+            state=Shard.State.DONE, lease_token=None, lease_until=None
+        )
+    )

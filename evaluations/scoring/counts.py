@@ -1,0 +1,73 @@
+"""Word and character errors of pairs of texts, counted by jiwer (unit costs)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jiwer
+
+from evaluations.scoring.normalizers import Normalizer
+
+_words = jiwer.Compose([jiwer.ReduceToListOfListOfWords()])
+_characters = jiwer.Compose([jiwer.ReduceToListOfListOfChars()])
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Of one pair: S, D, I and hits on words; S + D + I on characters (code points, spaces included)."""
+
+    hits: int
+    substitutions: int
+    deletions: int
+    insertions: int
+    character_errors: int
+    reference_characters: int
+
+    @property
+    def reference_words(self) -> int:
+        return self.hits + self.substitutions + self.deletions
+
+    @property
+    def wer(self) -> float | None:
+        """Of this pair alone; None for an empty reference, where the rate has no meaning."""
+        if not self.reference_words:
+            return None
+        return (self.substitutions + self.deletions + self.insertions) / self.reference_words
+
+
+def count_errors(references: Sequence[str], hypotheses: Sequence[str], normalizer: Normalizer) -> list[Counts]:
+    """Counts of each pair, in order, after both texts went through `normalizer`.
+
+    An empty reference counts every hypothesis word as inserted, an empty hypothesis every reference word as deleted.
+    """
+    refs = [normalizer(text) for text in references]
+    hyps = [normalizer(text) for text in hypotheses]
+    if not refs:
+        return []
+    words = jiwer.process_words(refs, hyps, reference_transform=_words, hypothesis_transform=_words)
+    characters = jiwer.process_characters(refs, hyps, reference_transform=_characters, hypothesis_transform=_characters)
+    return [
+        _pair_counts(word_chunks, character_chunks, len(ref))
+        for word_chunks, character_chunks, ref in zip(words.alignments, characters.alignments, refs, strict=True)
+    ]
+
+
+def _pair_counts(
+    words: list[jiwer.AlignmentChunk], characters: list[jiwer.AlignmentChunk], reference_characters: int
+) -> Counts:
+    of_words = _by_type(words)
+    of_characters = _by_type(characters)
+    return Counts(
+        hits=of_words["equal"],
+        substitutions=of_words["substitute"],
+        deletions=of_words["delete"],
+        insertions=of_words["insert"],
+        character_errors=sum(of_characters.values()) - of_characters["equal"],
+        reference_characters=reference_characters,
+    )
+
+
+def _by_type(chunks: list[jiwer.AlignmentChunk]) -> dict[str, int]:
+    sums = {"equal": 0, "substitute": 0, "delete": 0, "insert": 0}
+    for chunk in chunks:
+        sums[chunk.type] += max(chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx)
+    return sums

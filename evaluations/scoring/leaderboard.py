@@ -1,0 +1,194 @@
+"""The models of a run beside each other, under one named normaliser."""
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Avg, Count, Q, Sum
+
+from evaluations.models import Job, Result, Run, Score
+from evaluations.scoring.normalizers import Normalizer, get_normalizer
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model. Rates are sums over sums; None where there is nothing to divide by.
+
+    Samples with an empty reference (nothing is said) are counted apart and are in no rate. Failed results are in no
+    rate either: `failed` says how many there are.
+    """
+
+    model_name: str
+    job_id: int
+    status: str
+    total: int
+    pending: int
+    completed: int
+    failed: int
+    cancelled: int
+    failures_by_reason: dict[str, int]
+    empty_outputs: int  # completed, but the model answered with no text
+    scored: int
+    without_reference: int
+    empty_references: int
+    empty_references_with_output: int
+    hits: int
+    substitutions: int
+    deletions: int
+    insertions: int
+    reference_words: int
+    character_errors: int
+    reference_characters: int
+    mean_wer: float | None  # mean of the samples' own rates; not the corpus rate
+    audio_seconds: float
+    processing_seconds: float
+    latency_p50: float | None  # seconds
+    latency_p95: float | None  # seconds
+    cost_usd: Decimal | None  # None: unknown for at least one result
+
+    @property
+    def wer(self) -> float | None:
+        """Corpus word error rate: (S + D + I) / reference words, summed over the scored samples first."""
+        errors = self.substitutions + self.deletions + self.insertions
+        return errors / self.reference_words if self.reference_words else None
+
+    @property
+    def cer(self) -> float | None:
+        """Corpus character error rate: character errors / reference characters, summed first."""
+        return self.character_errors / self.reference_characters if self.reference_characters else None
+
+    @property
+    def rtfx(self) -> float | None:
+        """Seconds of audio processed in a second: sum of audio / sum of processing time of what completed."""
+        return self.audio_seconds / self.processing_seconds if self.processing_seconds else None
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    normalizer: Normalizer
+    rows: list[Row]  # best WER first; models without one last
+
+
+def leaderboard(run: Run, normalizer: str | None = None, version: int | None = None) -> Leaderboard:
+    """The run's models under the run's own normaliser, or another that it was scored with.
+
+    Raises UnknownNormalizer.
+    """
+    chosen = (
+        get_normalizer(normalizer, version) if normalizer else get_normalizer(run.normalizer, run.normalizer_version)
+    )
+    states = _states(run)
+    scores = _scores(run, chosen)
+    rows = [_row(job, states[job.pk], scores.get(job.pk, {})) for job in run.jobs.all() if job.pk in states]
+    return Leaderboard(chosen, sorted(rows, key=lambda row: (row.wer is None, row.wer or 0.0, row.model_name)))
+
+
+def _states(run: Run) -> dict[int, dict[str, Any]]:
+    """By job: counts of results by state and reason, and sums over the completed ones."""
+    jobs: dict[int, dict[str, Any]] = {}
+    groups = (
+        Result.objects.filter(run=run)
+        .order_by()
+        .values("job", "status", "reason")
+        .annotate(
+            count=Count("pk"),
+            audio_seconds=Sum("audio_seconds"),
+            processing_seconds=Sum("latency"),
+            cost_usd=Sum("cost_usd"),
+            priced=Count("cost_usd"),
+        )
+    )
+    for group in groups:
+        state = jobs.setdefault(group["job"], _nothing())
+        state[group["status"]] += group["count"]
+        state["total"] += group["count"]
+        if group["status"] == Result.Status.FAILED:
+            state["failures_by_reason"][group["reason"]] = group["count"]
+        if group["status"] == Result.Status.COMPLETED:
+            state["empty_outputs"] += group["count"] if group["reason"] else 0
+            state["audio_seconds"] += group["audio_seconds"] or 0.0
+            state["processing_seconds"] += group["processing_seconds"] or 0.0
+            state["cost_usd"] += group["cost_usd"] or 0
+            state["priced"] += group["priced"]
+    return jobs
+
+
+def _nothing() -> dict[str, Any]:
+    zeros = dict.fromkeys(["total", "pending", "completed", "failed", "cancelled", "empty_outputs", "priced"], 0)
+    return {
+        **zeros,
+        "failures_by_reason": {},
+        "audio_seconds": 0.0,
+        "processing_seconds": 0.0,
+        "cost_usd": Decimal(0),
+    }
+
+
+def _scores(run: Run, normalizer: Normalizer) -> dict[int, dict[str, Any]]:
+    spoken = Q(reference_empty=False)
+    sums = [
+        "hits",
+        "substitutions",
+        "deletions",
+        "insertions",
+        "reference_words",
+        "character_errors",
+        "reference_characters",
+    ]
+    groups = (
+        Score.objects.filter(job__run=run)
+        .under(normalizer.name, normalizer.version)
+        .values("job")
+        .annotate(
+            scored=Count("pk", filter=spoken),
+            empty_references=Count("pk", filter=~spoken),
+            empty_references_with_output=Count("pk", filter=~spoken & Q(insertions__gt=0)),
+            mean_wer=Avg("wer"),
+            **{name: Sum(name, filter=spoken) for name in sums},
+        )
+    )
+    return {group.pop("job"): {name: value for name, value in group.items()} for group in groups}
+
+
+_SCORE_DEFAULTS = dict.fromkeys(
+    [
+        "scored",
+        "empty_references",
+        "empty_references_with_output",
+        "hits",
+        "substitutions",
+        "deletions",
+        "insertions",
+        "reference_words",
+        "character_errors",
+        "reference_characters",
+    ],
+    0,
+)
+
+
+def _row(job: Job, state: dict[str, Any], score: dict[str, Any]) -> Row:
+    counts = {name: score.get(name) or 0 for name in _SCORE_DEFAULTS}
+    priced = state.pop("priced")
+    cost = state.pop("cost_usd")
+    completed = state["completed"]
+    return Row(
+        model_name=job.model_name,
+        job_id=job.pk,
+        status=job.status,
+        **state,
+        **counts,
+        without_reference=completed - counts["scored"] - counts["empty_references"],
+        mean_wer=score.get("mean_wer"),
+        latency_p50=_latency(job, completed, 0.50),
+        latency_p95=_latency(job, completed, 0.95),
+        cost_usd=cost if completed and priced == completed else None,
+    )
+
+
+def _latency(job: Job, completed: int, quantile: float) -> float | None:
+    """The nearest-rank quantile of the latency of what completed, seconds."""
+    latencies = Result.objects.filter(job=job, latency__isnull=False).order_by("latency")
+    rank = max(0, math.ceil(completed * quantile) - 1)
+    return latencies.values_list("latency", flat=True)[rank : rank + 1].first()

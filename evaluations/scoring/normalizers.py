@@ -1,0 +1,66 @@
+"""Named, versioned text normalisers.
+
+A normaliser's steps never change under its name and version: a score says which one made it, so a changed
+normaliser is a new version beside the old one. Raw texts are never altered.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+class UnknownNormalizer(ValueError):  # noqa: N818
+    """There is no normaliser of that name and version."""
+
+
+@dataclass(frozen=True)
+class Normalizer:
+    """`normalizer(text)` is the text whose words and characters are compared: words parted by single spaces."""
+
+    name: str
+    version: int
+    description: str
+    steps: Callable[[str], str]
+
+    def __call__(self, text: str) -> str:
+        return " ".join(self.steps(text).split())
+
+    def __str__(self) -> str:
+        return f"{self.name} v{self.version}"
+
+
+_APOSTROPHES = re.compile("[\u2018\u2019\u02bc\uff07`\u00b4]")
+# What stays although it is punctuation: an apostrophe inside a word, a point or comma inside a number.
+_KEPT = re.compile(r"(?<=\w)'(?=\w)|(?<=\d)[.,](?=\d)")
+
+
+def _basic(text: str) -> str:
+    """Lower case; no punctuation or symbols. Marks (Unicode category M) stay: Indic words are spelt with them."""
+    text = _APOSTROPHES.sub("'", unicodedata.normalize("NFC", text)).lower()
+    kept = {match.start() for match in _KEPT.finditer(text)}
+    return "".join(
+        " " if unicodedata.category(char)[0] in "PSC" and index not in kept else char for index, char in enumerate(text)
+    )
+
+
+NORMALIZERS = [
+    Normalizer("raw", 1, "The text as it is; only white space is folded.", lambda text: text),
+    Normalizer(
+        "basic",
+        1,
+        "Unicode NFC, lower case, punctuation and symbols become spaces (apostrophes inside words and points or "
+        "commas inside numbers stay), white space is folded. For any language.",
+        _basic,
+    ),
+]
+DEFAULT = "basic"
+
+
+def get_normalizer(name: str, version: int | None = None) -> Normalizer:
+    """The normaliser `name` at `version`, or at its newest. Raises UnknownNormalizer."""
+    found = [n for n in NORMALIZERS if n.name == name and version in (None, n.version)]
+    if not found:
+        known = ", ".join(sorted({n.name for n in NORMALIZERS}))
+        raise UnknownNormalizer(f"There is no normaliser {name!r}. Known: {known}.")
+    return max(found, key=lambda n: n.version)

@@ -1,0 +1,182 @@
+"""Changes of runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from accounts.models import User
+from datasets.models import Dataset, Sample, Task
+from evaluations.models import UNFINISHED, Job, Result, Run, Shard, Status
+from evaluations.pipeline.finishing import refresh_counts
+from evaluations.pipeline.leases import queue_shards
+from evaluations.scoring.normalizers import DEFAULT, Normalizer, UnknownNormalizer, get_normalizer
+from evaluations.scoring.services import score_results
+from providers.capabilities import problem_with
+from providers.models import SpeechModel
+
+BATCH = 2000
+MODES = ("auto", "direct")
+
+
+class RunRefused(Exception):  # noqa: N818
+    """The run cannot be started or changed: which field is at fault, and what to do."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.message = message
+
+
+def start_run(
+    *,
+    dataset: Dataset,
+    models: Sequence[SpeechModel],
+    name: str = "",
+    normalizer: str = DEFAULT,
+    mode: str = "auto",
+    prompt: str = "",
+    language: str = "",
+    created_by: User | None = None,
+    idempotency_key: str | None = None,
+) -> Run:
+    """Make the run with its jobs, shards and every result, and put the shards on the queue: all of it, or nothing.
+
+    The same `idempotency_key` in the same workspace answers with the run that it started first.
+    Raises RunRefused.
+    """
+    if idempotency_key and (before := Run.objects.started_by(dataset.workspace, idempotency_key)):
+        return before
+    chosen = _checked(dataset, models, mode, normalizer)
+    try:
+        with transaction.atomic():
+            run = Run.objects.create(
+                workspace=dataset.workspace,
+                dataset=dataset,
+                name=name or f"{dataset.name} {timezone.localtime():%Y-%m-%d %H:%M}",
+                options={"mode": mode, "prompt": prompt, "language": language},
+                normalizer=chosen.name,
+                normalizer_version=chosen.version,
+                idempotency_key=idempotency_key,
+                created_by=created_by,
+            )
+            shard_ids = [shard.pk for model in models for shard in _make_job(run, model)]
+            queue_shards(shard_ids)
+    except IntegrityError:
+        # Two requests with one key at the same moment: the other one was first.
+        before = Run.objects.started_by(dataset.workspace, idempotency_key or "")
+        if before is None:
+            raise
+        return before
+    return run
+
+
+def _checked(dataset: Dataset, models: Sequence[SpeechModel], mode: str, normalizer: str) -> Normalizer:
+    if dataset.task != Task.STT:
+        raise RunRefused("dataset", "This dataset is for text to speech. Choose one with audio to be transcribed.")
+    if not dataset.samples.exists():
+        raise RunRefused("dataset", "This dataset has no samples. Add audio to it first.")
+    if not models:
+        raise RunRefused("models", "Choose at least one model.")
+    if mode not in MODES:
+        raise RunRefused("mode", f"Unknown mode {mode!r}. Known: {', '.join(MODES)}.")
+    for model in models:
+        if problem := problem_with(model, task=dataset.task, mode=mode):
+            raise RunRefused("models", f"{model.public_name}: {problem}")
+    if len({model.pk for model in models}) < len(models):
+        raise RunRefused("models", "Each model can be chosen once.")
+    try:
+        return get_normalizer(normalizer)
+    except UnknownNormalizer as error:
+        raise RunRefused("normalizer", str(error)) from error
+
+
+@dataclass(frozen=True)
+class _Item:
+    """What a result needs to know of its sample."""
+
+    sample_id: int
+    audio_seconds: float
+
+
+def _make_job(run: Run, model: SpeechModel) -> list[Shard]:
+    samples = Sample.objects.filter(dataset=run.dataset_id).order_by("pk")
+    items = [_Item(*row) for row in samples.values_list("pk", "audio__duration")]
+    size = settings.DIRECT_SHARD_SIZE
+    job = Job.objects.create(run=run, model=model, model_name=model.public_name, total=len(items))
+    shards = Shard.objects.bulk_create(Shard(job=job, index=index) for index in range(-(-len(items) // size)))
+    Result.objects.bulk_create(
+        (
+            Result(
+                workspace_id=run.workspace_id,
+                run=run,
+                job=job,
+                shard=shards[index // size],
+                sample_id=item.sample_id,
+                audio_seconds=item.audio_seconds,
+            )
+            for index, item in enumerate(items)
+        ),
+        batch_size=BATCH,
+    )
+    return shards
+
+
+@transaction.atomic
+def cancel_run(*, run: Run) -> bool:
+    """End what has not ended yet as cancelled. True where this call did it; False where the run was over already.
+
+    Workers notice within seconds; what they still get answered is not stored.
+    """
+    now = timezone.now()
+    if not Run.objects.unfinished().filter(pk=run.pk).update(status=Status.CANCELLED, finished_at=now):
+        return False
+    jobs = list(Job.objects.unfinished().filter(run=run))
+    Shard.objects.open().filter(job__in=jobs).update(state=Shard.State.CANCELLED, lease_token=None, lease_until=None)
+    Result.objects.filter(run=run).pending().update(status=Result.Status.CANCELLED, reason="cancelled", finished_at=now)
+    Job.objects.filter(pk__in=[job.pk for job in jobs]).update(status=Status.CANCELLED, stage="", finished_at=now)
+    for job in jobs:
+        refresh_counts(job)
+    return True
+
+
+@transaction.atomic
+def retry_failed(*, run: Run) -> int:
+    """Try a finished run's failed results again, and only those; how many there are. Raises RunRefused."""
+    failed = Result.objects.filter(run=run, status=Result.Status.FAILED)
+    jobs = Job.objects.filter(run=run, pk__in=failed.values("job"))
+    if not failed.exists():
+        raise RunRefused("", "No result of this run has failed.")
+    if jobs.filter(model=None).exists():
+        raise RunRefused("", "A model of this run was deleted: its failed results cannot be tried again.")
+    if not Run.objects.filter(pk=run.pk).exclude(status__in=UNFINISHED).update(status=Status.RUNNING, finished_at=None):
+        raise RunRefused("", "This run is still going on. Wait until it has ended.")
+    job_ids = list(jobs.values_list("pk", flat=True))
+    shards = Shard.objects.filter(pk__in=failed.values("shard"))
+    shard_ids = list(shards.values_list("pk", flat=True))
+    retried = failed.update(status=Result.Status.PENDING, reason="", error="", attempts=0, finished_at=None)
+    Shard.objects.filter(pk__in=shard_ids).update(
+        state=Shard.State.OPEN, attempts=0, pending_at_claim=None, lease_token=None, lease_until=None
+    )
+    Job.objects.filter(pk__in=job_ids).update(status=Status.RUNNING, finished_at=None, failed=0)
+    queue_shards(shard_ids)
+    return retried
+
+
+def rescore(*, run: Run, normalizer: str) -> None:
+    """Score a run's results under `normaliser` at its newest version. No model is called. Raises RunRefused."""
+    try:
+        chosen = get_normalizer(normalizer)
+    except UnknownNormalizer as error:
+        raise RunRefused("normalizer", str(error)) from error
+    score_results(Result.objects.filter(run=run), chosen)
+
+
+@transaction.atomic
+def delete_run(*, run: Run) -> None:
+    """Delete a run that is over, with its results. Raises RunRefused."""
+    if not Run.objects.filter(pk=run.pk).exclude(status__in=UNFINISHED).exists():
+        raise RunRefused("", "This run is still going on. Cancel it first.")
+    run.delete()
