@@ -20,17 +20,17 @@ class Access:
 
 
 def access_of_user(user: User, slug: str | None = None) -> Access | None:
-    """The access of a signed-in `user` to the workspace `slug`, or to their first by name without one.
+    """The access of a signed-in `user` to the workspace `slug`; without one to their first that is not switched off.
 
     None where there is no such workspace for them: unknown, another tenant's, or none at all. A workspace that is
-    switched off is returned like any other, so that the caller can say so (`Workspace.is_active`).
+    switched off is returned like any other, so that the caller can say so (`Workspace.is_open`).
     A superuser is an owner everywhere.
     """
     workspaces = Workspace.objects.open_to(user).select_related("organization")
-    workspace = workspaces.filter(slug=slug).first() if slug else workspaces.first()
+    workspace = (workspaces.filter(slug=slug) if slug else workspaces.usable_first()).first()
     if workspace is None:
         return None
     if user.is_superuser:
         return Access(workspace, Role.OWNER, user=user)
-    membership = Membership.objects.get(user=user, workspace=workspace)
-    return Access(workspace, Role(membership.role), user=user)
+    membership = Membership.objects.filter(user=user, workspace=workspace).first()
+    return Access(workspace, Role(membership.role), user=user) if membership else None

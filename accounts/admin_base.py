@@ -2,21 +2,33 @@
 
 from typing import Any
 
-from django.contrib import admin
-from django.db.models import ForeignKey, QuerySet
+from django.contrib.admin import ListFilter, RelatedFieldListFilter
+from django.db.models import ForeignKey, ManyToManyField, Model, QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
 from accounts.access import Access
-from accounts.models import Role
+from accounts.models import Role, User
 
 
 def access_of(request: HttpRequest) -> Access | None:
     """Who is asking; None without a workspace, or in one that is switched off."""
     access: Access | None = getattr(request, "access", None)
-    if not access or not (access.workspace.is_active and access.workspace.organization.is_active):
-        return None
-    return access
+    return access if access and access.workspace.is_open else None
+
+
+def rows_of(model: type[Model], request: HttpRequest) -> QuerySet[Any]:
+    """The rows of `model` that this request may know of; none of a model that belongs to no workspace."""
+    access = access_of(request)
+    rows = model._default_manager
+    return rows.for_workspace(access.workspace) if access and hasattr(rows, "for_workspace") else rows.none()
+
+
+class WorkspaceRelatedFilter(RelatedFieldListFilter):
+    """A list filter that offers only the workspace's own rows."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
+        return [(row.pk, str(row)) for row in rows_of(field.related_model, request)]
 
 
 class WorkspaceAdmin(ModelAdmin):
@@ -30,15 +42,24 @@ class WorkspaceAdmin(ModelAdmin):
     list_per_page = 50
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        access = access_of(request)
-        rows = self.model._default_manager
-        return rows.for_workspace(access.workspace) if access else rows.none()
+        return rows_of(self.model, request)
+
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        """Plain names of relations are filtered by the workspace's own rows."""
+        return [self._scoped(item) for item in super().get_list_filter(request)]
+
+    def _scoped(self, item: str | tuple[str, type[ListFilter]] | type[ListFilter]) -> Any:
+        if isinstance(item, str) and "__" not in item and self.model._meta.get_field(item).is_relation:
+            return (item, WorkspaceRelatedFilter)
+        return item
 
     def formfield_for_foreignkey(self, db_field: ForeignKey, request: HttpRequest, **kwargs: Any) -> Any:
-        related = admin.site._registry.get(db_field.remote_field.model)
-        if isinstance(related, WorkspaceAdmin):
-            kwargs.setdefault("queryset", related.get_queryset(request))
+        kwargs.setdefault("queryset", rows_of(db_field.remote_field.model, request))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_manytomany(self, db_field: ManyToManyField, request: HttpRequest, **kwargs: Any) -> Any:
+        kwargs.setdefault("queryset", rows_of(db_field.remote_field.model, request))
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def _allowed(self, request: HttpRequest, role: Role | None) -> bool:
         access = access_of(request)
@@ -58,3 +79,22 @@ class WorkspaceAdmin(ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._allowed(request, self.delete_role)
+
+
+class SuperuserAdmin(ModelAdmin):
+    """What belongs to the whole site: only superusers may see and change it."""
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return isinstance(request.user, User) and request.user.is_active and request.user.is_superuser
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_module_permission(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.has_module_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_module_permission(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_module_permission(request)

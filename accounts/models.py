@@ -4,11 +4,13 @@ from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 
-from accounts.querysets import ApiKeyQuerySet, WorkspaceQuerySet
+from accounts.querysets import ApiKeyQuerySet, MembershipQuerySet, UserManager, WorkspaceQuerySet
 
 
 class User(AbstractUser):
     """A person. What they may do comes from their memberships, never from Django's permissions."""
+
+    objects = UserManager()
 
 
 class Role(models.TextChoices):
@@ -26,8 +28,13 @@ class Role(models.TextChoices):
 
 
 class Organization(models.Model):
+    """Whose workspaces these are; switching it off switches all of them off."""
+
     name = models.CharField(max_length=200, unique=True)
     is_active = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["name"]
 
     def __str__(self) -> str:
         return self.name
@@ -51,13 +58,21 @@ class Workspace(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def is_open(self) -> bool:
+        """Neither it nor its organization is switched off."""
+        return self.is_active and self.organization.is_active
+
 
 class Membership(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=20, choices=Role.choices, default=Role.VIEWER)
 
+    objects = MembershipQuerySet.as_manager()
+
     class Meta:
+        ordering = ["user__username"]
         constraints = [
             models.UniqueConstraint(fields=["user", "workspace"], name="one_membership_a_workspace"),
         ]

@@ -3,12 +3,22 @@
 import hashlib
 import secrets
 
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.access import access_of_user
 from accounts.models import ApiKey, Membership, Organization, Role, User, Workspace
 
 KEY_PREFIX = "ek-"
+
+
+class LastOwner(PermissionDenied):
+    """The change would leave a workspace without an owner."""
+
+
+class RoleTooHigh(PermissionDenied):
+    """A key would be allowed more than the person who makes it."""
 
 
 def hash_key(key: str) -> str:
@@ -16,10 +26,18 @@ def hash_key(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
+@transaction.atomic
 def create_api_key(
     *, workspace: Workspace, name: str, role: Role = Role.EVALUATOR, created_by: User | None = None
 ) -> tuple[ApiKey, str]:
-    """Make a key and return it with its secret, which cannot be read again afterwards."""
+    """Make a key and return it with its secret, which cannot be read again afterwards.
+
+    Raises `RoleTooHigh` where `created_by` may not do what `role` may. Without one (a command) any role is given.
+    """
+    if created_by is not None:
+        maker = access_of_user(created_by, workspace.slug)
+        if maker is None or not maker.may(role):
+            raise RoleTooHigh(f"A key may not be given more than your own role in {workspace}.")
     secret = KEY_PREFIX + secrets.token_urlsafe(32)
     api_key = ApiKey.objects.create(
         workspace=workspace,
@@ -32,16 +50,61 @@ def create_api_key(
     return api_key, secret
 
 
-def revoke_api_key(*, api_key: ApiKey) -> None:
-    """End a key at once; its row stays, so that what it did stays attributed."""
-    ApiKey.objects.usable().filter(pk=api_key.pk).update(revoked_at=timezone.now())
+def revoke_api_key(*, api_key: ApiKey) -> bool:
+    """End a key at once; its row stays, so that what it did stays attributed. True where this call ended it."""
+    unrevoked = ApiKey.objects.filter(pk=api_key.pk, revoked_at=None)
+    return bool(unrevoked.update(revoked_at=timezone.now()))
+
+
+def add_member(*, workspace: Workspace, user: User, role: Role) -> Membership:
+    """Let `user` into `workspace`. Raises IntegrityError where they are in it already."""
+    return Membership.objects.create(workspace=workspace, user=user, role=role)
+
+
+@transaction.atomic
+def change_role(*, membership: Membership, role: Role) -> None:
+    """Give a member another role; keys of theirs that may do more than it are revoked. Raises `LastOwner`."""
+    _keep_an_owner(membership, still_owner=role == Role.OWNER)
+    membership.role = role
+    membership.save(update_fields=["role"])
+    _revoke_keys_above(membership, role)
+
+
+@transaction.atomic
+def remove_member(*, membership: Membership) -> None:
+    """Put a member out of the workspace, and revoke the keys they made there. Raises `LastOwner`."""
+    _keep_an_owner(membership, still_owner=False)
+    _revoke_keys_above(membership, None)
+    membership.delete()
+
+
+def is_last_owner(membership: Membership) -> bool:
+    """True where nobody else is an owner of the member's workspace."""
+    owners = Membership.objects.for_workspace(membership.workspace).owners()
+    return set(owners.values_list("pk", flat=True)) == {membership.pk}
+
+
+def _keep_an_owner(membership: Membership, *, still_owner: bool) -> None:
+    """Refuse what would leave no owner; two owners who put each other out at once come one after the other."""
+    Workspace.objects.select_for_update().get(pk=membership.workspace_id)
+    if not still_owner and is_last_owner(membership):
+        raise LastOwner("A workspace needs an owner: make somebody else an owner first.")
+
+
+def _revoke_keys_above(membership: Membership, role: Role | None) -> None:
+    keys = ApiKey.objects.for_workspace(membership.workspace).filter(created_by=membership.user, revoked_at=None)
+    if role is not None:
+        keys = keys.exclude(role__in=[other for other in Role if role.includes(other)])
+    keys.update(revoked_at=timezone.now())
 
 
 @transaction.atomic
 def ensure_workspace(*, slug: str, name: str) -> Workspace:
     """The workspace `slug`, made with an organization of the same name where it is missing."""
-    organization, _ = Organization.objects.get_or_create(name=name)
-    workspace, _ = Workspace.objects.get_or_create(slug=slug, defaults={"organization": organization, "name": name})
+    workspace = Workspace.objects.filter(slug=slug).first()
+    if workspace is None:
+        organization, _ = Organization.objects.get_or_create(name=name)
+        workspace = Workspace.objects.create(slug=slug, organization=organization, name=name)
     return workspace
 
 

@@ -33,5 +33,8 @@ def switch_workspace(request: HttpRequest, slug: str) -> bool:
 
 def current_workspace_badge(request: HttpRequest) -> list[str] | None:
     """Unfold's environment badge: the name of the workspace that the admin shows."""
-    access = getattr(request, "access", None)
-    return [access.workspace.name, "info"] if access else None
+    access: Access | None = getattr(request, "access", None)
+    if access is None:
+        return None
+    name = access.workspace.name
+    return [name, "info"] if access.workspace.is_open else [f"{name} (switched off)", "danger"]

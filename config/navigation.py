@@ -2,45 +2,58 @@
 
 from typing import Any
 
+from django.apps import apps
+from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
+from accounts.models import User, Workspace
+
+# Group -> (title, icon, model); the titles are not escaped by the side bar: nothing of a user's may stand in them.
+LISTS = {
+    "Evaluate": [
+        ("Datasets", "library_music", "datasets.Dataset"),
+        ("Samples", "graphic_eq", "datasets.Sample"),
+        ("Imports", "upload_file", "datasets.Import"),
+        ("Runs", "play_circle", "evaluations.Run"),
+        ("Results", "subtitles", "evaluations.Result"),
+    ],
+    "Models": [
+        ("Providers", "cloud", "providers.Provider"),
+        ("Speech models", "record_voice_over", "providers.SpeechModel"),
+    ],
+    "Access": [
+        ("API keys", "key", "accounts.ApiKey"),
+        ("Members", "group", "accounts.Membership"),
+        ("Users", "person", "accounts.User"),
+        ("Organizations", "domain", "accounts.Organization"),
+        ("Workspaces", "workspaces", "accounts.Workspace"),
+    ],
+}
+
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """Unfold's navigation for what this request's role may open."""
-    access = getattr(request, "access", None)
-    if not access:
-        return []
-
-    def item(title: str, icon: str, view: str) -> dict[str, Any]:
-        return {"title": title, "icon": icon, "link": reverse(f"admin:{view}")}
-
-    return [
-        {
-            "title": "Evaluate",
-            "items": [
-                item("Dashboard", "home", "index"),
-                item("Datasets", "library_music", "datasets_dataset_changelist"),
-                item("Samples", "graphic_eq", "datasets_sample_changelist"),
-                item("Imports", "upload_file", "datasets_import_changelist"),
-                item("Runs", "play_circle", "evaluations_run_changelist"),
-                item("Results", "subtitles", "evaluations_result_changelist"),
-            ],
-        },
-        {
-            "title": "Models",
-            "items": [
-                item("Providers", "cloud", "providers_provider_changelist"),
-                item("Speech models", "record_voice_over", "providers_speechmodel_changelist"),
-            ],
-        },
-        {
-            "title": "Access",
-            "items": [
-                item("API keys", "key", "accounts_apikey_changelist"),
-                item("Members", "group", "accounts_membership_changelist"),
-                item("Users", "person", "accounts_user_changelist"),
-                item("Workspaces", "workspaces", "accounts_workspace_changelist"),
-            ],
-        },
+    """Unfold's navigation: the lists that this request's role may open."""
+    groups = [
+        {"title": title, "items": [_item(*entry) for entry in entries if _may_open(entry[2], request)]}
+        for title, entries in LISTS.items()
     ]
+    start = [{"title": "Dashboard", "icon": "home", "link": reverse("admin:index")}]
+    if _has_choice(request):
+        link = reverse("admin:accounts_workspace_switch")
+        start.append({"title": "Switch workspace", "icon": "swap_horiz", "link": link})
+    return [{"items": start}, *(group for group in groups if group["items"])]
+
+
+def _item(title: str, icon: str, label: str) -> dict[str, Any]:
+    return {"title": title, "icon": icon, "link": reverse(f"admin:{label.lower().replace('.', '_')}_changelist")}
+
+
+def _may_open(label: str, request: HttpRequest) -> bool:
+    model = apps.get_model(label)
+    return admin.site.is_registered(model) and admin.site.get_model_admin(model).has_view_permission(request)
+
+
+def _has_choice(request: HttpRequest) -> bool:
+    """Several workspaces are open to this person."""
+    return isinstance(request.user, User) and Workspace.objects.open_to(request.user).active()[:2].count() > 1

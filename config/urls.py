@@ -22,3 +22,6 @@ urlpatterns = [
     path("healthz", health.alive),
     path("readyz", health.ready),
 ]
+
+handler404 = "accounts.api.errors.not_found"
+handler500 = "accounts.api.errors.server_error"

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Q
+from django.contrib.auth.models import AnonymousUser
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication, get_authorization_header
@@ -30,14 +30,14 @@ def access_of_key(secret: str) -> Access | None:
     if api_key is None:
         return None
     now = timezone.now()
-    unused = Q(last_used_at=None) | Q(last_used_at__lt=now - timedelta(minutes=1))
-    ApiKey.objects.filter(unused, pk=api_key.pk).update(last_used_at=now)
+    if api_key.last_used_at is None or api_key.last_used_at < now - timedelta(minutes=1):
+        ApiKey.objects.filter(pk=api_key.pk).update(last_used_at=now)
     return Access(api_key.workspace, Role(api_key.role), user=api_key.created_by, api_key=api_key)
 
 
 def _admitted(request: Request, access: Access) -> Access:
     """Refuse an inactive tenant (403); remember who is asking on the request."""
-    if not (access.workspace.is_active and access.workspace.organization.is_active):
+    if not access.workspace.is_open:
         raise PermissionDenied("This workspace is switched off.")
     request._request.access = access  # type: ignore[attr-defined]
     return access
@@ -53,7 +53,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         access = access_of_key(parts[1]) if len(parts) == 2 else None
         if access is None:
             raise AuthenticationFailed("Invalid API key: it is unknown or revoked.")
-        return (access.user, _admitted(request, access))
+        return (access.user or AnonymousUser(), _admitted(request, access))
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"

@@ -1,45 +1,70 @@
 """Errors of the REST API, in the shape of problem details (RFC 9457)."""
 
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.http import Http404
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+CONTENT_TYPE = "application/problem+json"
+
+
+def problem(status: int, detail: str, *, code: str = "invalid", errors: Any = ()) -> dict[str, Any]:
+    """The body of every error: `{"type", "title", "status", "detail", "errors": [{"field", "message"}]}`."""
+    return {
+        "type": f"urn:earshot:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "errors": list(errors),
+    }
+
 
 def problem_response(error: Exception, context: dict[str, Any]) -> Response | None:
-    """`{"type", "title", "status", "detail", "errors": [{"field", "message"}]}` for what a client did wrong.
-
-    None for what it did not: that becomes a 500 and is logged.
-    """
+    """The answer for what a client did wrong; None for what it did not: that is logged and becomes a 500."""
     if isinstance(error, Http404):
         error = exceptions.NotFound()
     elif isinstance(error, PermissionDenied):
-        error = exceptions.PermissionDenied()
+        error = exceptions.PermissionDenied(*error.args)
     response = exception_handler(error, context)
     if response is None or not isinstance(error, exceptions.APIException):
         return None
-    errors = list(_flatten(error.detail)) if isinstance(error, exceptions.ValidationError) else []
-    detail = "; ".join(_sentence(e) for e in errors[:3]) if errors else str(error.detail)
-    response.data = {
-        "type": f"urn:earshot:{error.get_codes() if isinstance(error.get_codes(), str) else 'invalid'}",
-        "title": HTTPStatus(response.status_code).phrase,
-        "status": response.status_code,
-        "detail": detail,
-        "errors": errors,
-    }
-    response.content_type = "application/problem+json"
+    if isinstance(error, exceptions.ValidationError):
+        errors = list(_flatten(error.detail))
+        detail = "; ".join(_sentence(each) for each in errors[:3])
+        response.data = problem(response.status_code, detail, errors=errors)
+    else:
+        response.data = problem(response.status_code, str(error.detail), code=str(error.get_codes()))
+    response.content_type = CONTENT_TYPE
     return response
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's `handler404`, in the API's shape for addresses of the API that do not exist."""
+    if not request.path.startswith("/api/"):
+        return defaults.page_not_found(request, exception)
+    body = problem(404, f"There is nothing at {request.path}.", code="not_found")
+    return JsonResponse(body, status=404, content_type=CONTENT_TYPE)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's `handler500`, in the API's shape where the API failed."""
+    if not request.path.startswith("/api/"):
+        return defaults.server_error(request)
+    body = problem(500, "Earshot itself failed. The server's log has the traceback.", code="error")
+    return JsonResponse(body, status=500, content_type=CONTENT_TYPE)
 
 
 def _sentence(error: dict[str, str]) -> str:
     return f"{error['field']}: {error['message']}" if error["field"] else error["message"]
 
 
-def _flatten(detail: Any, field: str = "") -> Any:
+def _flatten(detail: Any, field: str = "") -> Iterator[dict[str, str]]:
     if isinstance(detail, dict):
         for name, inner in detail.items():
             inner_field = "" if name == "non_field_errors" else f"{field}.{name}" if field else str(name)

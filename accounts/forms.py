@@ -1,0 +1,64 @@
+"""Forms of the accounts admin."""
+
+from typing import Any
+
+from django import forms
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from accounts.models import ApiKey, Membership, Role, User, Workspace
+from accounts.services import is_last_owner
+
+
+class NewMemberForm(forms.ModelForm):
+    """Adds somebody who has an account by their user name or email address: no list of other tenants' people."""
+
+    workspace: Workspace  # set by the admin, for the one who asks
+
+    name = forms.CharField(
+        label="User name or email address",
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Of somebody who has an account here. Administrators make accounts.",
+    )
+
+    class Meta:
+        model = Membership
+        fields = ["role"]
+
+    def clean_name(self) -> str:
+        name = self.cleaned_data["name"].strip()
+        people = list(User.objects.named(name)[:2])
+        if not people:
+            raise forms.ValidationError(f"Nobody here has the user name or email address {name!r}.")
+        if len(people) > 1:
+            raise forms.ValidationError(f"Several people have the email address {name!r}: give the user name.")
+        if Membership.objects.for_workspace(self.workspace).filter(user=people[0]).exists():
+            raise forms.ValidationError(f"{people[0]} is a member already: change their role instead.")
+        self.instance.user = people[0]
+        return name
+
+
+class MemberForm(forms.ModelForm):
+    class Meta:
+        model = Membership
+        fields = ["role"]
+
+    def clean_role(self) -> str:
+        role: str = self.cleaned_data["role"]
+        if role != Role.OWNER and is_last_owner(self.instance):
+            raise forms.ValidationError("A workspace needs an owner: make somebody else an owner first.")
+        return role
+
+
+class NewApiKeyForm(forms.ModelForm):
+    """Offers the roles that the key's maker has."""
+
+    role_of_maker = Role.VIEWER  # set by the admin, for the one who asks
+
+    class Meta:
+        model = ApiKey
+        fields = ["name", "role"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        allowed = [role for role in Role if self.role_of_maker.includes(role)]
+        self.fields["role"].choices = [(role.value, role.label) for role in allowed]  # type: ignore[attr-defined]
