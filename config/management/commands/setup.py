@@ -1,0 +1,33 @@
+"""Everything that a new installation needs before it is served; doing it again changes nothing."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+
+from accounts.services import create_api_key, ensure_admin, ensure_workspace
+from providers.services import ensure_catalogue
+
+WORKSPACE = "default"
+ADMIN = "admin"
+
+
+class Command(BaseCommand):
+    help = "Migrates the database and makes the default workspace, its providers and models, and the admin user."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--admin-password", help="Set the admin user's password to this.")
+        parser.add_argument("--api-key", action="store_true", help="Make an API key, printed as the last line.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        call_command("migrate", verbosity=0)
+        workspace = ensure_workspace(slug=WORKSPACE, name="Default")
+        ensure_catalogue(workspace=workspace)
+        admin = ensure_admin(workspace=workspace, username=ADMIN, password=options["admin_password"])
+        self.stdout.write(f"Ready: workspace {workspace.slug}, user {admin.username}.")
+        if not admin.has_usable_password():
+            self.stdout.write(f"{admin.username} has no password yet: manage.py changepassword {admin.username}")
+        if options["api_key"]:
+            _, secret = create_api_key(workspace=workspace, name="setup", created_by=admin)
+            self.stdout.write(secret)
