@@ -38,6 +38,11 @@ class SampleQuerySet(models.QuerySet["Sample"]):
         )
 
 
+    def with_audio_facts(self) -> Self:
+        """Each with its audio, for lists: without the waveform, which is large and shown for one sample only."""
+        return self.select_related("audio").defer("audio__peaks")
+
+
 class ImportQuerySet(models.QuerySet["Import"]):
     def for_workspace(self, workspace: "Workspace") -> Self:
         return self.filter(dataset__workspace=workspace)
