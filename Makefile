@@ -1,1 +1,62 @@
-# Set up, demonstrate, test and serve Earshot.
+# Set up, demonstrate, test and serve Earshot. `make` alone lists what there is.
+PORT ?= 8000
+HOST ?= 127.0.0.1
+PYTEST_ARGS ?=
+PYTHON_IN_VENV := .venv/bin/python
+MAKEFLAGS += --no-print-directory
+export PYTHON
+
+.PHONY: help install demo serve test lint bench screenshot lock secret
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo        a real evaluation on this machine, then the site: nothing to configure (PORT=8000)"
+	@echo "make test        the tests"
+	@echo "make serve       web server, worker and watchdog (PORT=8000 HOST=127.0.0.1)"
+	@echo "make install     .venv with everything that serving needs, with the embedded engines (PYTHON=...)"
+	@echo "make lint        style, types, direction of imports, migrations, deployment settings"
+	@echo "make bench       the figures of the README"
+	@echo "make screenshot  the picture of the README"
+	@echo "make lock        choose new versions of all dependencies"
+
+install: .venv/local.stamp
+
+demo: install secret
+	@exec $(PYTHON_IN_VENV) manage.py demo --host $(HOST) --port $(PORT)
+
+serve: install secret
+	@$(PYTHON_IN_VENV) manage.py setup
+	@exec $(PYTHON_IN_VENV) manage.py serve --host $(HOST) --port $(PORT)
+
+test: .venv/dev.stamp
+	@exec $(PYTHON_IN_VENV) -m pytest --numprocesses auto --dist loadgroup $(PYTEST_ARGS)
+
+lint: .venv/dev.stamp
+	@scripts/lint
+
+bench: .venv/dev.stamp
+	@exec $(PYTHON_IN_VENV) -m bench
+
+screenshot: .venv/dev.stamp
+	@exec $(PYTHON_IN_VENV) scripts/screenshot.py
+
+secret: install
+	@$(PYTHON_IN_VENV) -m config.dotenv
+
+# What was installed is noted by the time of a stamp: a lock file that has changed since is installed again.
+.venv/local.stamp: requirements-local.lock
+	@scripts/install $<
+	@touch $@
+
+.venv/dev.stamp: requirements-dev.lock
+	@scripts/install $<
+	@touch $@ .venv/local.stamp
+
+# Every version with the hashes of all its files, from whatever index pip is set up for. The smaller files keep to the
+# versions of the largest.
+COMPILE = CUSTOM_COMPILE_COMMAND="make lock" $(PYTHON_IN_VENV) -m piptools compile --quiet --upgrade --strip-extras \
+	--generate-hashes --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+lock: .venv/dev.stamp
+	@$(COMPILE) --extra local --extra dev --output-file requirements-dev.lock pyproject.toml
+	@$(COMPILE) --extra local --constraint requirements-dev.lock --output-file requirements-local.lock pyproject.toml
+	@$(COMPILE) --constraint requirements-dev.lock --output-file requirements.lock pyproject.toml

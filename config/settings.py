@@ -4,11 +4,12 @@ from pathlib import Path
 
 import environ
 
+from config import dotenv
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
-# `make demo` and `make serve` write a random SECRET_KEY to this ignored file.
-env.read_env(BASE_DIR / ".env")
+dotenv.read()  # `make demo` and `make serve` write a random SECRET_KEY to it
 
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="")  # without one Django refuses to start
