@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 from config import dotenv
 
@@ -12,7 +13,12 @@ env = environ.Env()
 dotenv.read()  # `make demo` and `make serve` write a random SECRET_KEY to it
 
 DEBUG = env.bool("DEBUG", default=False)
-SECRET_KEY = env.str("SECRET_KEY", default="")  # without one Django refuses to start
+SECRET_KEY = env.str("SECRET_KEY", default="")
+if not SECRET_KEY:
+    raise ImproperlyConfigured(
+        "SECRET_KEY is not set. `make demo` and `make serve` write a random one to .env. Elsewhere put one into the "
+        "environment, the same for every process of the site: python3 -c 'import secrets; print(secrets.token_hex(32))'"
+    )
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
@@ -125,6 +131,7 @@ MAX_IMPORT_FILES = env.int("MAX_IMPORT_FILES", default=100_000)
 
 DIRECT_SHARD_SIZE = env.int("DIRECT_SHARD_SIZE", default=200)
 SLICE_SECONDS = env.int("SLICE_SECONDS", default=60)
+CALL_TIMEOUT_SECONDS = env.float("CALL_TIMEOUT_SECONDS", default=300)  # for one sample, its retries included
 SHARD_LEASE_SECONDS = env.int("SHARD_LEASE_SECONDS", default=300)
 SHARD_MAX_ATTEMPTS = env.int("SHARD_MAX_ATTEMPTS", default=5)
 SWEEP_SECONDS = env.int("SWEEP_SECONDS", default=60)
@@ -167,6 +174,7 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "accounts.api.negotiation.LenientNegotiation",
     "EXCEPTION_HANDLER": "accounts.api.errors.problem_response",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
