@@ -18,12 +18,12 @@ def queue_times_fit(**kwargs: Any) -> list[CheckMessage]:
                 id="earshot.E001",
             )
         )
-    if settings.SLICE_SECONDS + 300 > settings.Q_TIMEOUT:
+    if settings.SLICE_SECONDS + settings.CALL_TIMEOUT_SECONDS >= settings.Q_TIMEOUT:
         errors.append(
             Error(
-                f"Q_TIMEOUT ({settings.Q_TIMEOUT} s) must be at least SLICE_SECONDS "
-                f"({settings.SLICE_SECONDS} s) + 300 s, the longest a single call may take.",
-                hint="Raise Q_TIMEOUT (and Q_RETRY), or lower SLICE_SECONDS.",
+                f"Q_TIMEOUT ({settings.Q_TIMEOUT} s) must be more than SLICE_SECONDS ({settings.SLICE_SECONDS} s) "
+                f"and CALL_TIMEOUT_SECONDS ({settings.CALL_TIMEOUT_SECONDS} s) together.",
+                hint="Raise Q_TIMEOUT (and Q_RETRY), or lower one of the others.",
                 id="earshot.E002",
             )
         )

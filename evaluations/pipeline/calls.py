@@ -7,6 +7,8 @@ import time
 import traceback
 from dataclasses import dataclass, field
 
+from django.conf import settings
+
 from providers.adapters.base import ModelConfig, ProviderError, Transcriber, Transcription, TranscriptionRequest
 from providers.reasons import Reason
 
@@ -38,8 +40,23 @@ class Outcome:
 async def transcribe(
     result_id: int, adapter: Transcriber, model: ModelConfig, request: TranscriptionRequest
 ) -> Outcome:
-    """Call the model until it answers, the fault is one that stays, or MAX_CALLS were made. Never raises."""
+    """Call the model until it answers, the fault is one that stays, or MAX_CALLS were made. Never raises.
+
+    All of it takes at most CALL_TIMEOUT_SECONDS.
+    """
     outcome = Outcome(result_id, request.audio.duration)
+    limit = settings.CALL_TIMEOUT_SECONDS
+    try:
+        async with asyncio.timeout(limit):
+            await _call_repeatedly(outcome, adapter, model, request)
+    except TimeoutError:
+        outcome.failures.append(Failure(Reason.TIMEOUT, f"The model did not answer within {limit:g} s.", limit))
+    return outcome
+
+
+async def _call_repeatedly(
+    outcome: Outcome, adapter: Transcriber, model: ModelConfig, request: TranscriptionRequest
+) -> None:
     for number in range(1, MAX_CALLS + 1):
         started = time.monotonic()
         try:
@@ -47,12 +64,12 @@ async def transcribe(
         except Exception as error:
             failure, retryable = _failure(error, time.monotonic() - started)
             outcome.failures.append(failure)
-            if not retryable or number == MAX_CALLS:
-                break
-            await asyncio.sleep(BACKOFF_SECONDS * 2 ** (number - 1) * random.uniform(0.5, 1.5))  # noqa: S311
+            if not retryable:
+                return
         else:
-            break
-    return outcome
+            return
+        if number < MAX_CALLS:
+            await asyncio.sleep(BACKOFF_SECONDS * 2 ** (number - 1) * random.uniform(0.5, 1.5))  # noqa: S311
 
 
 def _failure(error: Exception, latency: float) -> tuple[Failure, bool]:

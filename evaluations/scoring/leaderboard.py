@@ -93,9 +93,9 @@ def _states(run: Run) -> dict[int, dict[str, Any]]:
         .values("job", "status", "reason")
         .annotate(
             count=Count("pk"),
-            audio_seconds=Sum("audio_seconds"),
-            processing_seconds=Sum("latency"),
-            cost_usd=Sum("cost_usd"),
+            audio=Sum("audio_seconds"),
+            processing=Sum("latency"),
+            cost=Sum("cost_usd"),
             priced=Count("cost_usd"),
         )
     )
@@ -107,9 +107,9 @@ def _states(run: Run) -> dict[int, dict[str, Any]]:
             state["failures_by_reason"][group["reason"]] = group["count"]
         if group["status"] == Result.Status.COMPLETED:
             state["empty_outputs"] += group["count"] if group["reason"] else 0
-            state["audio_seconds"] += group["audio_seconds"] or 0.0
-            state["processing_seconds"] += group["processing_seconds"] or 0.0
-            state["cost_usd"] += group["cost_usd"] or 0
+            state["audio_seconds"] += group["audio"] or 0.0
+            state["processing_seconds"] += group["processing"] or 0.0
+            state["cost_usd"] += group["cost"] or 0
             state["priced"] += group["priced"]
     return jobs
 
@@ -125,17 +125,20 @@ def _nothing() -> dict[str, Any]:
     }
 
 
+_SUMS = [
+    "hits",
+    "substitutions",
+    "deletions",
+    "insertions",
+    "reference_words",
+    "character_errors",
+    "reference_characters",
+]
+
+
 def _scores(run: Run, normalizer: Normalizer) -> dict[int, dict[str, Any]]:
+    """By job: sums over the scores of samples in which something is said, and counts of the others."""
     spoken = Q(reference_empty=False)
-    sums = [
-        "hits",
-        "substitutions",
-        "deletions",
-        "insertions",
-        "reference_words",
-        "character_errors",
-        "reference_characters",
-    ]
     groups = (
         Score.objects.filter(job__run=run)
         .under(normalizer.name, normalizer.version)
@@ -145,31 +148,16 @@ def _scores(run: Run, normalizer: Normalizer) -> dict[int, dict[str, Any]]:
             empty_references=Count("pk", filter=~spoken),
             empty_references_with_output=Count("pk", filter=~spoken & Q(insertions__gt=0)),
             mean_wer=Avg("wer"),
-            **{name: Sum(name, filter=spoken) for name in sums},
+            **{f"{name}_sum": Sum(name, filter=spoken) for name in _SUMS},
         )
     )
-    return {group.pop("job"): {name: value for name, value in group.items()} for group in groups}
-
-
-_SCORE_DEFAULTS = dict.fromkeys(
-    [
-        "scored",
-        "empty_references",
-        "empty_references_with_output",
-        "hits",
-        "substitutions",
-        "deletions",
-        "insertions",
-        "reference_words",
-        "character_errors",
-        "reference_characters",
-    ],
-    0,
-)
+    return {group.pop("job"): group for group in groups}
 
 
 def _row(job: Job, state: dict[str, Any], score: dict[str, Any]) -> Row:
-    counts = {name: score.get(name) or 0 for name in _SCORE_DEFAULTS}
+    counted = ["scored", "empty_references", "empty_references_with_output"]
+    counts = {name: score.get(name, 0) for name in counted}
+    sums = {name: score.get(f"{name}_sum") or 0 for name in _SUMS}
     priced = state.pop("priced")
     cost = state.pop("cost_usd")
     completed = state["completed"]
@@ -179,6 +167,7 @@ def _row(job: Job, state: dict[str, Any], score: dict[str, Any]) -> Row:
         status=job.status,
         **state,
         **counts,
+        **sums,
         without_reference=completed - counts["scored"] - counts["empty_references"],
         mean_wer=score.get("mean_wer"),
         latency_p50=_latency(job, completed, 0.50),

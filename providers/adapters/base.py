@@ -50,6 +50,10 @@ class AudioSource(Protocol):
     """Stored audio, read when and as the adapter wants it."""
 
     @property
+    def sha256(self) -> str:
+        """Of the bytes, hex: the same for the same audio."""
+
+    @property
     def duration(self) -> float:
         """seconds"""
 

@@ -1,0 +1,1 @@
+"""A provider kind whose models do what a test tells them to, in worker processes too."""

@@ -1,0 +1,49 @@
+"""Answers by the model's options, and writes down each call.
+
+Options (samples are named by the hash of their audio):
+    latency     seconds each call takes
+    log         file that gets a line "<sha256> <process>" a call, across processes
+    text        what is answered; "heard" without it
+    kill        samples at which the worker's process dies as by kill -9
+    hang        samples that are never answered
+    refuse      samples that fail at once, for good
+    flaky       samples that fail at their first call in a process
+"""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+from providers.adapters.base import ProviderError, Transcription
+from providers.reasons import Reason
+
+
+class ScriptedAdapter:
+    kind = "scripted"
+
+    def __init__(self, config):
+        self.failed_before = set()
+
+    async def transcribe(self, model, request):
+        options = model.options
+        sample = request.audio.sha256
+        if "log" in options:
+            with Path(options["log"]).open("a") as log:
+                log.write(f"{sample} {os.getpid()}\n")
+        if sample in options.get("kill", ()):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if sample in options.get("hang", ()):
+            await asyncio.Event().wait()
+        if sample in options.get("refuse", ()):
+            raise ProviderError(Reason.PROVIDER_ERROR, "The scripted model refuses this sample.")
+        if sample in options.get("flaky", ()) and sample not in self.failed_before:
+            self.failed_before.add(sample)
+            raise ProviderError(Reason.PROVIDER_ERROR, "The scripted model stumbles.", retryable=True)
+        latency = options.get("latency", 0)
+        if latency:
+            await asyncio.sleep(latency)
+        return Transcription(text=options.get("text", "heard"), processing_seconds=latency or 0.001)
+
+    def close(self):
+        pass
