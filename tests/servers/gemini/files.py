@@ -106,7 +106,13 @@ class Files:
         if self._bytes + size > self._settings.max_project_bytes:
             raise GoogleError(429, "You have exceeded the file storage of this project.")
         self._refuse_taken(name)
-        upload = Upload(secrets.token_urlsafe(16), name, metadata.get("displayName") or metadata.get("display_name") or "", mime_type, size)
+        upload = Upload(
+            secrets.token_urlsafe(16),
+            name,
+            metadata.get("displayName") or metadata.get("display_name") or "",
+            mime_type,
+            size,
+        )
         self._uploads[upload.id] = upload
         return upload
 
