@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 # A worker that dies takes the samples it had taken up with it, and one of them may be why. Those that were taken up
 # before are taken up in smaller groups, then alone, so that such a sample ends up failing by itself.
-GROUP_SIZES = {0: 50, 1: 8}
+GROUP_SIZES = {0: 100, 1: 8}
 CHECK_SECONDS = 2.0  # how soon a cancelled run stops calling
 
 
@@ -44,10 +44,12 @@ def work_direct(lease: Lease) -> bool:
     if model is None:
         fail_results(pending, Reason.MODEL_REMOVED, "The model was deleted before this sample was sent to it.")
         return True
-    lost = pending.filter(attempts__gte=settings.SHARD_MAX_ATTEMPTS)
-    fail_results(lost, Reason.WORKER_LOST, f"{settings.SHARD_MAX_ATTEMPTS} workers died while they worked on it.")
-    _Slice(lease, model).work(list(pending.for_calls()))
-    return not pending.exists()
+    results = list(pending.for_calls())
+    limit = settings.SHARD_MAX_ATTEMPTS
+    lost = [result.pk for result in results if result.attempts >= limit]
+    if lost:
+        fail_results(pending.filter(pk__in=lost), Reason.WORKER_LOST, f"{limit} workers died while they worked on it.")
+    return _Slice(lease, model).work([result for result in results if result.attempts < limit])
 
 
 def fail_results(pending: ResultQuerySet, reason: Reason, message: str) -> int:
@@ -69,28 +71,32 @@ class _Slice:
         self.ends_at = now + settings.SLICE_SECONDS
         self.check_at = now + CHECK_SECONDS
 
-    def work(self, results: list[Result]) -> None:
-        """Call the model for `results`, least often taken up first, until they are done or the time is over."""
+    def work(self, results: list[Result]) -> bool:
+        """Call the model for `results`, least often taken up first. False where the time was over before the end."""
         with fan_out() as calls:
             for attempts, group in groupby(results, key=lambda result: result.attempts):
-                self._work_group(calls, list(group), GROUP_SIZES.get(attempts, 1))
+                in_time = self._work_group(calls, list(group), GROUP_SIZES.get(attempts, 1))
                 self._await_calls(calls, leave=0)
+                if not in_time:
+                    return False
+        return True
 
-    def _work_group(self, calls: FanOut[Outcome], results: list[Result], size: int) -> None:
+    def _work_group(self, calls: FanOut[Outcome], results: list[Result], size: int) -> bool:
         at_once = min(self.concurrency, size)
         for start in range(0, len(results), size):
             if time.monotonic() >= self.ends_at:
-                return
+                return False
             taken = results[start : start + size]
             _count_attempt(taken, 1)
             for index, result in enumerate(taken):
                 self._await_calls(calls, leave=at_once - 1)
                 if time.monotonic() >= self.ends_at:
                     _count_attempt(taken[index:], -1)  # never begun
-                    return
+                    return False
                 calls.submit(transcribe(result.pk, self.adapter, self.model, self._request(result)))
             if result.attempts:
                 self._await_calls(calls, leave=0)
+        return True
 
     def _request(self, result: Result) -> TranscriptionRequest:
         sample = result.sample

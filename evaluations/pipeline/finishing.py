@@ -1,7 +1,8 @@
 """The last shard closes its job, the last job closes its run."""
 
 from django.db import transaction
-from django.db.models import Count, Q
+from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from evaluations.models import Job, Result, Run, Status
@@ -19,10 +20,12 @@ def count_results(job: Job) -> dict[str, int]:
 
 
 def refresh_counts(job: Job) -> None:
-    """Take the counts that a job shows again from its results."""
-    counts = count_results(job)
-    counts.pop("pending")
-    Job.objects.filter(pk=job.pk).update(**counts)
+    """Take the counts that a job shows again from its results; one statement, so that no older count wins."""
+    results = Result.objects.filter(job=OuterRef("pk")).order_by().values("job").annotate(count=Count("pk"))
+    ended = [Result.Status.COMPLETED, Result.Status.FAILED, Result.Status.CANCELLED]
+    Job.objects.filter(pk=job.pk).update(
+        **{str(status): Coalesce(Subquery(results.filter(status=status).values("count")), 0) for status in ended}
+    )
 
 
 def job_outcome(counts: dict[str, int], total: int) -> Status:
@@ -49,24 +52,24 @@ def finish(job: Job) -> None:
     Called after the shard's own end is committed: of two workers that end the last two shards at once, at least one
     sees both ended. The conditional updates let only one of them close.
     """
-    finish_job(job)
-    finish_run(job.run_id)
+    if finish_job(job):
+        finish_run(job.run_id)
 
 
 @transaction.atomic
-def finish_job(job: Job) -> None:
-    """Close the job where it has no open shard; does nothing where it has, or is closed already."""
+def finish_job(job: Job) -> bool:
+    """Close the job where it has no open shard. False where it has, or was closed before."""
+    ended = Job.objects.unfinished().without_open_shards().filter(pk=job.pk)
+    if not ended.exists():
+        return False
     counts = count_results(job)
-    if counts.pop("pending"):
-        return
-    Job.objects.unfinished().without_open_shards().filter(pk=job.pk).update(
-        status=job_outcome(counts, job.total), stage="", finished_at=timezone.now(), **counts
-    )
+    counts.pop("pending")
+    return bool(ended.update(status=job_outcome(counts, job.total), stage="", finished_at=timezone.now(), **counts))
 
 
 @transaction.atomic
 def finish_run(run_id: int) -> None:
-    """Close the run where all its jobs are closed; does nothing where one is not, or the run is closed already."""
+    """Close the run where all its jobs are closed; does nothing where one is not, or the run was closed before."""
     statuses = set(Job.objects.filter(run=run_id).values_list("status", flat=True))
     Run.objects.unfinished().without_unfinished_jobs().filter(pk=run_id).update(
         status=run_outcome(statuses), finished_at=timezone.now()

@@ -58,9 +58,10 @@ def claim_shard(shard_id: int) -> Lease | None:
     if not claimed:
         return None
     shard = Shard.objects.select_related("job__run", "job__model__provider").get(pk=shard_id)
-    now = timezone.now()
-    Job.objects.filter(pk=shard.job_id, status=Status.PENDING).update(status=Status.RUNNING, started_at=now)
-    Run.objects.filter(pk=shard.job.run_id, status=Status.PENDING).update(status=Status.RUNNING, started_at=now)
+    if shard.job.status == Status.PENDING:
+        now = timezone.now()
+        Job.objects.filter(pk=shard.job_id, status=Status.PENDING).update(status=Status.RUNNING, started_at=now)
+        Run.objects.filter(pk=shard.job.run_id, status=Status.PENDING).update(status=Status.RUNNING, started_at=now)
     return Lease(shard, token)
 
 

@@ -20,6 +20,8 @@ def score_results(results: ResultQuerySet, normalizer: Normalizer) -> int:
     while batch := list(unscored.filter(pk__gt=last_id)[:BATCH]):
         _write_scores(batch, normalizer)
         written, last_id = written + len(batch), batch[-1].pk
+        if len(batch) < BATCH:
+            break
     return written
 
 

@@ -14,25 +14,30 @@ def sha(number):
 def make_dataset(workspace, *, samples=5, name="spoken", reference="heard", seconds=1.0):
     """A dataset of `samples` samples; each reference is what a scripted model answers unless told otherwise."""
     dataset = Dataset.objects.create(workspace=workspace, name=name)
-    audio = Audio.objects.bulk_create(
-        Audio(
-            workspace=workspace,
-            sha256=sha(number),
-            file=f"audio/{number}.wav",
-            size=32000,
-            container="wav",
-            codec="pcm_s16le",
-            mime_type="audio/wav",
-            duration=seconds,
-            sample_rate=16000,
-            channels=1,
-            peaks=b"\x00",
-        )
-        for number in range(samples)
+    # The same audio may be there already, from another dataset of the workspace.
+    Audio.objects.bulk_create(
+        (
+            Audio(
+                workspace=workspace,
+                sha256=sha(number),
+                file=f"audio/{number}.wav",
+                size=32000,
+                container="wav",
+                codec="pcm_s16le",
+                mime_type="audio/wav",
+                duration=seconds,
+                sample_rate=16000,
+                channels=1,
+                peaks=b"\x00",
+            )
+            for number in range(samples)
+        ),
+        ignore_conflicts=True,
     )
+    audio = dict(Audio.objects.filter(workspace=workspace).values_list("sha256", "pk"))
     Sample.objects.bulk_create(
-        Sample(dataset=dataset, key=f"sample-{number}", audio=one, reference=reference)
-        for number, one in enumerate(audio)
+        Sample(dataset=dataset, key=f"sample-{number}", audio_id=audio[sha(number)], reference=reference)
+        for number in range(samples)
     )
     return dataset
 
