@@ -37,7 +37,9 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     if isinstance(error, exceptions.ValidationError):
         errors = list(_flatten(error.detail))
         detail = "; ".join(_sentence(each) for each in errors[:3])
-        response.data = problem(response.status_code, detail, errors=errors)
+        codes = error.get_codes()  # one where a service refused; by field where a body is malformed
+        code = codes if isinstance(codes, str) else "invalid"
+        response.data = problem(response.status_code, detail, code=code, errors=errors)
     else:
         response.data = problem(response.status_code, str(error.detail), code=str(error.get_codes()))
     response.content_type = CONTENT_TYPE
