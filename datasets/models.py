@@ -131,8 +131,12 @@ class Import(models.Model):
     source_name = models.CharField(max_length=300, help_text="As the uploader named it; only ever shown.")
     skip_bad = models.BooleanField(default=False, help_text="Leave bad lines out instead of refusing everything.")
     total = models.PositiveIntegerField(null=True, help_text="Lines found; unknown until they are read.")
+    done = models.PositiveIntegerField(default=0, help_text="Lines looked at.")
+    bad = models.PositiveIntegerField(default=0, help_text="Of these, lines with a problem.")
     error = models.TextField(blank=True, help_text="Why the whole import failed.")
-    attempts = models.PositiveSmallIntegerField(default=0, editable=False)
+    attempts = models.PositiveSmallIntegerField(
+        default=0, editable=False, help_text="Claims in a row that got nothing done."
+    )
     lease_token = models.UUIDField(null=True, editable=False)
     lease_until = models.DateTimeField(null=True, editable=False)
     created_by = models.ForeignKey(
@@ -169,6 +173,7 @@ class ImportLine(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["parent", "number"], name="import_line_number_unique"),
         ]
+        indexes = [models.Index(fields=["parent", "key"], name="import_lines_by_key")]
 
     def __str__(self) -> str:
         return f"line {self.number}"

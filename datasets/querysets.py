@@ -37,7 +37,6 @@ class SampleQuerySet(models.QuerySet["Sample"]):
             spoken_language=models.Case(models.When(language="", then=F("dataset__language")), default=F("language"))
         )
 
-
     def with_audio_facts(self) -> Self:
         """Each with its audio, for lists: without the waveform, which is large and shown for one sample only."""
         return self.select_related("audio").defer("audio__peaks")
@@ -53,6 +52,9 @@ class ImportQuerySet(models.QuerySet["Import"]):
 
     def unfinished(self) -> Self:
         return self.filter(status__in=["pending", "running"])
+
+    def ended(self) -> Self:
+        return self.exclude(status__in=["pending", "running"])
 
     def stale(self) -> Self:
         """Unfinished imports that no worker holds: never begun, or their worker is gone."""

@@ -1,0 +1,124 @@
+"""What is imported, by its content: a folder, a zip archive, or a manifest alone."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from django.conf import settings
+
+from datasets.errors import ImportRefused
+from datasets.importing.files import MB, FolderFiles, StoredFiles, ZipFiles, open_archive, open_file
+from datasets.importing.lines import Audible, Files, Line, Source, line_of_file
+from datasets.importing.manifest import ManifestSource
+
+MANIFESTS = (".csv", ".jsonl")
+
+
+class ListedSource:
+    """Every file is a line of its own, by name."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+
+    def count(self) -> int:
+        count = len(self._files.names())
+        if count > settings.MAX_IMPORT_FILES:
+            raise ImportRefused(f"There are {count} files; {settings.MAX_IMPORT_FILES} may be (MAX_IMPORT_FILES).")
+        return count
+
+    def lines(self, after: int) -> Iterator[Line]:
+        for number, name in enumerate(self._files.names(), start=1):
+            if number > after:
+                yield line_of_file(number, name, self._files)
+
+
+class _Below:
+    """Files by names that are relative to a folder within `files`: that of the manifest."""
+
+    def __init__(self, files: ZipFiles, folder: str) -> None:
+        self._files = files
+        self._folder = folder
+
+    def names(self) -> list[str]:
+        return [name for name in self._files.names() if name.startswith(self._folder)]
+
+    def find(self, name: str) -> Audible:
+        return self._files.find(self._folder + name)
+
+
+@contextmanager
+def open_upload(file: BinaryIO, unpacked: int = 0) -> Iterator[Source]:
+    """The lines in an uploaded file: seekable, a zip, csv or jsonl. Raises ImportRefused.
+
+    `unpacked` is how many bytes were taken out of it before.
+    """
+    if _is_zip(file):
+        with open_archive(file) as archive:
+            yield _zip_source(ZipFiles(archive, unpacked))
+    else:
+        yield ManifestSource("manifest", partial(_from_start, file), StoredFiles())
+
+
+@contextmanager
+def open_path(path: Path) -> Iterator[Source]:
+    """The lines in a folder, zip or manifest of this machine. Raises ImportRefused."""
+    if path.is_dir():
+        files = FolderFiles(path)
+        name = _manifest_among([name for name in files.names() if "/" not in name])
+        yield ManifestSource(name, partial(open_file, path / name), files) if name else ListedSource(files)
+    elif not path.is_file():
+        raise ImportRefused(f"There is no file or folder {path}.")
+    else:
+        with path.open("rb") as file:
+            if _is_zip(file):
+                with open_archive(file) as archive:
+                    yield _zip_source(ZipFiles(archive))
+            else:
+                yield ManifestSource(path.name, partial(_from_start, file), FolderFiles(path.parent))
+
+
+def check_upload(file: BinaryIO) -> None:
+    """Raise ImportRefused where the first look already shows that `file` is nothing to import."""
+    size = file.seek(0, 2)
+    file.seek(0)
+    head = file.read(4096)
+    file.seek(0)
+    if not head:
+        raise ImportRefused("The file is empty.")
+    if size > settings.MAX_IMPORT_MB * MB:
+        raise ImportRefused(f"The file is larger than {settings.MAX_IMPORT_MB} MB (MAX_IMPORT_MB). Split it.")
+    if b"\x00" in head and not head.startswith(b"PK"):
+        raise ImportRefused("The file is neither a zip archive nor a csv or jsonl manifest in UTF-8.")
+
+
+def _zip_source(files: ZipFiles) -> Source:
+    names = files.names()
+    top = min((name.count("/") for name in names), default=0)
+    name = _manifest_among([name for name in names if name.count("/") == top])
+    if not names:
+        raise ImportRefused("The archive holds no files.")
+    if not name:
+        return ListedSource(files)
+    return ManifestSource(name, partial(files.open_named, name), _Below(files, name[: name.rfind("/") + 1]))
+
+
+def _manifest_among(names: list[str]) -> str:
+    """The manifest: the one that is called so, or else the only csv or jsonl. Empty where there is none."""
+    found = [name for name in names if name.lower().endswith(MANIFESTS)]
+    called_so = [name for name in found if name.lower().rsplit("/", 1)[-1] in ("manifest.csv", "manifest.jsonl")]
+    candidates = called_so or found
+    if len(candidates) > 1:
+        raise ImportRefused(f"There are several manifests: {', '.join(candidates[:5])}. Leave one.")
+    return candidates[0] if candidates else ""
+
+
+def _is_zip(file: BinaryIO) -> bool:
+    file.seek(0)
+    return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+
+
+def _from_start(file: BinaryIO) -> AbstractContextManager[BinaryIO]:
+    file.seek(0)
+    return nullcontext(file)

@@ -1,0 +1,126 @@
+"""How audio comes in: spooled to disk, hashed and probed, then stored once per workspace under its own hash.
+
+The file is stored before its row is written: a crash between the two leaves a file that no row names, at the address
+where the next upload of the same audio finds it.
+"""
+
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from django.conf import settings
+from django.core.files import File
+from django.core.files.storage import default_storage
+
+from accounts.models import Workspace
+from datasets.errors import AudioReason, AudioRefused
+from datasets.models import Audio
+from datasets.probe import Probe
+from datasets.prober import probe_safely
+
+CHUNK = 1024 * 1024  # bytes
+SPOOL_KEPT_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """Audio that lies in storage under `name` and has no row yet."""
+
+    name: str
+    sha256: str
+    size: int
+    probe: Probe
+
+
+def take_in(workspace_id: int, file: BinaryIO) -> StoredFile:
+    """Bring audio from any stream into storage. Touches no database: any thread may call it. Raises AudioRefused."""
+    with _spooled(file) as (path, sha256, size):
+        probe = probe_safely(path)
+        name = f"audio/{workspace_id}/{sha256[:2]}/{sha256}.{probe.extension}"
+        _store(name, path, size)
+    return StoredFile(name, sha256, size, probe)
+
+
+def record(workspace: Workspace, stored: Iterable[StoredFile]) -> dict[str, Audio]:
+    """The rows of stored files, by hash; those that are new are made. Two callers at once get the same rows."""
+    by_hash = {one.sha256: one for one in stored}
+    Audio.objects.bulk_create([_row(workspace, one) for one in by_hash.values()], ignore_conflicts=True)
+    return {audio.sha256: audio for audio in Audio.objects.for_workspace(workspace).filter(sha256__in=by_hash)}
+
+
+def _row(workspace: Workspace, stored: StoredFile) -> Audio:
+    return Audio(
+        workspace=workspace,
+        sha256=stored.sha256,
+        file=stored.name,
+        size=stored.size,
+        container=stored.probe.container,
+        codec=stored.probe.codec,
+        mime_type=stored.probe.mime_type,
+        duration=stored.probe.duration,
+        sample_rate=stored.probe.sample_rate,
+        channels=stored.probe.channels,
+        peaks=bytes.fromhex(stored.probe.peaks),
+    )
+
+
+@contextmanager
+def _spooled(file: BinaryIO) -> Iterator[tuple[Path, str, int]]:
+    """A copy of `file` on disk while the block runs, with its SHA-256 and its size in bytes."""
+    limit = settings.MAX_AUDIO_MB * 1024 * 1024
+    digest, size = hashlib.sha256(), 0
+    handle, name = tempfile.mkstemp(dir=spool_folder())
+    path = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as spool:
+            while chunk := file.read(CHUNK):
+                size += len(chunk)
+                if size > limit:
+                    raise AudioRefused(
+                        AudioReason.TOO_LARGE,
+                        f"The file is larger than {settings.MAX_AUDIO_MB} MB (MAX_AUDIO_MB). Compress or split it.",
+                    )
+                digest.update(chunk)
+                spool.write(chunk)
+        yield path, digest.hexdigest(), size
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def spool_folder() -> Path:
+    """Where uploads wait: beside the stored files, if these are on disk, so that storing one is a rename."""
+    try:
+        folder = Path(default_storage.path("spool"))
+    except NotImplementedError:
+        folder = Path(tempfile.gettempdir()) / "earshot-spool"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def remove_old_spool_files() -> None:
+    """Remove what killed processes left in the spool."""
+    for path in spool_folder().iterdir():
+        if path.stat().st_mtime < time.time() - SPOOL_KEPT_SECONDS:
+            path.unlink(missing_ok=True)
+
+
+class _SpooledFile(File):
+    """A file on disk that the storage may take away instead of copying it: never half there under its final name."""
+
+    def temporary_file_path(self) -> str:
+        return str(self.name)
+
+
+def _store(name: str, path: Path, size: int) -> None:
+    if default_storage.exists(name):
+        return
+    with path.open("rb") as stream:
+        saved = default_storage.save(name, _SpooledFile(stream, str(path)))
+    if saved != name:  # somebody stored the same audio at the same time, and the storage found another name
+        default_storage.delete(saved)

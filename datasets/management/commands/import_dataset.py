@@ -1,0 +1,74 @@
+"""`manage.py import_dataset PATH --name N`: import files of this machine into a dataset."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from accounts.models import Workspace
+from datasets.errors import Refused
+from datasets.importing.work import work_here
+from datasets.models import Dataset, Import, Task
+from datasets.names import clean_key
+from datasets.services import create_dataset
+
+PROBLEMS_SHOWN = 50
+
+
+class Command(BaseCommand):
+    help = (
+        "Imports a folder, a zip, or a csv or jsonl manifest into a dataset, which is made where it is missing. "
+        "A manifest has the columns file and reference, and may have key, language, text and no_speech; others become "
+        "tags. Either everything is imported or nothing, unless --skip-bad is given."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("path", type=Path)
+        parser.add_argument("--name", required=True, help="the dataset")
+        parser.add_argument("--workspace", help="its slug; the first by name unless given")
+        parser.add_argument("--language", default="en", help="of a dataset that is made: BCP-47 (default: en)")
+        parser.add_argument("--task", choices=Task.values, default=Task.STT, help="of a dataset that is made")
+        parser.add_argument("--skip-bad", action="store_true", help="leave lines with problems out")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        path: Path = options["path"]
+        if not path.exists():
+            raise CommandError(f"There is no file or folder {path}.")
+        try:
+            dataset = _dataset(_workspace(options["workspace"]), options)
+        except Refused as refused:
+            raise CommandError(refused.message) from refused
+        parent = Import.objects.create(dataset=dataset, source_name=clean_key(path.name), skip_bad=options["skip_bad"])
+        work_here(parent, path.resolve(), self._report)
+        self._summarise(Import.objects.get(pk=parent.pk))
+
+    def _report(self, done: int, total: int, bad: int) -> None:
+        problems = f", {bad} with problems" if bad else ""
+        end = "\n" if done == total else ""
+        self.stderr.write(f"\r{done} of {total} read{problems}", ending=end)
+
+    def _summarise(self, parent: Import) -> None:
+        problems = parent.lines.exclude(problem="")
+        for line in problems[:PROBLEMS_SHOWN]:
+            self.stderr.write(f"line {line.number}: {line.name}: {line.problem}")
+        if parent.bad > PROBLEMS_SHOWN:
+            self.stderr.write(f"... and {parent.bad - PROBLEMS_SHOWN} more")
+        if parent.status == Import.Status.FAILED:
+            raise CommandError(parent.error)
+        self.stdout.write(f"Imported {parent.done - parent.bad} samples into {parent.dataset.name}.")
+
+
+def _workspace(slug: str | None) -> Workspace:
+    found = (Workspace.objects.filter(slug=slug) if slug else Workspace.objects.all()).first()
+    if found is None:
+        raise CommandError(
+            f"There is no workspace {slug}." if slug else "There is no workspace yet. Run manage.py setup."
+        )
+    return found
+
+
+def _dataset(workspace: Workspace, options: dict[str, Any]) -> Dataset:
+    name = options["name"]
+    found = Dataset.objects.for_workspace(workspace).filter(name=clean_key(name)).first()
+    return found or create_dataset(workspace=workspace, name=name, task=options["task"], language=options["language"])

@@ -1,0 +1,195 @@
+"""What an audio file really is: measured by decoding all of it, never taken from its name or its headers.
+
+Run as a program (`python -m datasets.probe`) it answers one JSON request a line. `datasets.prober` starts it so,
+because FFmpeg reads untrusted bytes here and may crash or hang. It knows no Django, no setting, no secret.
+"""
+
+import json
+import resource
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import av
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.packet import Packet
+
+from datasets.containers import CONTAINERS, Container, claimed_seconds, ends_inside_a_page, identify
+from datasets.errors import AudioReason, AudioRefused
+from datasets.peaks import Peaks
+
+# Without these a playlist or a session description would make FFmpeg read other files and open connections.
+FENCE = {
+    "format_whitelist": "wav,mp3,flac,ogg,mov,matroska,aac,aiff,amr,caf,w64",
+    "protocol_whitelist": "",
+}
+MIN_SECONDS = 0.1
+MAX_BROKEN_SHARE = 0.1  # of packets that cannot be decoded
+MEMORY_LIMIT = 2 * 1024**3  # bytes of address space; a decoder wants some 100 MB
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What was measured. `peaks` is hex, one byte a bin; `duration` is seconds by decoded samples."""
+
+    container: str
+    codec: str
+    mime_type: str
+    extension: str
+    duration: float
+    sample_rate: int
+    channels: int
+    peaks: str
+
+
+def probe(file: BinaryIO, max_seconds: float) -> Probe:
+    """Decode `file` (seekable) from start to end. Memory does not grow with its length. Raises AudioRefused."""
+    container = identify(file)
+    try:
+        with av.open(file, mode="r", options=FENCE) as source:
+            return _measure(source, container, file, max_seconds)
+    except AudioRefused:
+        raise
+    except Exception as error:  # damaged files raise nearly anything: ValueError, PermissionError, EOFError
+        raise _unreadable(container) from error
+
+
+def _measure(source: InputContainer, container: Container, file: BinaryIO, max_seconds: float) -> Probe:
+    if not source.streams.audio:
+        raise AudioRefused(
+            AudioReason.NO_AUDIO_STREAM, "The file holds no audio, only video or data. Upload one with sound."
+        )
+    stream = source.streams.audio[0]
+    decoding = _Decoding(max_seconds)
+    decoding.run(source, stream)
+    claimed = claimed_seconds(container, file, source, stream)
+    decoding.judge(claimed, cut=container is CONTAINERS["ogg"] and ends_inside_a_page(file))
+    return Probe(
+        container=container.name,
+        codec=stream.codec_context.codec.canonical_name,
+        mime_type=container.mime_type,
+        extension=container.extension,
+        duration=decoding.seconds,
+        sample_rate=decoding.rate,
+        channels=decoding.channels,
+        peaks=decoding.peaks.bins().hex(),
+    )
+
+
+class _Decoding:
+    """One pass over all packets of a stream: what came out, and what went wrong."""
+
+    def __init__(self, max_seconds: float) -> None:
+        self.max_seconds = max_seconds
+        self.seconds = 0.0
+        self.reached = 0.0  # end of the last frame by its time stamp, seconds
+        self.rate = 0
+        self.channels = 0
+        self.packets = 0
+        self.broken = 0
+        self.last_broken = False
+        self.broke_off = False
+        self.encrypted = False
+        self.peaks = Peaks()
+
+    def run(self, source: InputContainer, stream: AudioStream) -> None:
+        self.encrypted = stream.codec_context.codec_tag == "drms"
+        packets = source.demux(stream)
+        while not self.encrypted and (packet := self._next(packets)) is not None:
+            self.encrypted = packet.has_sidedata("encryption_info")
+            self._decode(packet)
+
+    def _next(self, packets: Iterator[Packet]) -> Packet | None:
+        try:
+            return next(packets, None)
+        except Exception:  # whatever the demuxer raises, it could not read on
+            self.broke_off = True
+            return None
+
+    def _decode(self, packet: Packet) -> None:
+        try:
+            frames = cast(list[AudioFrame], packet.decode())
+        except Exception:  # as above, for the decoder
+            self.broken += 1
+            self.last_broken = True
+        else:
+            if packet.size:  # the last packet is empty and only flushes the decoder
+                self.last_broken = False
+            for frame in frames:
+                self._add(frame)
+        self.packets += 1
+
+    def _add(self, frame: AudioFrame) -> None:
+        if not frame.sample_rate:
+            raise AudioRefused(AudioReason.NOT_AUDIO, "The file is not audio: it has no sample rate.")
+        length = frame.samples / frame.sample_rate
+        self.seconds += length
+        if frame.time is not None:
+            self.reached = max(self.reached, frame.time + length)
+        self.rate = self.rate or frame.sample_rate
+        self.channels = self.channels or frame.layout.nb_channels
+        self.peaks.add(frame)
+        if self.seconds > self.max_seconds:
+            raise AudioRefused(
+                AudioReason.TOO_LONG,
+                f"The audio is longer than {self.max_seconds / 3600:g} hours (MAX_AUDIO_HOURS). Split it.",
+            )
+
+    def judge(self, claimed: float | None, *, cut: bool) -> None:
+        """Raise AudioRefused where what came out is not whole audio."""
+        if self.encrypted:
+            raise AudioRefused(AudioReason.ENCRYPTED, "The audio is encrypted. Upload it without copy protection.")
+        if self.broken > self.packets * MAX_BROKEN_SHARE and self.broken > 1:
+            raise AudioRefused(
+                AudioReason.DAMAGED if self.seconds else AudioReason.NOT_AUDIO,
+                f"{self.broken} of {self.packets} parts of the file cannot be decoded. Export it again.",
+            )
+        reached = max(self.seconds, self.reached)  # pauses that were left out of the file are not missing
+        short = claimed is not None and reached < claimed * 0.999 - 0.25
+        if short or cut or self.broke_off or self.last_broken:
+            claim = f" of {claimed:.1f}" if short else ""
+            raise AudioRefused(
+                AudioReason.TRUNCATED,
+                f"The file is cut off: only {self.seconds:.1f}{claim} seconds are there. Upload the whole file.",
+            )
+        if self.seconds < MIN_SECONDS:
+            raise AudioRefused(
+                AudioReason.TOO_SHORT,
+                f"The audio is {self.seconds:.2f} seconds long; it must be at least {MIN_SECONDS}.",
+            )
+
+
+def _unreadable(container: Container) -> AudioRefused:
+    """The refusal of a file that cannot even be opened."""
+    if container.name == "mp4":
+        return AudioRefused(AudioReason.TRUNCATED, "The file has no index: it is cut off. Upload the whole file.")
+    if container.name == "mp3":  # recognised by two bits only: most likely something else
+        return AudioRefused(AudioReason.NOT_AUDIO, "The file is not audio that can be read.")
+    return AudioRefused(
+        AudioReason.TRUNCATED, f"The file begins like {container.name}, but no audio follows: it is cut off or damaged."
+    )
+
+
+def answer(request: dict[str, object]) -> dict[str, object]:
+    """`{"path", "max_seconds"}` -> `{"probe": {...}}` or `{"refused": code, "message"}`."""
+    try:
+        with Path(str(request["path"])).open("rb") as file:
+            return {"probe": asdict(probe(file, float(str(request["max_seconds"]))))}
+    except AudioRefused as refusal:
+        return {"refused": refusal.code, "message": refusal.message}
+
+
+def main() -> None:
+    """Answer requests until stdin ends, which it does with the process that started this one."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
+    for line in sys.stdin:
+        sys.stdout.write(json.dumps(answer(json.loads(line))) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

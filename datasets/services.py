@@ -1,0 +1,250 @@
+"""Changes of datasets and their samples. What cannot be done raises a `datasets.errors.Refused`."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, BinaryIO, TypedDict
+from uuid import uuid4
+
+from django.core.files import File
+from django.core.files.storage import default_storage
+from django.db import IntegrityError, transaction
+from django.db.models import F, ProtectedError, Q
+
+from accounts.models import User, Workspace
+from config.queue import enqueue
+from datasets.errors import InUse, InvalidSample, KeyTaken, NameTaken
+from datasets.importing.claims import claim_import
+from datasets.importing.publishing import fail
+from datasets.importing.sources import check_upload
+from datasets.importing.work import remove_source
+from datasets.intake import record, remove_old_spool_files, take_in
+from datasets.models import Audio, Dataset, Import, ReferenceRevision, Sample, Task
+from datasets.names import clean_key, clean_language, clean_tags, clean_text, key_of_file, numbered
+
+KEY_TRIES = 20  # against uploads of the same name in the same moment
+
+
+def create_dataset(
+    *,
+    workspace: Workspace,
+    name: str,
+    task: str = Task.STT,
+    language: str = "en",
+    description: str = "",
+    created_by: User | None = None,
+) -> Dataset:
+    """Raises NameTaken, InvalidSample (name or language)."""
+    dataset = Dataset(workspace=workspace, task=task, description=clean_text(description, "description"))
+    dataset.name, dataset.language, dataset.created_by = _clean_name(name), clean_language(language), created_by
+    with _name_is_free(name):
+        dataset.save()
+    return dataset
+
+
+def update_dataset(
+    *, dataset: Dataset, name: str | None = None, language: str | None = None, description: str | None = None
+) -> Dataset:
+    """Change what is given. Raises NameTaken, InvalidSample."""
+    if name is not None:
+        dataset.name = _clean_name(name)
+    if language is not None:
+        dataset.language = clean_language(language)
+    if description is not None:
+        dataset.description = clean_text(description, "description")
+    with _name_is_free(dataset.name):
+        dataset.save(update_fields=["name", "language", "description"])
+    return dataset
+
+
+@transaction.atomic
+def delete_dataset(*, dataset: Dataset) -> None:
+    """Delete a dataset with its samples. Raises InUse where a run or an unfinished import uses it."""
+    if dataset.imports.unfinished().exists():
+        raise InUse("An import into this dataset is running. Delete the dataset when it has ended.")
+    try:
+        dataset.delete()
+    except ProtectedError as error:
+        raise InUse("Runs use this dataset. Delete the runs first; their results would lose their samples.") from error
+
+
+def add_audio_sample(
+    *,
+    dataset: Dataset,
+    file: BinaryIO,
+    filename: str,
+    key: str | None = None,
+    reference: str | None = None,
+    language: str = "",
+    tags: Mapping[str, Any] | None = None,
+) -> Sample:
+    """Take audio in as a new sample. Raises AudioRefused, KeyTaken, InvalidSample.
+
+    Without a `key` it is the file's name, with a number behind it where that is taken.
+    """
+    if dataset.task != Task.STT:
+        raise InvalidSample("The dataset is for text to speech: its samples are texts, not audio.")
+    facts = _facts(reference, language, tags)
+    stored = take_in(dataset.workspace_id, file)
+    audio = record(dataset.workspace, [stored])[stored.sha256]
+    return _add_sample(dataset, key, key_of_file(filename), facts, audio=audio)
+
+
+def add_text_sample(
+    *,
+    dataset: Dataset,
+    text: str,
+    key: str | None = None,
+    reference: str | None = None,
+    language: str = "",
+    tags: Mapping[str, Any] | None = None,
+) -> Sample:
+    """Add a text that is to be spoken. Raises KeyTaken, InvalidSample. Without a `key` it is the text's beginning."""
+    if dataset.task != Task.TTS:
+        raise InvalidSample("The dataset is for speech to text: its samples are audio.")
+    if not text.strip():
+        raise InvalidSample("There is no text to be spoken.")
+    facts = _facts(reference, language, tags)
+    return _add_sample(dataset, key, clean_key(text[:80]) or "text", facts, text=clean_text(text, "text"))
+
+
+@transaction.atomic
+def edit_reference(*, sample: Sample, reference: str | None, edited_by: User | None = None) -> Sample:
+    """Give the sample another reference; the one before stays as a revision. The same one again changes nothing."""
+    if reference is not None:
+        clean_text(reference, "reference")
+    current = Sample.objects.select_for_update().get(pk=sample.pk)
+    if current.reference != reference:
+        ReferenceRevision.objects.create(
+            sample=current,
+            number=current.reference_revision,
+            reference=current.reference,
+            replaced_by=edited_by,
+        )
+        Sample.objects.filter(pk=sample.pk).update(reference=reference, reference_revision=F("reference_revision") + 1)
+    sample.refresh_from_db(fields=["reference", "reference_revision"])
+    return sample
+
+
+def update_sample(*, sample: Sample, language: str | None = None, tags: Mapping[str, Any] | None = None) -> Sample:
+    """Change what is given. Raises InvalidSample."""
+    if language is not None:
+        sample.language = clean_language(language)
+    if tags is not None:
+        sample.tags = clean_tags(tags)
+    sample.save(update_fields=["language", "tags"])
+    return sample
+
+
+@transaction.atomic
+def delete_sample(*, sample: Sample) -> None:
+    """Raises InUse where a run has results of it."""
+    try:
+        sample.delete()
+    except ProtectedError as error:
+        raise InUse("Runs have results of this sample. Delete the runs first.") from error
+
+
+def start_import(
+    *, dataset: Dataset, file: BinaryIO, filename: str, skip_bad: bool = False, created_by: User | None = None
+) -> Import:
+    """Store an upload (zip, csv or jsonl) and let a worker import it. Raises ImportRefused where it is neither."""
+    check_upload(file)
+    source = default_storage.save(f"imports/{uuid4()}", file if isinstance(file, File) else File(file))
+    try:
+        with transaction.atomic():
+            begun = Import.objects.create(
+                dataset=dataset,
+                source=source,
+                source_name=clean_key(filename),
+                skip_bad=skip_bad,
+                created_by=created_by,
+            )
+            enqueue("datasets.tasks.run_import", begun.pk)
+    except BaseException:
+        default_storage.delete(source)
+        raise
+    return begun
+
+
+def resume_stale_imports() -> int:
+    """Put unfinished imports that no worker holds back on the queue; returns how many. Tidies up after dead workers."""
+    resumed = 0
+    for parent in Import.objects.stale():
+        if parent.source:
+            enqueue("datasets.tasks.run_import", parent.pk)
+            resumed += 1
+        elif claim := claim_import(parent.pk):
+            fail(claim, "The command that ran this import was stopped. Run it again.")
+    for parent in Import.objects.ended().exclude(source=""):
+        remove_source(parent)
+    remove_old_spool_files()
+    return resumed
+
+
+class _Facts(TypedDict):
+    reference: str | None
+    language: str
+    tags: dict[str, str]
+
+
+def _facts(reference: str | None, language: str, tags: Mapping[str, Any] | None) -> _Facts:
+    """What is known of a sample besides its audio or text, checked."""
+    return _Facts(
+        reference=None if reference is None else clean_text(reference, "reference"),
+        language=clean_language(language),
+        tags=clean_tags(tags),
+    )
+
+
+def _add_sample(
+    dataset: Dataset, key: str | None, fallback: str, facts: _Facts, *, audio: Audio | None = None, text: str = ""
+) -> Sample:
+    key = clean_key(key or "")
+    for _ in range(KEY_TRIES):
+        try:
+            with transaction.atomic():
+                return Sample.objects.create(
+                    dataset=dataset,
+                    key=key or _free_key(dataset, fallback),
+                    audio=audio,
+                    text=text,
+                    is_duplicate=audio is not None and _has(dataset, audio),
+                    **facts,
+                )
+        except IntegrityError:
+            if key:
+                break
+    raise KeyTaken(f"The key {(key or fallback)!r} is already in this dataset. Choose another.")
+
+
+def _has(dataset: Dataset, audio: Audio) -> bool:
+    """True where the dataset has a sample with this audio. Whoever adds the same audio meanwhile waits."""
+    Audio.objects.select_for_update().get(pk=audio.pk)
+    return dataset.samples.filter(audio=audio).exists()
+
+
+def _free_key(dataset: Dataset, key: str) -> str:
+    """`key`, or with the lowest number behind it that is free."""
+    like = Q(key=key) | Q(key__startswith=numbered(key, 2)[:-2])
+    taken = set(dataset.samples.filter(like).values_list("key", flat=True))
+    number = 2
+    free = key
+    while free in taken:
+        free, number = numbered(key, number), number + 1
+    return free
+
+
+def _clean_name(name: str) -> str:
+    cleaned = clean_key(name)
+    if not cleaned or len(cleaned) > 200:
+        raise InvalidSample("A dataset's name has 1 to 200 characters.")
+    return cleaned
+
+
+@contextmanager
+def _name_is_free(name: str) -> Iterator[None]:
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError as error:
+        raise NameTaken(f"There is already a dataset {name!r} in this workspace. Choose another name.") from error
