@@ -259,7 +259,7 @@ def test_too_many_batches_or_tokens_are_a_quota_error_that_says_when_to_come_bac
     assert (busy.value.code, busy.value.status) == (429, "RESOURCE_EXHAUSTED")
     assert busy.value.details["error"]["details"][-1]["retryDelay"] == "12s"
 
-    gemini.settings(max_concurrent_batches=100, max_enqueued_tokens=50)
+    gemini.settings(max_concurrent_batches=100, max_enqueued_tokens=40)
     with pytest.raises(errors.ClientError, match="enqueued tokens"):
         submit(client, requests)
     gemini.advance(61)  # the first batch ends

@@ -80,7 +80,7 @@ class Batches:
         described = body.get("batch") or {}
         source = (described.get("inputConfig") or {}).get("fileName", "")
         requests = self._read(source) if source else self._inline(described)
-        tokens = sum(len(json.dumps(request)) for request in requests) // 4
+        tokens = sum(map(_tokens, requests))
         self._check_quotas(model, tokens)
         now = self._clock.now()
         settings = self._settings
@@ -230,6 +230,12 @@ class Batches:
             }
             for batch in self._by_id.values()
         }
+
+
+def _tokens(one: dict[str, Any]) -> int:
+    """Of the request's text; as many for each file, however long."""
+    parts = [part for content in one["request"].get("contents") or [] for part in content.get("parts") or []]
+    return sum(len(part.get("text", "")) // 4 if "text" in part else 32 for part in parts)
 
 
 def _reason(batch: Batch, state: str) -> str:

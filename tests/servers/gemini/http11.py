@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -27,7 +28,7 @@ class Request:
     headers: dict[str, str]  # names in lower case
     body: bytes
 
-    @property
+    @cached_property
     def query(self) -> dict[str, str]:
         return {name: values[-1] for name, values in parse_qs(self.query_string).items()}
 
