@@ -1,0 +1,115 @@
+"""The screens of samples: a list that plays, and one sample with its waveform and its reference."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+from unfold.contrib.filters.admin import RelatedDropdownFilter, TextFilter
+from unfold.decorators import display
+
+from accounts.admin_base import WorkspaceAdmin, access_of
+from accounts.admin_paging import NoCountMixin
+from accounts.models import Role
+from datasets import services
+from datasets.errors import Refused
+from datasets.models import Sample
+from datasets.querysets import SampleQuerySet
+from datasets.templatetags.datasets import clock
+
+
+class LanguageFilter(TextFilter):
+    title = "language"
+    parameter_name = "language"
+
+    def queryset(self, request: HttpRequest, queryset: SampleQuerySet) -> SampleQuerySet:
+        return queryset.with_language().filter(spoken_language=self.value()) if self.value() else queryset
+
+
+class ReferenceFilter(admin.SimpleListFilter):
+    title = "reference"
+    parameter_name = "has_reference"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Known"), ("no", "Unknown")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Sample]) -> QuerySet[Sample]:
+        return queryset.filter(reference__isnull=self.value() == "no") if self.value() else queryset
+
+
+@admin.register(Sample)
+class SampleAdmin(NoCountMixin, WorkspaceAdmin):
+    """Samples come by upload, import or REST; of one that is there the reference and language are edited in place."""
+
+    add_role = None
+    change_role = None
+    list_display = ["key", "dataset", "duration", "rate", "codec", "short_reference", "player"]
+    list_filter = [("dataset", RelatedDropdownFilter), ReferenceFilter, "is_duplicate", LanguageFilter]
+    list_select_related = ["dataset"]
+    list_filter_submit = True
+    search_fields = ["key"]
+    search_help_text = "Search by key"
+    ordering = ["-id"]
+    actions = None
+    fields = ["dataset", "key", "text", "tags", "is_duplicate", "created_at"]
+    change_form_outer_before_template = "admin/datasets/sample/listen.html"
+    change_form_outer_after_template = "admin/datasets/sample/facts.html"
+
+    class Media:
+        css = {"all": ["datasets/datasets.css"]}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Sample]:
+        samples: SampleQuerySet = super().get_queryset(request)
+        return samples.with_audio_facts()
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        access = access_of(request)
+        context["may_edit"] = bool(access and access.may(Role.EVALUATOR))
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    # --- Deleting: by the service, which knows what stands in the way ------------------------------
+
+    def get_deleted_objects(self, objs: QuerySet[Sample], request: HttpRequest) -> Any:
+        names = [str(sample) for sample in objs]
+        return names, {"samples": len(names)}, set(), []
+
+    def delete_model(self, request: HttpRequest, obj: Sample) -> None:
+        services.delete_sample(sample=obj)
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
+        try:
+            return super().delete_view(request, object_id, extra_context)
+        except Refused as refused:
+            self.message_user(request, refused.message, messages.ERROR)
+            return HttpResponseRedirect(reverse("admin:datasets_sample_change", args=[object_id]))
+
+    # --- Columns -----------------------------------------------------------------------------------
+
+    @display(description="Duration")
+    def duration(self, sample: Sample) -> str | None:
+        return clock(sample.audio.duration) if sample.audio else None
+
+    @display(description="Rate")
+    def rate(self, sample: Sample) -> str | None:
+        return f"{sample.audio.sample_rate:,} Hz" if sample.audio else None
+
+    @display(description="Codec")
+    def codec(self, sample: Sample) -> str | None:
+        return sample.audio.codec if sample.audio else None
+
+    @display(description="Reference", empty_value="unknown")
+    def short_reference(self, sample: Sample) -> str | None:
+        return Truncator(sample.reference).chars(60) if sample.reference else sample.reference
+
+    @display(description="Listen")
+    def player(self, sample: Sample) -> SafeString | None:
+        if sample.audio_id is None:
+            return None
+        url = reverse("sample-audio", args=[sample.pk])
+        return format_html(
+            '<audio class="list-audio" controls preload="none" src="{}" aria-label="{}"></audio>', url, sample.key
+        )
