@@ -4,13 +4,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
-from django.db.models import Count, Exists, F, FilteredRelation, OuterRef, Q, Sum
-from django.db.models.functions import Now
+from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, Sum
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast, Left, Now
 
 from accounts.querysets import WorkspaceOwnedQuerySet
 
 if TYPE_CHECKING:
-    from evaluations.models import Job, Result, Score, Shard  # noqa: F401
+    from accounts.models import Workspace
+    from evaluations.models import Job, Result, Run, Score, Shard  # noqa: F401
 
 
 class RunQuerySet(WorkspaceOwnedQuerySet):
@@ -20,6 +22,9 @@ class RunQuerySet(WorkspaceOwnedQuerySet):
     def started_by(self, workspace: "Workspace", idempotency_key: str) -> "Run | None":
         """The run that a request with this key has started, if any."""
         return self.filter(workspace=workspace, idempotency_key=idempotency_key).first()
+
+    def finished(self) -> Self:
+        return self.exclude(status__in=["pending", "running"])
 
     def without_unfinished_jobs(self) -> Self:
         jobs = self.model._meta.get_field("jobs").related_model._default_manager
@@ -78,17 +83,33 @@ class ResultQuerySet(WorkspaceOwnedQuerySet):
             )
         )
 
-    def failure_counts(self) -> "models.QuerySet[Any, tuple[str, str, int]]":
-        """Rows of (model name, reason code, how many failed with it), the most frequent first."""
-        failed = self.filter(status="failed").order_by()
-        counts = failed.values("job__model_name", "reason").annotate(count=Count("pk"))
-        return counts.order_by("-count").values_list("job__model_name", "reason", "count")
+    def for_list(self) -> Self:
+        """With what a line of a list shows: adds `wer` (of the sample) and `hypothesis_start` (120 characters)."""
+        rows = self.with_score().annotate(wer=F("score__wer"), hypothesis_start=Left("hypothesis", 120))
+        return rows.select_related("sample", "job").defer("hypothesis", "error", "sample__reference", "sample__text")
 
     def before_and_after(self, result: "Result") -> tuple["Result | None", "Result | None"]:
         """The neighbours of `result` among its job's results, in the order of the dataset's samples."""
         siblings = self.filter(job=result.job_id)
         before = siblings.filter(sample__lt=result.sample_id).order_by("-sample").first()
         return before, siblings.filter(sample__gt=result.sample_id).order_by("sample").first()
+
+    def with_details(self) -> Self:
+        """With sample and job; adds the counts of the score (None without one) and `wer` (of the sample)."""
+        counts = ("wer", "hits", "substitutions", "deletions", "insertions", "reference_words")
+        rows = self.with_score().annotate(**{name: F(f"score__{name}") for name in counts})
+        return rows.select_related("sample__dataset", "job")
+
+    def containing(self, text: str) -> Self:
+        """Results whose sample's key or reference, or whose hypothesis, contains `text` in any case of letters."""
+        keys = Q(sample__key__icontains=text) | Q(sample__reference__icontains=text)
+        return self.filter(keys | Q(hypothesis__icontains=text))
+
+    def tagged(self, name: str, value: str) -> Self:
+        """Results whose sample has the tag `name` with `value`."""
+        # Not a lookup by name: the name is a person's, and may hold anything.
+        tag = Cast(KeyTextTransform(name, "sample__tags"), models.TextField())
+        return self.alias(tag=tag).filter(tag=value)
 
     def for_calls(self) -> Self:
         """With the sample's audio and language, least often taken up first."""
@@ -112,3 +133,13 @@ class ResultQuerySet(WorkspaceOwnedQuerySet):
 class ScoreQuerySet(models.QuerySet["Score"]):
     def under(self, normalizer: str, version: int) -> Self:
         return self.filter(normalizer=normalizer, normalizer_version=version)
+
+    def word_counts(self) -> "models.QuerySet[Any, tuple[int, str, int, int]]":
+        """Rows of (run id, model name, word errors, reference words), summed over speech that has been scored under
+        each run's own normaliser. Errors / words is the corpus WER."""
+        own = {"normalizer": F("job__run__normalizer"), "normalizer_version": F("job__run__normalizer_version")}
+        sums = self.filter(reference_empty=False, **own).values("job__run", "job__model_name")
+        errors = Sum(F("substitutions") + F("deletions") + F("insertions"))
+        return sums.annotate(errors=errors, words=Sum("reference_words")).values_list(
+            "job__run", "job__model_name", "errors", "words"
+        )

@@ -1,5 +1,7 @@
 """Small pieces of markup that lists and pages share. Every colour comes with a word or a sign."""
 
+from typing import Any
+
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -11,16 +13,17 @@ def status_pill(status: str, label: str) -> SafeString:
     return format_html('<span class="ev-pill ev-{}">{}</span>', status, label)
 
 
-def progress_bar(done: int, failed: int, total: int) -> SafeString:
-    """`done` of `total` (of which `failed`) as a bar with its numbers beside it."""
+def run_bar(run: Any) -> SafeString:
+    """How far `run` (with counts) is: a bar, what failed or was cancelled in another colour, and the numbers."""
+    bad = run.failed_count + run.cancelled_count
     return format_html(
         '<span class="ev-progress"><span class="ev-bar" aria-hidden="true"><span class="ev-bar-good" '
         'style="width:{}%"></span><span class="ev-bar-bad" style="width:{}%"></span></span>'
         '<span class="ev-num">{}/{}</span></span>',
-        percent_of(done - failed, total),
-        percent_of(failed, total),
-        f"{done:,}",
-        f"{total:,}",
+        percent_of(run.completed_count, run.total_count),
+        percent_of(bad, run.total_count),
+        f"{run.completed_count + bad:,}",
+        f"{run.total_count:,}",
     )
 
 

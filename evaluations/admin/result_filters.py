@@ -1,11 +1,159 @@
 """Filters of the result list. Their choices come from runs, jobs and enums: none of them reads the results."""
 
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest
+from unfold.contrib.filters.admin import DropdownFilter, RangeNumericListFilter, TextFilter
+
+from accounts.admin_base import access_of
+from evaluations.models import Job, Result, Run
+from evaluations.querysets import ResultQuerySet
+from providers.reasons import Reason
 
 RECENT_RUNS = 200
 
 
 def run_of(request: HttpRequest) -> int | None:
-    """The run that the list is of; None where it is of all of them."""
+    """The id of the run that the list is narrowed to; None where it shows all of them."""
     run = request.GET.get("run", "")
     return int(run) if run.isdecimal() else None
+
+
+class Filter(DropdownFilter):
+    """A dropdown that can say what was chosen."""
+
+    def chosen(self) -> str:
+        """What a person reads about the choice; empty without one."""
+        return dict(self.lookup_choices).get(self.value(), self.value() or "")
+
+
+class RunFilter(Filter):
+    title = "run"
+    parameter_name = "run"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        access = access_of(request)
+        if access is None:
+            return []
+        runs = Run.objects.for_workspace(access.workspace)
+        recent = {run.pk: run for run in runs.order_by("-pk")[:RECENT_RUNS]}
+        wanted = run_of(request)
+        if wanted and wanted not in recent:
+            recent |= runs.in_bulk([wanted])
+        return [(str(pk), f"{run.name} (#{pk})") for pk, run in recent.items()]
+
+    def queryset(self, request: HttpRequest, queryset: ResultQuerySet) -> ResultQuerySet:
+        if not self.value():
+            return queryset
+        run = run_of(request)
+        return queryset.filter(run=run) if run else queryset.none()
+
+
+class ModelFilter(Filter):
+    title = "model"
+    parameter_name = "model"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        access = access_of(request)
+        jobs = Job.objects.filter(run__workspace=access.workspace) if access else Job.objects.none()
+        if run := run_of(request):
+            jobs = jobs.filter(run=run)
+        names = jobs.order_by("model_name").values_list("model_name", flat=True).distinct()
+        return [(name, name) for name in names]
+
+    def queryset(self, request: HttpRequest, queryset: ResultQuerySet) -> ResultQuerySet:
+        if not self.value():
+            return queryset
+        jobs = Job.objects.filter(model_name=self.value())
+        if run := run_of(request):
+            jobs = jobs.filter(run=run)
+        return queryset.filter(job__in=jobs)
+
+
+class StatusFilter(Filter):
+    title = "status"
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return Result.Status.choices
+
+    def queryset(self, request: HttpRequest, queryset: ResultQuerySet) -> ResultQuerySet:
+        return queryset.filter(status=self.value()) if self.value() else queryset
+
+
+class ReasonFilter(Filter):
+    title = "reason"
+    parameter_name = "reason"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [(reason.value, reason.value.replace("_", " ")) for reason in Reason]
+
+    def queryset(self, request: HttpRequest, queryset: ResultQuerySet) -> ResultQuerySet:
+        return queryset.filter(reason=self.value()) if self.value() else queryset
+
+
+class OutputFilter(Filter):
+    title = "output"
+    parameter_name = "output"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [("empty", "Empty: completed without a word"), ("text", "Some text")]
+
+    def queryset(self, request: HttpRequest, queryset: ResultQuerySet) -> ResultQuerySet:
+        if self.value() not in ("empty", "text"):
+            return queryset
+        completed = queryset.filter(status=Result.Status.COMPLETED)
+        return completed.filter(hypothesis="") if self.value() == "empty" else completed.exclude(hypothesis="")
+
+
+class WerFilter(RangeNumericListFilter):
+    title = "WER of the sample, in percent"
+    parameter_name = "wer"
+
+    def bounds(self) -> tuple[float | None, float | None]:
+        """From and to, in percent, both included; what is no number is no bound."""
+        low, high = (self.used_parameters.get(f"wer_{end}") for end in ("from", "to"))
+        return _number(low), _number(high)
+
+    def chosen(self) -> str:
+        low, high = self.bounds()
+        words = [f"from {low:g}%" if low is not None else "", f"to {high:g}%" if high is not None else ""]
+        return " ".join(word for word in words if word)
+
+    def queryset(self, request: HttpRequest, queryset: ResultQuerySet) -> ResultQuerySet:
+        low, high = self.bounds()
+        if low is not None:
+            queryset = queryset.filter(score__wer__gte=low / 100)
+        return queryset if high is None else queryset.filter(score__wer__lte=high / 100)
+
+
+class TagFilter(TextFilter):
+    title = "tag of the sample (name=value)"
+    parameter_name = "tag"
+
+    def chosen(self) -> str:
+        return self.value() or ""
+
+    def queryset(self, request: HttpRequest, queryset: ResultQuerySet) -> ResultQuerySet:
+        name, _, value = (self.value() or "").partition("=")
+        if not name.strip():
+            return queryset
+        return queryset.tagged(name.strip(), value.strip())
+
+
+RESULT_FILTERS = (RunFilter, ModelFilter, StatusFilter, ReasonFilter, OutputFilter, WerFilter, TagFilter)
+
+
+def chosen_filters(changelist: ChangeList) -> list[tuple[str, str]]:
+    """What the list is narrowed to: (what, to what)."""
+    chosen = ((str(spec.title), spec.chosen()) for spec in changelist.filter_specs if hasattr(spec, "chosen"))
+    return [(title, value) for title, value in chosen if value]
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text or "")
+    except ValueError:
+        return None

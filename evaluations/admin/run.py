@@ -16,11 +16,10 @@ from unfold.decorators import display
 
 from accounts.admin_base import WorkspaceAdmin
 from accounts.workspaces import WorkspaceRequest
-from evaluations.admin.labels import chips, progress_bar, status_pill
-from evaluations.admin.run_page import live_context, run_context
+from evaluations.admin.labels import chips, run_bar, status_pill
+from evaluations.admin.run_page import board_context, live_context
 from evaluations.admin.start import StartForm, estimate_of, model_choices
 from evaluations.models import Run
-from evaluations.scoring.leaderboard import leaderboard
 from evaluations.services import RunRefused, cancel_run, delete_run, retry_failed, start_run
 from evaluations.templatetags.figures import NONE, duration
 
@@ -65,8 +64,7 @@ class RunAdmin(WorkspaceAdmin):
 
     @display(description="Progress")
     def show_progress(self, run: Any) -> SafeString:
-        done = run.completed_count + run.failed_count + run.cancelled_count
-        return progress_bar(done, run.failed_count + run.cancelled_count, run.total_count)
+        return run_bar(run)
 
     @display(description="Failed")
     def show_failed(self, run: Any) -> SafeString | str:
@@ -133,7 +131,8 @@ class RunAdmin(WorkspaceAdmin):
         run = self.get_object(request, object_id)
         if run is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
-        return self._page(request, "page", title=run.name, original=run, **run_context(run), **self._rights(request))
+        context = {**live_context(run), **board_context(run), **self._rights(request)}
+        return self._page(request, "page", title=run.name, original=run, **context)
 
     def live_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
         run = self._run(request, run_id)
@@ -144,7 +143,7 @@ class RunAdmin(WorkspaceAdmin):
 
     def leaderboard_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
         run = self._run(request, run_id)
-        return self._partial(request, "leaderboard", run=run, board=leaderboard(run))
+        return self._partial(request, "leaderboard", **board_context(run))
 
     def cancel_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
         run = self._run_to_change(request, run_id)

@@ -1,37 +1,26 @@
 """What the page of a run shows."""
 
-from collections import defaultdict
-from dataclasses import dataclass
 from typing import Any
 
-from evaluations.models import Result, Run
-from evaluations.progress import JobProgress, run_progress
+from evaluations.models import Run
+from evaluations.progress import run_progress
 from evaluations.scoring.leaderboard import leaderboard
-from evaluations.scoring.normalizers import get_normalizer
 
-
-@dataclass(frozen=True)
-class LiveJob:
-    """One model's progress, with its failures by reason code."""
-
-    progress: JobProgress
-    reasons: dict[str, int]
+LARGE = 20_000  # results: from here on counting them takes long enough to ask for it less often
 
 
 def live_context(run: Run) -> dict[str, Any]:
     """What changes while the run goes on."""
     progress = run_progress(run)
-    reasons: dict[str, dict[str, int]] = defaultdict(dict)
-    for name, reason, count in Result.objects.filter(run=run).failure_counts():
-        reasons[name][reason] = count
-    jobs = [LiveJob(job, reasons[job.name]) for job in progress.jobs]
-    return {"run": run, "progress": progress, "jobs": jobs}
+    return {"run": run, "progress": progress, "poll_seconds": 1 if progress.total < LARGE else 5}
 
 
-def run_context(run: Run) -> dict[str, Any]:
-    """Everything on the page."""
+def board_context(run: Run) -> dict[str, Any]:
+    """The models beside each other. The normaliser goes by its text: templates call what can be called."""
+    board = leaderboard(run)
     return {
-        **live_context(run),
-        "board": leaderboard(run),
-        "normalizer": get_normalizer(run.normalizer, run.normalizer_version),
+        "run": run,
+        "rows": board.rows,
+        "normalizer": str(board.normalizer),
+        "normalizer_steps": board.normalizer.description,
     }

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from django import template
 
+from evaluations.models import Status
 from providers.reasons import Reason
 
 register = template.Library()
@@ -64,7 +65,14 @@ def usd(value: Decimal | None) -> str:
         return "$0.00"
     if value < Decimal("0.0001"):
         return "< $0.0001"
-    return f"${value:,.2f}" if value >= 1 else f"${value.quantize(Decimal('0.0001')).normalize():f}"
+    cents, smaller = f"{value:,.4f}"[:-2], f"{value:,.4f}"[-2:]
+    return f"${value:,.2f}" if value >= 1 else f"${cents}{smaller.rstrip('0')}"
+
+
+@register.filter
+def count(value: int) -> str:
+    """A number of things, in groups of three digits."""
+    return f"{value:,}"
 
 
 @register.filter
@@ -74,6 +82,18 @@ def percent_of(part: int, whole: int) -> float:
 
 
 @register.filter
+def bar_of_rate(value: float) -> float:
+    """The width of a rate's bar in percent: full from 100 % on."""
+    return round(min(value, 1.0) * 100, 2)
+
+
+@register.filter
 def reason_label(code: str) -> str:
     """What a failure's code tells a person; the code alone where it is not one of ours."""
     return Reason(code).label if code in Reason.values else code
+
+
+@register.filter
+def status_label(status: str) -> str:
+    """The state of a run or a job in words."""
+    return Status(status).label

@@ -1,0 +1,131 @@
+"""Results: a list that opens at any size, and the page where one is listened to and read."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import F, QuerySet
+from django.db.models.expressions import OrderBy
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.decorators import display
+
+from accounts.admin_base import WorkspaceAdmin
+from accounts.admin_paging import NoCountChangeList, NoCountMixin, NoCountPage, NoCountPaginator
+from evaluations.admin.labels import status_pill
+from evaluations.admin.result_filters import RESULT_FILTERS, chosen_filters, run_of
+from evaluations.admin.result_page import result_context
+from evaluations.models import Result
+from evaluations.templatetags import figures
+
+SHORT = 90  # characters of a hypothesis in the list
+
+
+class ResultPaginator(NoCountPaginator):
+    """Finds a page by its keys alone and then reads its rows: a page deep in the list skips keys, not joined rows."""
+
+    def page(self, number: int | str) -> NoCountPage:
+        page = super().page(number)
+        rows = Result.objects.filter(pk__in=list(page.object_list)).for_list().in_bulk()
+        page.object_list = [rows[pk] for pk in page.object_list if pk in rows]
+        return page
+
+
+class ResultChangeList(NoCountChangeList):
+    """Where a column has no value (not finished, not scored), the row comes last, whichever way it is ordered."""
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[OrderBy]:
+        names = [str(name) for name in super().get_ordering(request, queryset)]
+        if names == ["-pk"]:
+            return [F("pk").desc()]
+        return [
+            F(name[1:]).desc(nulls_last=True) if name.startswith("-") else F(name).asc(nulls_last=True)
+            for name in names
+        ]
+
+
+@admin.register(Result)
+class ResultAdmin(NoCountMixin, WorkspaceAdmin):
+    add_role = change_role = delete_role = None
+    paginator = ResultPaginator
+    list_display = ("key", "model_name", "outcome", "wer", "audio", "took", "hypothesis_start")
+    list_display_links = ("key",)
+    list_filter = RESULT_FILTERS
+    list_filter_submit = True
+    list_before_template = "admin/evaluations/result/_narrowed.html"
+    search_fields = ("sample__key", "sample__reference", "hypothesis")
+    search_help_text = "Sample key, reference or hypothesis"
+    actions = None
+    ordering = ("-pk",)
+
+    class Media:
+        css = {"all": ["evaluations/evaluations.css"]}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Result]:
+        return super().get_queryset(request).with_score()
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ResultChangeList]:
+        return ResultChangeList
+
+    def get_paginator(self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any) -> Any:
+        return super().get_paginator(request, queryset.values_list("pk", flat=True), *args, **kwargs)
+
+    def get_sortable_by(self, request: HttpRequest) -> tuple[str, ...]:
+        """Within one run only: over all of them an order would have to read every result there is."""
+        return ("key", "wer", "audio", "took") if run_of(request) else ()
+
+    @display(description="Sample", ordering="sample__key")
+    def key(self, result: Result) -> str:
+        return result.sample.key
+
+    @display(description="Model")
+    def model_name(self, result: Result) -> str:
+        return result.job.model_name
+
+    @display(description="Status")
+    def outcome(self, result: Result) -> SafeString:
+        pill = status_pill(result.status, result.get_status_display())
+        if not result.reason or result.status == Result.Status.CANCELLED:
+            return pill
+        label = figures.reason_label(result.reason)
+        return format_html('{} <span class="ev-reason" title="{}">{}</span>', pill, label, result.reason)
+
+    @display(description="WER", ordering="score__wer")
+    def wer(self, result: Any) -> str:
+        return figures.rate(result.wer)
+
+    @display(description="Audio", ordering="audio_seconds")
+    def audio(self, result: Result) -> str:
+        return figures.seconds(result.audio_seconds)
+
+    @display(description="Latency", ordering="latency")
+    def took(self, result: Result) -> str:
+        return figures.seconds(result.latency)
+
+    @display(description="Hypothesis")
+    def hypothesis_start(self, result: Any) -> SafeString | str:
+        if result.status != Result.Status.COMPLETED:
+            return figures.NONE
+        if not result.hypothesis_start:
+            return format_html('<span class="ev-quiet">{}</span>', "(empty)")
+        cut = result.hypothesis_start[:SHORT]
+        dots = "…" if len(result.hypothesis_start) > SHORT else ""
+        return format_html('<span class="ev-hypothesis" dir="auto">{}{}</span>', cut, dots)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        response = super().changelist_view(request, extra_context)
+        context = getattr(response, "context_data", None)
+        if context and "cl" in context:
+            context |= {"narrowed": chosen_filters(context["cl"]), "run_id": run_of(request)}
+        return response
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        result = self.get_object(request, object_id)
+        if result is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        shared = {**self.admin_site.each_context(request), "opts": self.opts}
+        context = {**shared, **result_context(result), "title": result.sample.key}
+        return TemplateResponse(request, "admin/evaluations/result/page.html", context)
