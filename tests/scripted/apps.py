@@ -1,12 +1,11 @@
 from django.apps import AppConfig
 
-from providers.registry import KINDS
-
 
 class ScriptedConfig(AppConfig):
     name = "tests.scripted"
 
     def ready(self):
+        from providers.registry import KINDS  # models are loaded only now
         from tests.scripted.adapter import ScriptedAdapter
 
         KINDS["scripted"] = ScriptedAdapter
