@@ -1,6 +1,9 @@
 """Whether the site is alive, and whether it can do its work."""
 
-from django.core.files.storage import default_storage
+import tempfile
+from pathlib import Path
+
+from django.core.files.storage import FileSystemStorage, default_storage
 from django.db import DatabaseError, connection
 from django.db.models import Min
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -24,9 +27,20 @@ def ready(request: HttpRequest) -> JsonResponse:
     except DatabaseError:
         state["database"] = "does not answer"
     try:
-        default_storage.exists("ready")
+        _reach_storage()
         state["storage"] = "ok"
     except Exception:
         state["storage"] = "does not answer"
     ok = state.get("database") == state["storage"] == "ok"
     return JsonResponse(state, status=200 if ok else 503)
+
+
+def _reach_storage() -> None:
+    """Raises where the storage does not answer; a folder, where it cannot be written to."""
+    if isinstance(default_storage, FileSystemStorage):
+        folder = Path(default_storage.location)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    else:
+        default_storage.exists("ready")

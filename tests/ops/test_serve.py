@@ -1,0 +1,119 @@
+"""The site's processes: served together, kept alive, stopped together."""
+
+import os
+import signal
+import socket
+
+import httpx
+import pytest
+
+from tests.ops.conftest import wait_for
+
+pytestmark = pytest.mark.slow
+
+QUICK = {"SWEEP_SECONDS": "1", "SHARD_LEASE_SECONDS": "3"}
+
+
+@pytest.fixture
+def served(site):
+    process = site.start("serve", "--port", str(site.port))
+    wait_for(lambda: is_alive(site))
+    wait_for(lambda: works(site))
+    return process
+
+
+def is_alive(site):
+    try:
+        return httpx.get(f"http://127.0.0.1:{site.port}/healthz").text == "ok\n"
+    except httpx.HTTPError:
+        return False
+
+
+def works(site):
+    """A worker has swept."""
+    return site.rows("SELECT * FROM evaluations_timer")
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_serve_stops_every_process(site, served, how):
+    assert len(site.processes()) >= 7  # serve, web server, watchdog; cluster, its guard, workers, pusher, monitor
+
+    served.send_signal(how)
+
+    assert served.wait(30) == 0
+    assert site.processes() == {}
+
+
+def test_nothing_outlives_a_serve_that_is_killed(site, served):
+    served.kill()
+    served.wait()
+
+    wait_for(lambda: site.processes() == {}, seconds=30)
+
+
+def test_a_web_server_that_dies_is_started_again(site, served):
+    [web] = site.processes_of("uvicorn")
+
+    os.kill(web, signal.SIGKILL)
+
+    wait_for(lambda: site.processes_of("uvicorn") not in ([], [web]))
+    wait_for(lambda: is_alive(site))
+
+
+def test_serve_refuses_a_port_in_use_and_names_another(site):
+    with socket.create_server(("127.0.0.1", site.port)):
+        outcome = site.manage("serve", "--port", str(site.port))
+
+    assert outcome.returncode == 1
+    assert f"Port {site.port} is in use" in outcome.stderr
+    assert f"PORT={site.port + 1}" in outcome.stderr
+
+
+def test_a_cluster_that_is_killed_is_started_again_without_its_orphans(site):
+    site.start("watchdog", **QUICK)
+    wait_for(lambda: works(site))
+    before = site.processes_of("manage.py qcluster")
+
+    os.kill(before[0], signal.SIGKILL)
+
+    wait_for(lambda: site.processes_of("manage.py qcluster"))
+    wait_for(lambda: not set(before) & set(site.processes()))
+    wait_for_sweeps(site)
+
+
+def test_a_cluster_that_stalls_is_started_again(site):
+    """Its one idle worker is killed while it holds the lock of the queue: no other can ever read from it."""
+    site.start("watchdog", "--stall-seconds", "4", Q_WORKERS="1", **QUICK)
+    wait_for(lambda: works(site))
+    cluster = wait_for(lambda: of_a_whole_cluster(site))
+
+    os.kill(cluster[2], signal.SIGKILL)  # parent, guard, worker: in the order in which they were started
+
+    wait_for(lambda: "The worker stalled" in site.log.read_text())
+    wait_for_sweeps(site)
+
+
+def test_a_healthy_idle_cluster_is_left_alone(site):
+    watchdog = site.start("watchdog", "--stall-seconds", "2", **QUICK)
+    wait_for(lambda: works(site))
+    before = wait_for(lambda: of_a_whole_cluster(site))
+
+    for _ in range(3):
+        wait_for_sweeps(site)
+
+    assert site.processes_of("manage.py qcluster") == before
+    watchdog.terminate()
+    assert watchdog.wait(30) == 0
+    assert "starting it again" not in site.log.read_text()
+
+
+def of_a_whole_cluster(site):
+    found = site.processes_of("manage.py qcluster")
+    return found if len(found) >= 5 else None
+
+
+def wait_for_sweeps(site):
+    """Until a worker has swept three times more."""
+    for _ in range(3):
+        before = works(site)
+        wait_for(lambda before=before: works(site) != before)
