@@ -74,7 +74,7 @@ def _measure(source: InputContainer, container: Container, file: BinaryIO, max_s
         mime_type=container.mime_type,
         extension=container.extension,
         duration=decoding.seconds,
-        sample_rate=decoding.rate,
+        sample_rate=next(iter(decoding.samples)),
         channels=decoding.channels,
         peaks=decoding.peaks.bins().hex(),
     )
@@ -85,9 +85,8 @@ class _Decoding:
 
     def __init__(self, max_seconds: float) -> None:
         self.max_seconds = max_seconds
-        self.seconds = 0.0
+        self.samples: dict[int, int] = {}  # by sample rate, which may change on the way
         self.reached = 0.0  # end of the last frame by its time stamp, seconds
-        self.rate = 0
         self.channels = 0
         self.packets = 0
         self.broken = 0
@@ -95,6 +94,10 @@ class _Decoding:
         self.broke_off = False
         self.encrypted = False
         self.peaks = Peaks()
+
+    @property
+    def seconds(self) -> float:
+        return sum(count / rate for rate, count in self.samples.items())
 
     def run(self, source: InputContainer, stream: AudioStream) -> None:
         self.encrypted = stream.codec_context.codec_tag == "drms"
@@ -127,10 +130,9 @@ class _Decoding:
         if not frame.sample_rate:
             raise AudioRefused(AudioReason.NOT_AUDIO, "The file is not audio: it has no sample rate.")
         length = frame.samples / frame.sample_rate
-        self.seconds += length
+        self.samples[frame.sample_rate] = self.samples.get(frame.sample_rate, 0) + frame.samples
         if frame.time is not None:
             self.reached = max(self.reached, frame.time + length)
-        self.rate = self.rate or frame.sample_rate
         self.channels = self.channels or frame.layout.nb_channels
         self.peaks.add(frame)
         if self.seconds > self.max_seconds:

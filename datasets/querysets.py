@@ -46,10 +46,6 @@ class ImportQuerySet(models.QuerySet["Import"]):
     def for_workspace(self, workspace: "Workspace") -> Self:
         return self.filter(dataset__workspace=workspace)
 
-    def with_progress(self) -> Self:
-        """Adds `done` (lines looked at) and `bad` (of these, lines with a problem)."""
-        return self.annotate(done=Count("lines"), bad=Count("lines", filter=~Q(lines__problem="")))
-
     def unfinished(self) -> Self:
         return self.filter(status__in=["pending", "running"])
 
