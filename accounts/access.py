@@ -27,7 +27,7 @@ def access_of_user(user: User, slug: str | None = None) -> Access | None:
     A superuser is an owner everywhere.
     """
     workspaces = Workspace.objects.open_to(user).select_related("organization")
-    workspace = (workspaces.filter(slug=slug) if slug else workspaces.usable_first()).first()
+    workspace = (workspaces.usable_first() if slug is None else workspaces.filter(slug=slug)).first()
     if workspace is None:
         return None
     if user.is_superuser:

@@ -165,7 +165,7 @@ class ApiKeyAdmin(WorkspaceAdmin):
         request.api_key_secret = secret  # type: ignore[attr-defined]
 
     def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
-        """The one page that ever shows the key: part of this answer, kept nowhere."""
+        """The one page that ever shows the key: part of this answer, kept nowhere (the admin sends no-store)."""
         context = {
             **self.admin_site.each_context(request),
             "title": "Your new API key",
@@ -173,5 +173,4 @@ class ApiKeyAdmin(WorkspaceAdmin):
             "api_key": obj,
             "secret": request.api_key_secret,  # type: ignore[attr-defined]
         }
-        headers = {"Cache-Control": "no-store"}
-        return TemplateResponse(request, "accounts/api_key_created.html", context, headers=headers)
+        return TemplateResponse(request, "accounts/api_key_created.html", context)

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from django.contrib.admin import ListFilter, RelatedFieldListFilter
+from django.contrib.admin import RelatedFieldListFilter
+from django.contrib.admin.utils import get_fields_from_path
 from django.db.models import ForeignKey, ManyToManyField, Model, QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
@@ -24,10 +25,10 @@ def rows_of(model: type[Model], request: HttpRequest) -> QuerySet[Any]:
     return rows.for_workspace(access.workspace) if access and hasattr(rows, "for_workspace") else rows.none()
 
 
-class WorkspaceRelatedFilter(RelatedFieldListFilter):
-    """A list filter that offers only the workspace's own rows."""
+class OwnRowsFilter(RelatedFieldListFilter):
+    """A list filter by a relation that offers only the workspace's own rows."""
 
-    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
         return [(row.pk, str(row)) for row in rows_of(field.related_model, request)]
 
 
@@ -42,16 +43,20 @@ class WorkspaceAdmin(ModelAdmin):
     list_per_page = 50
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return rows_of(self.model, request)
+        rows, ordering = rows_of(self.model, request), self.get_ordering(request)
+        return rows.order_by(*ordering) if ordering else rows
 
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
-        """Plain names of relations are filtered by the workspace's own rows."""
-        return [self._scoped(item) for item in super().get_list_filter(request)]
+        """As declared, but filters by a relation offer the workspace's own rows."""
+        return [self._scoped(declared) for declared in super().get_list_filter(request)]
 
-    def _scoped(self, item: str | tuple[str, type[ListFilter]] | type[ListFilter]) -> Any:
-        if isinstance(item, str) and "__" not in item and self.model._meta.get_field(item).is_relation:
-            return (item, WorkspaceRelatedFilter)
-        return item
+    def _scoped(self, declared: Any) -> Any:
+        path, kind = declared if isinstance(declared, tuple) else (declared, RelatedFieldListFilter)
+        if not isinstance(path, str) or not issubclass(kind, RelatedFieldListFilter):
+            return declared
+        if not get_fields_from_path(self.model, path)[-1].is_relation:
+            return declared
+        return (path, type(kind.__name__, (OwnRowsFilter, kind), {}))
 
     def formfield_for_foreignkey(self, db_field: ForeignKey, request: HttpRequest, **kwargs: Any) -> Any:
         kwargs.setdefault("queryset", rows_of(db_field.remote_field.model, request))

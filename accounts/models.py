@@ -1,5 +1,7 @@
 """Who is asking, and what they may see."""
 
+from typing import ClassVar
+
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.db import models
@@ -10,7 +12,7 @@ from accounts.querysets import ApiKeyQuerySet, MembershipQuerySet, UserManager, 
 class User(AbstractUser):
     """A person. What they may do comes from their memberships, never from Django's permissions."""
 
-    objects = UserManager()
+    objects: ClassVar[UserManager] = UserManager()
 
 
 class Role(models.TextChoices):

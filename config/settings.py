@@ -174,6 +174,7 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["accounts.api.parsers.JSONParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "accounts.api.negotiation.LenientNegotiation",
     "EXCEPTION_HANDLER": "accounts.api.errors.problem_response",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
@@ -190,6 +191,11 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_PUBLIC": True,
+    "ENUM_NAME_OVERRIDES": {
+        "ImportStatus": "datasets.models.Import.Status",
+        "ResultStatus": "evaluations.models.Result.Status",
+        "RunStatus": "evaluations.models.Status",
+    },
 }
 
 # --- The rest -----------------------------------------------------------------------------------

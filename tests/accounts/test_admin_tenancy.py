@@ -1,0 +1,169 @@
+"""Every page of the admin, as one tenant's owner, with another tenant's ids. A model that is registered without
+being scoped to its workspace fails here."""
+
+import re
+
+import pytest
+from django.contrib import admin
+from django.db.models import ForeignKey
+from django.urls import NoReverseMatch, reverse
+
+from accounts.admin_base import WorkspaceAdmin
+from accounts.models import Role
+from tests.accounts.tenants import furnish
+
+MINE, THEIRS = "acmemark", "rivalmark"
+UNKNOWN_ID = 987654321
+
+ADMINS = sorted(admin.site._registry.items(), key=lambda item: item[0]._meta.label)
+SCOPED = [pytest.param(model, id=model._meta.label) for model, site in ADMINS if isinstance(site, WorkspaceAdmin)]
+OTHERS = [pytest.param(model, id=model._meta.label) for model, site in ADMINS if not isinstance(site, WorkspaceAdmin)]
+
+
+@pytest.fixture
+def tenants(workspace, other_workspace):
+    furnish(workspace, MINE)
+    furnish(other_workspace, THEIRS)
+    return workspace, other_workspace
+
+
+@pytest.fixture
+def owner(client, make_member, tenants):
+    client.force_login(make_member(Role.OWNER))
+    return client
+
+
+def address(model, name, *args):
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{name}", args=args)
+
+
+def their_row(model, tenants):
+    row = model._default_manager.for_workspace(tenants[1]).first()
+    assert row is not None, f"tests/accounts/tenants.py makes no {model._meta.label}: add one"
+    return row
+
+
+def seen(response, pk):
+    """What a person can tell of an answer, apart from the id that they asked for themselves."""
+    body = re.sub(rf"\b{pk}\b", "ID", response.content.decode())
+    body = re.sub(r'name="csrfmiddlewaretoken" value="[^"]+"', "", body)
+    location = response.headers.get("Location", "").replace(str(pk), "ID")
+    return response.status_code, location, re.sub(r"\s+", " ", body)
+
+
+@pytest.mark.parametrize("model", SCOPED)
+def test_a_list_shows_no_row_of_another_tenant(owner, tenants, model):
+    assert their_row(model, tenants)
+    response = owner.get(address(model, "changelist"))
+    assert response.status_code == 200
+    assert THEIRS not in response.content.decode()
+
+
+@pytest.mark.parametrize("model", SCOPED)
+def test_searching_a_list_finds_no_row_of_another_tenant(owner, tenants, model):
+    response = owner.get(address(model, "changelist"), {"q": THEIRS[1:-1]})
+    assert THEIRS not in response.content.decode()
+
+
+@pytest.mark.parametrize("model", SCOPED)
+def test_filtering_a_list_by_another_tenants_row_shows_nothing_of_it(owner, tenants, model):
+    for field in model._meta.get_fields():
+        if isinstance(field, ForeignKey) and hasattr(field.related_model._default_manager, "for_workspace"):
+            theirs = field.related_model._default_manager.for_workspace(tenants[1]).first()
+            for lookup in [field.name, f"{field.name}__id__exact"]:
+                response = owner.get(address(model, "changelist"), {lookup: theirs.pk}, follow=True)
+                assert THEIRS not in response.content.decode()
+
+
+@pytest.mark.parametrize("page", ["change", "delete", "history"])
+@pytest.mark.parametrize("model", SCOPED)
+def test_a_page_by_another_tenants_id_answers_as_an_unknown_id(owner, tenants, model, page):
+    try:
+        addresses = [address(model, page, pk) for pk in (their_row(model, tenants).pk, UNKNOWN_ID)]
+    except NoReverseMatch:
+        pytest.skip("there is no such page")
+    for method in (owner.get, owner.post):
+        theirs, unknown = (method(each, follow=True) for each in addresses)
+        pk = their_row(model, tenants).pk
+        assert seen(theirs, pk) == seen(unknown, UNKNOWN_ID)
+        assert THEIRS not in theirs.content.decode()
+
+
+def own_routes():
+    """Every further admin address with an id in it: (model, name)."""
+    for model, site in ADMINS:
+        if not isinstance(site, WorkspaceAdmin):
+            continue
+        for pattern in site.get_urls():
+            if pattern.name and pattern.pattern.converters and "object_id" not in pattern.pattern.converters:
+                yield pytest.param(model, pattern, id=pattern.name)
+
+
+@pytest.mark.parametrize(("model", "pattern"), list(own_routes()))
+def test_every_further_page_by_another_tenants_id_answers_as_an_unknown_id(owner, tenants, model, pattern):
+    (argument,) = pattern.pattern.converters
+    theirs, unknown = their_row(model, tenants).pk, UNKNOWN_ID
+    for method in (owner.get, owner.post):
+        answers = [
+            seen(method(reverse(f"admin:{pattern.name}", kwargs={argument: pk})), pk) for pk in (theirs, unknown)
+        ]
+        assert answers[0] == answers[1]
+        assert answers[0][0] in (302, 403, 404, 405)
+
+
+@pytest.mark.parametrize("model", SCOPED)
+def test_the_add_form_offers_no_row_of_another_tenant(owner, tenants, model):
+    response = owner.get(address(model, "add"), follow=True)
+    assert THEIRS not in response.content.decode()
+
+
+@pytest.mark.parametrize("model", SCOPED)
+def test_the_change_form_of_an_own_row_offers_no_row_of_another_tenant(owner, tenants, model):
+    row = model._default_manager.for_workspace(tenants[0]).first()
+    response = owner.get(address(model, "change", row.pk), follow=True)
+    assert response.status_code == 200
+    assert THEIRS not in response.content.decode()
+
+
+@pytest.mark.parametrize("model", SCOPED)
+def test_an_action_does_nothing_to_another_tenants_row(owner, tenants, model):
+    row = their_row(model, tenants)
+    for action in admin.site.get_model_admin(model).actions or []:
+        name = action if isinstance(action, str) else action.__name__
+        owner.post(address(model, "changelist"), {"action": name, "_selected_action": [row.pk]})
+    owner.post(address(model, "changelist"), {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"})
+    again = model._default_manager.get(pk=row.pk)
+    assert [getattr(again, field.attname) for field in model._meta.concrete_fields] == [
+        getattr(row, field.attname) for field in model._meta.concrete_fields
+    ]
+
+
+@pytest.mark.parametrize("model", SCOPED)
+def test_autocomplete_offers_no_row_of_another_tenant(owner, tenants, model):
+    for source, _ in ADMINS:
+        for field in source._meta.get_fields():
+            if isinstance(field, ForeignKey) and field.related_model is model:
+                asked = {
+                    "app_label": source._meta.app_label,
+                    "model_name": source._meta.model_name,
+                    "field_name": field.name,
+                    "term": "",
+                }
+                assert THEIRS not in owner.get(reverse("admin:autocomplete"), asked).content.decode()
+
+
+@pytest.mark.parametrize("model", OTHERS)
+def test_what_belongs_to_no_workspace_is_closed_to_owners(owner, model):
+    assert owner.get(address(model, "changelist")).status_code == 403
+    assert owner.get(address(model, "add")).status_code == 403
+
+
+def test_the_first_page_shows_nothing_of_another_tenant(owner, tenants):
+    page = owner.get(reverse("admin:index")).content.decode()
+    assert THEIRS not in page
+
+
+@pytest.mark.parametrize("name", ["app_list", "search"])
+def test_lists_of_lists_show_nothing_of_another_tenant(owner, tenants, name):
+    address = reverse(f"admin:{name}", args=["datasets"] if name == "app_list" else [])
+    assert THEIRS not in owner.get(address, {"s": THEIRS[1:-1], "extended": 1}).content.decode()
