@@ -8,6 +8,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import User
+from config.queue import enqueue
 from datasets.models import Dataset, Sample, Task
 from evaluations.models import UNFINISHED, Job, Result, Run, Shard, Status
 from evaluations.pipeline.finishing import refresh_counts
@@ -163,6 +164,15 @@ def retry_failed(*, run: Run) -> int:
     Job.objects.filter(pk__in=job_ids).update(status=Status.RUNNING, finished_at=None, failed=0)
     queue_shards(shard_ids)
     return retried
+
+
+def start_rescore(*, run: Run, normalizer: str) -> None:
+    """Have a worker `rescore` the run. Raises RunRefused."""
+    try:
+        get_normalizer(normalizer)
+    except UnknownNormalizer as error:
+        raise RunRefused("normalizer", str(error)) from error
+    enqueue("evaluations.tasks.rescore_run", run.pk, normalizer)
 
 
 def rescore(*, run: Run, normalizer: str) -> None:

@@ -1,7 +1,9 @@
 """What workers do. Each function may be delivered more than once, and more than once at the same time."""
 
+from evaluations.models import Run
 from evaluations.pipeline.shards import work_on_shard
 from evaluations.pipeline.sweep import sweep_if_due
+from evaluations.services import rescore
 
 
 def work_shard(shard_id: int) -> None:
@@ -12,3 +14,10 @@ def work_shard(shard_id: int) -> None:
 def sweep() -> None:
     """Take up what was left behind, once every SWEEP_SECONDS however often this is delivered."""
     sweep_if_due()
+
+
+def rescore_run(run_id: int, normalizer: str) -> None:
+    """Score a run's results under another normaliser; nothing where the run was deleted meanwhile."""
+    run = Run.objects.filter(pk=run_id).first()
+    if run is not None:
+        rescore(run=run, normalizer=normalizer)

@@ -1,0 +1,48 @@
+"""Progress of a run as server-sent events."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from dataclasses import asdict, replace
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db import close_old_connections, connections
+
+from evaluations.models import UNFINISHED, Run
+from evaluations.progress import RunProgress, run_progress
+
+LOOK_SECONDS = 1.0
+HEARTBEAT_SECONDS = 15.0  # proxies close connections on which nothing comes for long
+
+
+async def progress_events(run_id: int) -> AsyncIterator[bytes]:
+    """A `progress` event whenever a count or a state has changed, then one `end`; comments as heart-beats.
+
+    Between two looks nothing is held but the client's connection: no thread waits, no database connection is kept.
+    """
+    await sync_to_async(connections.close_all)()  # the request's own, which would stay open as long as the client
+    shown, sent_at = None, 0.0
+    while (progress := await sync_to_async(_progress, thread_sensitive=False)(run_id)) is not None:
+        state = replace(progress, seconds_elapsed=None, seconds_left=None)
+        if state != shown:
+            yield _event("progress", asdict(progress))
+            shown, sent_at = state, time.monotonic()
+        elif time.monotonic() - sent_at > HEARTBEAT_SECONDS:
+            yield b": still here\n\n"
+            sent_at = time.monotonic()
+        if progress.status not in UNFINISHED:
+            break
+        await asyncio.sleep(LOOK_SECONDS)
+    yield _event("end", {"status": progress.status if progress else "deleted"})
+
+
+def _progress(run_id: int) -> RunProgress | None:
+    close_old_connections()
+    run = Run.objects.filter(pk=run_id).first()
+    return run_progress(run) if run else None
+
+
+def _event(name: str, data: dict[str, Any]) -> bytes:
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()

@@ -1,0 +1,97 @@
+"""A run's results as a file."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from evaluations.models import Result, Run
+from evaluations.querysets import ResultQuerySet
+
+FORMATS = ("csv", "jsonl")
+SLICE = 1000
+# A spreadsheet takes a cell that begins with one of these for a formula, and runs it.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+COLUMNS = [
+    "result",
+    "sample",
+    "key",
+    "model",
+    "status",
+    "reason",
+    "error",
+    "reference",
+    "hypothesis",
+    "wer",
+    "hits",
+    "substitutions",
+    "deletions",
+    "insertions",
+    "reference_words",
+    "normalizer",
+    "language",
+    "tags",
+    "audio_seconds",
+    "latency",
+    "cost_usd",
+]
+
+
+def export_run(run: Run, file_format: str) -> Iterator[bytes]:
+    """Every result of the run with its sample and score, in the order of their ids, a slice at a time.
+
+    `file_format` is one of FORMATS. jsonl is exact; in csv a text that a spreadsheet would run begins with an
+    apostrophe, and what is unknown is empty.
+    """
+    if file_format == "csv":
+        yield "\ufeff".encode() + _csv_lines([COLUMNS])  # the mark tells spreadsheets that it is UTF-8
+    for results in _slices(Result.objects.filter(run=run).with_details()):
+        rows = [_row(run, result) for result in results]
+        if file_format == "csv":
+            yield _csv_lines([[_cell(row[column]) for column in COLUMNS] for row in rows])
+        else:
+            yield "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
+def _slices(results: ResultQuerySet) -> Iterator[list[Any]]:
+    """Each slice is a query of its own: no cursor or transaction is open while a slow client takes the last one."""
+    last_id = 0
+    while batch := list(results.filter(pk__gt=last_id).order_by("pk")[:SLICE]):
+        yield batch
+        last_id = batch[-1].pk
+
+
+def _row(run: Run, result: Any) -> dict[str, Any]:
+    sample = result.sample
+    counts = ("wer", "hits", "substitutions", "deletions", "insertions", "reference_words")
+    return {
+        "result": result.pk,
+        "sample": sample.pk,
+        "key": sample.key,
+        "model": result.job.model_name,
+        "status": result.status,
+        "reason": result.reason,
+        "error": result.error,
+        "reference": sample.reference,
+        "hypothesis": result.hypothesis,
+        **{name: getattr(result, name) for name in counts},
+        "normalizer": f"{run.normalizer} v{run.normalizer_version}",
+        "language": sample.language or sample.dataset.language,
+        "tags": sample.tags,
+        "audio_seconds": result.audio_seconds,
+        "latency": result.latency,
+        "cost_usd": None if result.cost_usd is None else str(result.cost_usd),
+    }
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+
+
+def _csv_lines(rows: list[list[Any]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
