@@ -5,7 +5,7 @@ from django.utils.functional import cached_property
 
 from accounts.models import Workspace
 from providers.crypto import decrypt, encrypt
-from providers.querysets import ProviderQuerySet, SpeechModelQuerySet
+from providers.querysets import PriceQuerySet, ProviderQuerySet, SpeechModelQuerySet
 
 
 class Provider(models.Model):
@@ -77,6 +77,16 @@ class SpeechModel(models.Model):
     def public_name(self) -> str:
         return f"{self.provider.name}/{self.name}"
 
+    @property
+    def tasks(self) -> list[str]:
+        """What it can be asked for: of "stt" and "tts"."""
+        return [task for task, able in (("stt", self.speech_to_text), ("tts", self.text_to_speech)) if able]
+
+    @property
+    def modes(self) -> list[str]:
+        """How it can be asked: of "direct" and "batch"."""
+        return [mode for mode, able in (("direct", self.supports_direct), ("batch", self.supports_batch)) if able]
+
 
 class Price(models.Model):
     """What a model costs from a day on. Without one its cost is unknown, never 0."""
@@ -91,6 +101,8 @@ class Price(models.Model):
     unit = models.CharField(max_length=20, choices=Unit.choices)
     usd = models.DecimalField("US dollars", max_digits=12, decimal_places=6)
     valid_from = models.DateField()
+
+    objects = PriceQuerySet.as_manager()
 
     class Meta:
         ordering = ["-valid_from"]

@@ -1,5 +1,6 @@
 """Reads of providers, by their business names."""
 
+from datetime import date
 from typing import TYPE_CHECKING, Self
 
 from django.db import models
@@ -8,11 +9,17 @@ from accounts.querysets import WorkspaceOwnedQuerySet
 
 if TYPE_CHECKING:
     from accounts.models import Workspace
-    from providers.models import SpeechModel  # noqa: F401
+    from providers.models import Price, SpeechModel  # noqa: F401
 
 
 class ProviderQuerySet(WorkspaceOwnedQuerySet):
     pass
+
+
+class PriceQuerySet(models.QuerySet["Price"]):
+    def in_force(self, on: date) -> Self:
+        """Prices that have begun by that day, the latest first: the first of a model and unit is the one that holds."""
+        return self.filter(valid_from__lte=on).order_by("-valid_from")
 
 
 class SpeechModelQuerySet(models.QuerySet["SpeechModel"]):

@@ -1,34 +1,44 @@
-"""The provider kinds there are, and one adapter of each provider in each process."""
+"""The kinds of providers there are, and the adapters of this process."""
 
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from providers.adapters.base import Adapter, ModelConfig, ProviderConfig
-from providers.models import Provider, SpeechModel
+from providers.adapters.base import Adapter, CapabilityNotSupported, ModelConfig, ProviderConfig
+from providers.adapters.local import LocalAdapter
 
-# A new kind is one module in providers/adapters and one line here.
-KINDS: dict[str, Callable[[ProviderConfig], Adapter]] = {}
+if TYPE_CHECKING:
+    from providers.models import Provider, SpeechModel
 
-_adapters: dict[tuple[int, ProviderConfig], Adapter] = {}
+KINDS: dict[str, Callable[[ProviderConfig], Adapter]] = {
+    LocalAdapter.kind: LocalAdapter,
+}
+
+# Kinds that run on this machine: they have no address and no credential.
+EMBEDDED_KINDS = frozenset({LocalAdapter.kind})
+
+_adapters: dict[tuple[int, int], tuple[ProviderConfig, Adapter]] = {}
 
 
-def provider_config(provider: Provider) -> ProviderConfig:
+def adapter_for(provider: "Provider") -> Adapter:
+    """The adapter of `provider`, one for each process, made when it is first asked for and again where the provider's
+    settings have changed since. Raises CapabilityNotSupported."""
+    key, config = (os.getpid(), provider.pk), provider_config(provider)
+    known = _adapters.get(key)
+    if known is None or known[0] != config:
+        if provider.kind not in KINDS:
+            raise CapabilityNotSupported(f"There are no providers of the kind {provider.kind!r} in this version.")
+        known = _adapters[key] = (config, KINDS[provider.kind](config))
+    return known[1]
+
+
+def provider_config(provider: "Provider") -> ProviderConfig:
     return ProviderConfig(
         kind=provider.kind, name=provider.name, base_url=provider.base_url, credential=provider.credential
     )
 
 
-def model_config(model: SpeechModel) -> ModelConfig:
-    return ModelConfig(upstream_name=model.upstream_name, options=model.options)
-
-
-def adapter_for(provider: Provider) -> Adapter:
-    """The adapter of a provider as it is configured now: made when it is first asked for in this process, then kept.
-
-    The process is part of what it is kept by: connections and engines do not survive a fork.
-    """
-    config = provider_config(provider)
-    key = (os.getpid(), config)
-    if key not in _adapters:
-        _adapters[key] = KINDS[config.kind](config)
-    return _adapters[key]
+def model_config(model: "SpeechModel") -> ModelConfig:
+    return ModelConfig(
+        upstream_name=model.upstream_name, options=model.options, max_audio_seconds=model.max_audio_seconds
+    )

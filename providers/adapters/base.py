@@ -44,6 +44,7 @@ class ModelConfig:
 
     upstream_name: str
     options: dict[str, Any] = field(default_factory=dict)
+    max_audio_seconds: float | None = None  # None: no known limit
 
 
 class AudioSource(Protocol):

@@ -1,0 +1,47 @@
+"""Which addresses the site calls for a tenant: public ones, so that it opens nothing inside its own network."""
+
+import ipaddress
+import socket
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+
+class AddressRefused(Exception):  # noqa: N818
+    """The site does not call this address; `str(error)` says why."""
+
+
+def check_public_url(url: str) -> None:
+    """Raises AddressRefused unless `url` is http(s) and its host is, by all its addresses, on the public network.
+
+    `WEBHOOK_ALLOW_PRIVATE` admits private and loopback addresses, too.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise AddressRefused(f"This is not a URL: {error}.") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise AddressRefused("The URL must begin with https:// or http:// and name a host.")
+    if parts.username is not None or parts.password is not None:
+        raise AddressRefused("The URL must not hold a user name or password.")
+    if settings.WEBHOOK_ALLOW_PRIVATE:
+        return
+    for address in _addresses(parts.hostname, port):
+        if not _is_public(address):
+            raise AddressRefused(f"{parts.hostname} is not on the public network. WEBHOOK_ALLOW_PRIVATE=1 admits it.")
+
+
+def _addresses(host: str, port: int | None) -> list[str]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise AddressRefused(f"There is no host {host!r}.") from error
+    return [str(address[0]) for *_, address in found]
+
+
+def _is_public(address: str) -> bool:
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        ip = ip.ipv4_mapped or ip.sixtofour or ip
+    return ip.is_global and not ip.is_multicast

@@ -1,0 +1,51 @@
+"""What each kind of provider offers when it is set up. Staff may edit all of it afterwards."""
+
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from providers.adapters.local import ESPEAK, MAX_SECONDS, POCKETSPHINX
+from providers.models import Price
+
+
+@dataclass(frozen=True)
+class CatalogueModel:
+    """Fields of a SpeechModel, with its prices per unit in US dollars from `priced_from` on."""
+
+    name: str
+    fields: dict[str, Any]
+    prices: dict[Price.Unit, Decimal] = field(default_factory=dict)
+    priced_from: date = date(2026, 1, 1)
+
+
+CATALOGUE: dict[str, list[CatalogueModel]] = {
+    "local": [
+        CatalogueModel(
+            name="pocketsphinx",
+            fields={
+                "upstream_name": POCKETSPHINX,
+                "speech_to_text": True,
+                "languages": ["en"],
+                "max_audio_seconds": MAX_SECONDS,
+            },
+            prices={Price.Unit.AUDIO_MINUTE: Decimal(0)},
+        ),
+        CatalogueModel(
+            name="pocketsphinx-fast",
+            fields={
+                "upstream_name": POCKETSPHINX,
+                "speech_to_text": True,
+                "languages": ["en"],
+                "max_audio_seconds": MAX_SECONDS,
+                "options": {"ds": 2, "maxhmmpf": 3000, "maxwpf": 5},
+            },
+            prices={Price.Unit.AUDIO_MINUTE: Decimal(0)},
+        ),
+        CatalogueModel(
+            name="espeak-ng",
+            fields={"upstream_name": ESPEAK, "text_to_speech": True, "options": {"voice": "en-us"}},
+            prices={Price.Unit.AUDIO_MINUTE: Decimal(0)},
+        ),
+    ],
+}

@@ -1,0 +1,147 @@
+"""The engines of one process of the site, used from any thread and any event loop of it."""
+
+import asyncio
+import atexit
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from django.conf import settings
+
+from providers.engines.process import Engine, EngineSpec
+from providers.engines.protocol import Message
+from providers.engines.slots import Slots
+
+Request = AbstractContextManager[dict[str, Any]]
+
+
+class Cancelled(Exception):  # noqa: N818
+    """Nobody waits for the answer any more."""
+
+
+class _Call:
+    """One request, which the asking side may give up at any moment."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._cancelled = False
+        self._engine: Engine | None = None
+
+    def cancel(self) -> None:
+        with self._lock:
+            self._cancelled = True
+            if self._engine:
+                self._engine.kill()
+
+    def go_on(self) -> None:
+        """Raises Cancelled."""
+        if self._cancelled:
+            raise Cancelled
+
+    @contextmanager
+    def using(self, engine: Engine) -> Iterator[None]:
+        """The engine dies where the call is cancelled meanwhile. Raises Cancelled, too."""
+        with self._lock:
+            self.go_on()
+            self._engine = engine
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._engine = None
+
+
+class EnginePool:
+    """Runs as many requests at once as there are slots on the host; others wait their turn."""
+
+    def __init__(self, slots: Slots | None = None) -> None:
+        self._slots = slots or Slots(engines_at_once())
+        # More threads than slots: some fetch audio from storage while engines work.
+        self._threads = ThreadPoolExecutor(2 * self._slots.count, thread_name_prefix="engine")
+        self._lock = threading.Lock()
+        self._idle: list[Engine] = []
+
+    async def ask(self, spec: EngineSpec, request: Request, *, time_limit: float) -> Message:
+        """The engine's answer to what `request` gives; it is entered and left in another thread.
+
+        `time_limit` is in seconds and starts with the engine's work: neither waiting for a slot nor loading is in it.
+        Raises ProviderError. The engine of a cancelled call is killed.
+        """
+        call = _Call()
+        answer = self._threads.submit(self._run, call, spec, request, time_limit)
+        try:
+            return await asyncio.wrap_future(answer)
+        except asyncio.CancelledError:
+            call.cancel()
+            raise
+
+    def close(self) -> None:
+        """End the idle engines."""
+        with self._lock:
+            engines, self._idle = self._idle, []
+        for engine in engines:
+            engine.close()
+
+    def _run(self, call: _Call, spec: EngineSpec, request: Request, time_limit: float) -> Message:
+        with request as header, self._slots.one(call.go_on), self._engine(call, spec) as engine:
+            return engine.ask(header, time_limit)
+
+    @contextmanager
+    def _engine(self, call: _Call, spec: EngineSpec) -> Iterator[Engine]:
+        """An engine that is loaded; it is kept for the next request where it is still good then."""
+        engine = self._take_idle(spec) or Engine(spec)
+        try:
+            with call.using(engine):
+                if not engine.is_loaded:
+                    engine.load()
+                yield engine
+        finally:
+            self._put_back(engine)
+
+    def _take_idle(self, spec: EngineSpec) -> Engine | None:
+        with self._lock:
+            stale = [engine for engine in self._idle if not engine.is_fresh]
+            self._idle = [engine for engine in self._idle if engine.is_fresh]
+            fitting = [engine for engine in self._idle if engine.spec == spec]
+            if fitting:
+                self._idle.remove(fitting[-1])
+        for engine in stale:
+            engine.close()
+        return fitting[-1] if fitting else None
+
+    def _put_back(self, engine: Engine) -> None:
+        """Keep at most as many idle engines as there are slots: each holds 100 MB of model."""
+        with self._lock:
+            if engine.can_go_on:
+                self._idle.append(engine)
+                surplus, self._idle = self._idle[: -self._slots.count], self._idle[-self._slots.count :]
+            else:
+                surplus = [engine]
+        for leaving in surplus:
+            leaving.close()
+
+
+_pools: dict[int, EnginePool] = {}
+
+
+def shared_pool() -> EnginePool:
+    """The pool of this process, made when it is first asked for; a fork makes its own."""
+    process = os.getpid()
+    if process not in _pools:
+        _pools.setdefault(process, EnginePool())
+    return _pools[process]
+
+
+def engines_at_once() -> int:
+    """How many engines may work on this host at once."""
+    return settings.ENGINE_PROCESSES or os.cpu_count() or 1
+
+
+@atexit.register
+def _close() -> None:
+    pool = _pools.get(os.getpid())
+    if pool:
+        pool.close()

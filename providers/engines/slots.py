@@ -1,0 +1,68 @@
+"""How many engines of a host may work at once, over all its processes: files that are locked while one does."""
+
+import fcntl
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from providers.adapters.base import ProviderError
+from providers.reasons import Reason
+
+CHECK_SECONDS = 0.02
+
+
+class Slots:
+    """`count` slots, shared with every process of this user whose temporary folder is the same.
+
+    A slot whose process dies is free again: the lock goes with it.
+    """
+
+    def __init__(self, count: int, folder: Path | None = None) -> None:
+        self.count = count
+        self.folder = folder or Path(tempfile.gettempdir()) / f"earshot-engines-{os.getuid()}"
+        # Threads of one process take turns without asking the file system.
+        self._here = threading.Semaphore(count)
+
+    @contextmanager
+    def one(self, go_on: Callable[[], None]) -> Iterator[None]:
+        """Wait for a slot and hold it. `go_on` is called while waiting, and raises where it should end."""
+        while not self._here.acquire(timeout=CHECK_SECONDS):
+            go_on()
+        try:
+            lock = self._lock_one(go_on)
+            try:
+                yield
+            finally:
+                # Closing alone would leave the lock to a process that was forked in the meantime.
+                fcntl.flock(lock, fcntl.LOCK_UN)
+                os.close(lock)
+        finally:
+            self._here.release()
+
+    def _lock_one(self, go_on: Callable[[], None]) -> int:
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        if self.folder.stat().st_uid != os.getuid():
+            message = f"{self.folder} belongs to another user. Remove it, or set TMPDIR."
+            raise ProviderError(Reason.INTERNAL_ERROR, message)
+        while True:
+            for index in range(self.count):
+                lock = _try_lock(self.folder / str(index))
+                if lock is not None:
+                    return lock
+            go_on()
+            time.sleep(CHECK_SECONDS)
+
+
+def _try_lock(path: Path) -> int | None:
+    """The open file of a lock that is now ours; None where another process has it."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        return None
+    return file

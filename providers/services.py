@@ -1,0 +1,116 @@
+"""Changes of providers, their models and prices."""
+
+from datetime import date
+from decimal import Decimal
+from typing import TypedDict, Unpack
+
+from django.db import IntegrityError, transaction
+
+from accounts.models import Workspace
+from providers.addresses import AddressRefused, check_public_url
+from providers.catalogue import CATALOGUE
+from providers.engines.pool import engines_at_once
+from providers.models import Price, Provider, SpeechModel
+from providers.registry import EMBEDDED_KINDS, KINDS
+
+
+class ProviderRefused(Exception):  # noqa: N818
+    """A provider cannot be like that: which field is at fault, and what to do."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class ProviderSettings(TypedDict, total=False):
+    """What of a provider may be changed. `credential`: empty removes the stored one."""
+
+    name: str
+    base_url: str
+    credential: str
+    max_concurrency: int
+    requests_per_minute: int | None
+    is_active: bool
+
+
+@transaction.atomic
+def ensure_catalogue(*, workspace: Workspace) -> None:
+    """Give `workspace` the embedded provider with its models. What is there already stays as staff have made it."""
+    local, _ = Provider.objects.get_or_create(
+        workspace=workspace, name="local", defaults={"kind": "local", "max_concurrency": engines_at_once()}
+    )
+    _add_missing_models(local)
+
+
+def create_provider(*, workspace: Workspace, kind: str, **settings: Unpack[ProviderSettings]) -> Provider:
+    """Make a provider with the models that its kind's catalogue has. Raises ProviderRefused."""
+    provider = Provider(workspace=workspace, kind=kind)
+    return _save(provider, settings)
+
+
+def update_provider(*, provider: Provider, **settings: Unpack[ProviderSettings]) -> Provider:
+    """Change what is given. Raises ProviderRefused."""
+    return _save(provider, settings)
+
+
+def delete_provider(*, provider: Provider) -> None:
+    """Delete a provider with its models and prices. Results of these models stay, under the name they had."""
+    provider.delete()
+
+
+def set_price(*, model: SpeechModel, unit: Price.Unit, usd: Decimal, valid_from: date) -> Price:
+    """What `model` costs from that day on; a price of the same day is replaced."""
+    price, _ = Price.objects.update_or_create(model=model, unit=unit, valid_from=valid_from, defaults={"usd": usd})
+    return price
+
+
+def refuse_bad_settings(provider: Provider, settings: ProviderSettings) -> None:
+    """Raises ProviderRefused where `provider` cannot have these settings; changes nothing."""
+    if provider.kind not in KINDS:
+        raise ProviderRefused("kind", f"Unknown kind {provider.kind!r}. Known: {', '.join(sorted(KINDS))}.")
+    name = settings.get("name", provider.name)
+    if not name:
+        raise ProviderRefused("name", "A provider needs a name.")
+    if Provider.objects.for_workspace(provider.workspace).filter(name=name).exclude(pk=provider.pk).exists():
+        raise ProviderRefused("name", f"There is a provider {name!r} already.")
+    _refuse_bad_access(provider, settings)
+
+
+def _refuse_bad_access(provider: Provider, settings: ProviderSettings) -> None:
+    base_url, credential = settings.get("base_url", ""), settings.get("credential", "")
+    if provider.kind in EMBEDDED_KINDS:
+        if base_url:
+            raise ProviderRefused("base_url", "It runs on this machine and has no address. Leave it empty.")
+        if credential:
+            raise ProviderRefused("credential", "It runs on this machine and needs no credential. Leave it empty.")
+    if base_url:
+        try:
+            check_public_url(base_url)
+        except AddressRefused as error:
+            raise ProviderRefused("base_url", str(error)) from error
+    moved = settings.get("base_url", provider.base_url) != provider.base_url
+    if moved and provider.has_credential and "credential" not in settings:
+        raise ProviderRefused("credential", "Enter the credential again: the stored one is not sent to a new address.")
+
+
+def _save(provider: Provider, settings: ProviderSettings) -> Provider:
+    refuse_bad_settings(provider, settings)
+    is_new = provider.pk is None
+    for name, value in settings.items():
+        setattr(provider, name, value)
+    try:
+        with transaction.atomic():
+            provider.save()
+            if is_new:
+                _add_missing_models(provider)
+    except IntegrityError as error:  # taken since it was looked for
+        raise ProviderRefused("name", f"There is a provider {provider.name!r} already.") from error
+    return provider
+
+
+def _add_missing_models(provider: Provider) -> None:
+    for entry in CATALOGUE.get(provider.kind, []):
+        model, is_new = SpeechModel.objects.get_or_create(provider=provider, name=entry.name, defaults=entry.fields)
+        if is_new:
+            for unit, usd in entry.prices.items():
+                set_price(model=model, unit=unit, usd=usd, valid_from=entry.priced_from)
