@@ -16,7 +16,7 @@ from datasets import services
 from datasets.admin.forms import DatasetForm, ImportForm
 from datasets.errors import Refused
 from datasets.export_response import export_response
-from datasets.models import Dataset
+from datasets.models import Dataset, Task
 from datasets.templatetags.datasets import clock
 from datasets.totals import with_totals
 
@@ -36,6 +36,7 @@ class DatasetAdmin(WorkspaceAdmin):
     list_filter = ["task", "language"]
     search_fields = ["name", "description"]
     actions = None
+    fields = ["name", "task", "language", "description"]
     warn_unsaved_form = True
     change_form_outer_before_template = "admin/datasets/dataset/totals.html"
     actions_detail = [
@@ -106,7 +107,7 @@ class DatasetAdmin(WorkspaceAdmin):
 
     # --- Buttons -----------------------------------------------------------------------------------
 
-    @action(description="Upload audio", url_path="upload", permissions=["change"])
+    @action(description="Upload audio", url_path="upload", permissions=["upload"])
     def upload(self, request: HttpRequest, object_id: str) -> HttpResponse:
         dataset = self._dataset(request, object_id)
         return self._page(request, dataset, "upload", title=f"Upload audio to {dataset}")
@@ -158,6 +159,11 @@ class DatasetAdmin(WorkspaceAdmin):
         dataset = self._dataset(request, object_id)
         return HttpResponseRedirect(reverse("admin:evaluations_run_start") + f"?dataset={dataset.pk}")
 
+    def has_upload_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        """Whether there is audio to upload: samples of text to speech are texts."""
+        dataset = self.get_object(request, object_id) if object_id else None
+        return dataset is not None and dataset.task == Task.STT and self.has_change_permission(request)
+
     def _dataset(self, request: HttpRequest, object_id: str) -> Dataset:
         dataset: Dataset | None = self.get_object(request, object_id)
         if dataset is None:
@@ -165,5 +171,5 @@ class DatasetAdmin(WorkspaceAdmin):
         return dataset
 
     def _page(self, request: HttpRequest, dataset: Dataset, name: str, **context: Any) -> HttpResponse:
-        context |= {**self.admin_site.each_context(request), "opts": self.opts, "dataset": dataset}
+        context |= {**self.admin_site.each_context(request), "opts": self.opts, "original": dataset}
         return render(request, f"admin/datasets/dataset/{name}.html", context)

@@ -38,7 +38,7 @@ class ImportAdmin(WorkspaceAdmin):
     list_select_related = ["dataset", "created_by"]
     search_fields = ["source_name"]
     actions = None
-    fields = ["source_name", "dataset", "skip_bad", "created_by", "created_at", "finished_at"]
+    fields = ["source_name", "dataset", "skip_bad", "created_at"]
     change_form_outer_before_template = "admin/datasets/import/live.html"
 
     def get_urls(self) -> list[URLPattern]:

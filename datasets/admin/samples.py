@@ -55,7 +55,6 @@ class SampleAdmin(NoCountMixin, WorkspaceAdmin):
     search_help_text = "Search by key"
     ordering = ["-id"]
     actions = None
-    fields = ["dataset", "key", "text", "tags", "is_duplicate", "created_at"]
     change_form_outer_before_template = "admin/datasets/sample/listen.html"
     change_form_outer_after_template = "admin/datasets/sample/facts.html"
 
@@ -65,6 +64,10 @@ class SampleAdmin(NoCountMixin, WorkspaceAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Sample]:
         samples: SampleQuerySet = super().get_queryset(request)
         return samples.with_audio_facts()
+
+    def get_fields(self, request: HttpRequest, obj: Sample | None = None) -> list[str]:
+        text = ["text"] if obj and obj.text else []
+        return ["dataset", "key", *text, "tags", "created_at"]
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         access = access_of(request)

@@ -10,7 +10,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import mixins, serializers, status
 from rest_framework.generics import get_object_or_404
-from rest_framework.parsers import BaseParser, MultiPartParser
+from rest_framework.parsers import BaseParser, JSONParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -117,6 +117,7 @@ class SampleListViewSet(mixins.ListModelMixin, RowsViewSet):
 
     serializer_class = SampleSerializer
     filterset_class = SampleFilter
+    parser_classes: list[type[BaseParser]] = [MultiPartParser, JSONParser]
     pagination_class = InOrder
     queryset = Sample.objects.all()
 

@@ -113,6 +113,7 @@ document.addEventListener("DOMContentLoaded", () => {
     retryAll.hidden = failed === 0;
   }
 
+  picker.hasChangeListener = true; // the admin's own listener wants a text field beside every file field
   picker.addEventListener("change", () => {
     add(picker.files);
     picker.value = ""; // the same files may be picked again
