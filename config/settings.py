@@ -140,6 +140,8 @@ ENGINE_PROCESSES = env.int("ENGINE_PROCESSES", default=0)  # 0: as many as the h
 # --- Credentials --------------------------------------------------------------------------------
 
 CREDENTIAL_KEY = env.str("CREDENTIAL_KEY", default="")  # empty: derived from SECRET_KEY
+# Tenants' base URLs (and webhooks) reach public addresses only, unless this is set.
+WEBHOOK_ALLOW_PRIVATE = env.bool("WEBHOOK_ALLOW_PRIVATE", default=False)
 
 # --- Queue --------------------------------------------------------------------------------------
 

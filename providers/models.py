@@ -1,6 +1,8 @@
 """Providers of speech models, the models they offer and what these cost."""
 
+from django.core.validators import MinValueValidator
 from django.db import models
+from django.db.models import Q
 from django.utils.functional import cached_property
 
 from accounts.models import Workspace
@@ -16,8 +18,12 @@ class Provider(models.Model):
     kind = models.CharField(max_length=40)
     base_url = models.URLField(blank=True, help_text="Empty: the kind's own, or the one from the environment.")
     credential_encrypted = models.TextField(blank=True, editable=False)
-    max_concurrency = models.PositiveIntegerField(default=8, help_text="Calls at once, over all workers.")
-    requests_per_minute = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: no limit.")
+    max_concurrency = models.PositiveIntegerField(
+        default=8, validators=[MinValueValidator(1)], help_text="Calls at once, over all workers."
+    )
+    requests_per_minute = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1)], help_text="Empty: no limit."
+    )
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -27,6 +33,7 @@ class Provider(models.Model):
         ordering = ["name"]
         constraints = [
             models.UniqueConstraint(fields=["workspace", "name"], name="provider_name_unique_in_workspace"),
+            models.CheckConstraint(condition=Q(max_concurrency__gte=1), name="provider_takes_a_call_at_least"),
         ]
 
     def __str__(self) -> str:
@@ -99,7 +106,7 @@ class Price(models.Model):
 
     model = models.ForeignKey(SpeechModel, on_delete=models.CASCADE, related_name="prices")
     unit = models.CharField(max_length=20, choices=Unit.choices)
-    usd = models.DecimalField("US dollars", max_digits=12, decimal_places=6)
+    usd = models.DecimalField("US dollars", max_digits=12, decimal_places=6, validators=[MinValueValidator(0)])
     valid_from = models.DateField()
 
     objects = PriceQuerySet.as_manager()
