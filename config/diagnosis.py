@@ -24,7 +24,7 @@ class Fault(Exception):  # noqa: N818
 
 
 def check_settings() -> str:
-    errors = [str(message) for message in run_checks() if message.level >= ERROR]
+    errors = [f"{message.msg} {message.hint or ''}".strip() for message in run_checks() if message.level >= ERROR]
     if errors:
         raise Fault("; ".join(errors))
     return "DEBUG is on: not for a server that others reach" if settings.DEBUG else "they fit together"

@@ -13,10 +13,13 @@ from datasets.models import Import
 from evaluations.models import Shard
 
 
+LEAST = 30.0  # seconds that even a worker on a busy machine does not need
+
+
 def stall_seconds() -> float:
     """How long a healthy worker may show no sign of life. An idle one runs a sweep every SWEEP_SECONDS, a busy one
-    renews its lease every third of it; this is half as much again as the longer of the two."""
-    return 1.5 * max(settings.SWEEP_SECONDS, settings.SHARD_LEASE_SECONDS / 3)
+    renews its lease every third of it at the latest; this is half as much again as the longer of the two."""
+    return max(LEAST, 1.5 * settings.SWEEP_SECONDS, 1.5 * settings.SHARD_LEASE_SECONDS / 3)
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,8 @@ def living(site):
     finally:
         site.kill_all()
         drop_database(site.database_url)
+        if site.log.exists():
+            sys.stdout.write(site.log.read_text())  # seen where the test fails
 
 
 def new_database(folder, like=None):

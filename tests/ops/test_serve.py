@@ -83,9 +83,9 @@ def test_a_cluster_that_is_killed_is_started_again_without_its_orphans(site):
 
 def test_a_cluster_that_stalls_is_started_again(site):
     """Its one idle worker is killed while it holds the lock of the queue: no other can ever read from it."""
-    site.start("watchdog", "--stall-seconds", "4", Q_WORKERS="1", **QUICK)
-    wait_for(lambda: works(site))
-    cluster = wait_for(lambda: of_a_whole_cluster(site))
+    site.start("watchdog", "--stall-seconds", "10", Q_WORKERS="1", SWEEP_SECONDS="5", SHARD_LEASE_SECONDS="3")
+    wait_for(lambda: works(site) and nothing_but_the_next_sweep_is_queued(site))
+    cluster = of_a_whole_cluster(site)
 
     os.kill(cluster[2], signal.SIGKILL)  # parent, guard, worker: in the order in which they were started
 
@@ -94,17 +94,21 @@ def test_a_cluster_that_stalls_is_started_again(site):
 
 
 def test_a_healthy_idle_cluster_is_left_alone(site):
-    watchdog = site.start("watchdog", "--stall-seconds", "2", **QUICK)
+    watchdog = site.start("watchdog", "--stall-seconds", "15", **QUICK)
     wait_for(lambda: works(site))
     before = wait_for(lambda: of_a_whole_cluster(site))
 
-    for _ in range(3):
+    for _ in range(6):  # longer than it may stall
         wait_for_sweeps(site)
 
     assert site.processes_of("manage.py qcluster") == before
     watchdog.terminate()
     assert watchdog.wait(30) == 0
     assert "starting it again" not in site.log.read_text()
+
+
+def nothing_but_the_next_sweep_is_queued(site):
+    return site.rows("SELECT count(*) FROM django_q_ormq") == [(1,)]
 
 
 def of_a_whole_cluster(site):
