@@ -12,7 +12,6 @@ from django_q.models import OrmQ
 from datasets.models import Import
 from evaluations.models import Shard
 
-
 LEAST = 30.0  # seconds that even a worker on a busy machine does not need
 
 
