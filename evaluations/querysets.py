@@ -58,6 +58,10 @@ class ShardQuerySet(models.QuerySet["Shard"]):
         """Open shards that no worker holds: never claimed, given back, or their worker is gone."""
         return self.open().filter(Q(lease_until=None) | Q(lease_until__lt=Now()))
 
+    def held(self) -> Self:
+        """Open shards that a worker holds now."""
+        return self.open().filter(lease_until__gte=Now())
+
     def lost(self, before: datetime) -> Self:
         """Free shards that no queue row may be left for: their worker is gone, or they were last queued `before`."""
         return self.free().filter(Q(lease_until__isnull=False) | Q(queued_at__lt=before))

@@ -1,0 +1,113 @@
+"""A run's progress in a terminal."""
+
+import time
+
+from django.core.management.base import OutputWrapper
+
+from evaluations.models import UNFINISHED, Run, Shard
+from evaluations.progress import RunProgress, run_progress
+
+LOOK_SECONDS = 0.5
+LINE_SECONDS = 10.0  # between two lines where there is no terminal to draw a bar in
+IDLE_SECONDS = 30.0
+WIDTH = 30  # characters of the bar
+IDLE = "Nothing works on this run. Start a worker: manage.py watchdog (or make serve)."
+
+
+def watch(run: Run, stream: OutputWrapper) -> None:
+    """Show how far `run` is until it has ended: a bar in a terminal, or else a line now and then.
+
+    Says once how to start a worker where for a while none has taken the run up.
+    """
+    display = _Bar(stream) if stream.isatty() else _Lines(stream)
+    moved_at, done, told = time.monotonic(), -1, False
+    while True:
+        run.refresh_from_db()
+        progress = run_progress(run)
+        display.show(progress)
+        if progress.status not in UNFINISHED:
+            break
+        if progress.done != done or _is_held(run):
+            moved_at, done = time.monotonic(), progress.done
+        elif not told and time.monotonic() - moved_at > IDLE_SECONDS:
+            display.say(IDLE)
+            told = True
+        time.sleep(LOOK_SECONDS)
+    display.end(progress)
+
+
+def is_taken_up(run: Run) -> bool:
+    """True once a worker has claimed some of the run's work."""
+    run.refresh_from_db(fields=["started_at"])
+    return run.started_at is not None
+
+
+def _is_held(run: Run) -> bool:
+    return Shard.objects.filter(job__run=run).held().exists()
+
+
+def progress_line(progress: RunProgress) -> str:
+    """Such as `12 of 48 (25 %), 1 failed, 0:12 so far, about 0:36 left`."""
+    share = progress.done / progress.total if progress.total else 1.0
+    parts = [f"{progress.done} of {progress.total} ({share:.0%})"]
+    if progress.failed:
+        parts.append(f"{progress.failed} failed")
+    if progress.cancelled:
+        parts.append(f"{progress.cancelled} cancelled")
+    if progress.seconds_elapsed is not None:
+        parts.append(f"{_clock(progress.seconds_elapsed)} so far")
+    if progress.seconds_left is not None:
+        parts.append(f"about {_clock(progress.seconds_left)} left")
+    return ", ".join(parts)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class _Bar:
+    """One line that is drawn again and again."""
+
+    def __init__(self, stream: OutputWrapper) -> None:
+        self.stream = stream
+
+    def show(self, progress: RunProgress) -> None:
+        share = progress.done / progress.total if progress.total else 1.0
+        bar = ("#" * round(WIDTH * share)).ljust(WIDTH, "-")
+        self._write(f"\r[{bar}] {progress_line(progress)}\x1b[K", "")  # \x1b[K: erase what was longer before
+
+    def say(self, text: str) -> None:
+        self._write(f"\r{text}\x1b[K", "\n")
+
+    def end(self, progress: RunProgress) -> None:
+        self._write("", "\n")
+
+    def _write(self, text: str, ending: str) -> None:
+        self.stream.write(text, style_func=str, ending=ending)
+        self.stream.flush()
+
+
+class _Lines:
+    """A line at the start, one now and then, and one at the end."""
+
+    def __init__(self, stream: OutputWrapper) -> None:
+        self.stream = stream
+        self.shown_at = -LINE_SECONDS
+        self.last = ""
+
+    def show(self, progress: RunProgress) -> None:
+        if time.monotonic() - self.shown_at >= LINE_SECONDS:
+            self.say(progress_line(progress))
+            self.shown_at = time.monotonic()
+
+    def say(self, text: str) -> None:
+        self.last = text
+        self.stream.write(text, style_func=str)
+        self.stream.flush()
+
+    def end(self, progress: RunProgress) -> None:
+        line = progress_line(progress)
+        if line != self.last:
+            self.say(line)
