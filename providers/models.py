@@ -1,5 +1,7 @@
 """Providers of speech models, the models they offer and what these cost."""
 
+from datetime import date
+
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
@@ -42,6 +44,11 @@ class Provider(models.Model):
     @property
     def has_credential(self) -> bool:
         return bool(self.credential_encrypted)
+
+    @property
+    def model_names(self) -> list[str]:
+        """Public names of its models."""
+        return [f"{self.name}/{model.name}" for model in self.models.all()]
 
     @property
     def credential(self) -> str:
@@ -93,6 +100,11 @@ class SpeechModel(models.Model):
     def modes(self) -> list[str]:
         """How it can be asked: of "direct" and "batch"."""
         return [mode for mode, able in (("direct", self.supports_direct), ("batch", self.supports_batch)) if able]
+
+    def prices_on(self, day: date) -> list["Price"]:
+        """The price of each unit that holds on that day, from prices that were prefetched."""
+        begun = sorted((price for price in self.prices.all() if price.valid_from <= day), key=lambda p: p.valid_from)
+        return list({price.unit: price for price in begun}.values())
 
 
 class Price(models.Model):

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 class ProviderQuerySet(WorkspaceOwnedQuerySet):
-    pass
+    def with_models(self) -> Self:
+        return self.prefetch_related("models")
 
 
 class PriceQuerySet(models.QuerySet["Price"]):
@@ -29,6 +30,10 @@ class SpeechModelQuerySet(models.QuerySet["SpeechModel"]):
     def usable(self) -> Self:
         """Models that may be used for new work: neither they nor their provider are switched off."""
         return self.filter(is_active=True, provider__is_active=True).select_related("provider")
+
+    def with_prices(self) -> Self:
+        """With all prices of each model, past and future ones too, for `SpeechModel.prices_on`."""
+        return self.prefetch_related("prices")
 
     def named(self, public_name: str) -> Self:
         """The model of a public name, provider/name; none where it is not of that form."""

@@ -22,6 +22,11 @@ class ProviderRefused(Exception):  # noqa: N818
         self.field = field
 
 
+class NameTaken(ProviderRefused):
+    def __init__(self, name: str) -> None:
+        super().__init__("name", f"There is a provider {name!r} already.")
+
+
 class ProviderSettings(TypedDict, total=False):
     """What of a provider may be changed. `credential`: empty removes the stored one."""
 
@@ -72,7 +77,7 @@ def refuse_bad_settings(provider: Provider, settings: ProviderSettings) -> None:
     if not name:
         raise ProviderRefused("name", "A provider needs a name.")
     if Provider.objects.for_workspace(provider.workspace).filter(name=name).exclude(pk=provider.pk).exists():
-        raise ProviderRefused("name", f"There is a provider {name!r} already.")
+        raise NameTaken(name)
     _refuse_bad_access(provider, settings)
 
 
@@ -104,7 +109,7 @@ def _save(provider: Provider, settings: ProviderSettings) -> Provider:
             if is_new:
                 _add_missing_models(provider)
     except IntegrityError as error:  # taken since it was looked for
-        raise ProviderRefused("name", f"There is a provider {provider.name!r} already.") from error
+        raise NameTaken(provider.name) from error
     return provider
 
 
