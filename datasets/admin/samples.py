@@ -49,7 +49,6 @@ class SampleAdmin(NoCountMixin, WorkspaceAdmin):
     change_role = None
     list_display = ["key", "dataset", "duration", "rate", "codec", "short_reference", "player"]
     list_filter = [("dataset", RelatedDropdownFilter), ReferenceFilter, "is_duplicate", LanguageFilter]
-    list_select_related = ["dataset"]
     list_filter_submit = True
     search_fields = ["key"]
     search_help_text = "Search by key"
@@ -63,7 +62,7 @@ class SampleAdmin(NoCountMixin, WorkspaceAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Sample]:
         samples: SampleQuerySet = super().get_queryset(request)
-        return samples.with_audio_facts()
+        return samples.with_audio_facts().select_related("dataset")
 
     def get_fields(self, request: HttpRequest, obj: Sample | None = None) -> list[str]:
         text = ["text"] if obj and obj.text else []

@@ -13,7 +13,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const rowTemplate = page.querySelector("template");
 
   const AT_ONCE = 3;
-  const uploads = []; // {file, row, state: waiting | sending | done | failed, sent: bytes}
+  const uploads = []; // {file, row, state: waiting | sending | done | failed}
   let sending = 0;
 
   const inState = (state) => uploads.filter((upload) => upload.state === state);
@@ -21,7 +21,7 @@ document.addEventListener("DOMContentLoaded", () => {
   function add(files) {
     for (const file of files) {
       const row = rowTemplate.content.firstElementChild.cloneNode(true);
-      const upload = { file, row, state: "waiting", sent: 0 };
+      const upload = { file, row, state: "waiting" };
       row.querySelector(".upload-name").textContent = file.name;
       row.querySelector("button").addEventListener("click", () => retry(upload));
       uploads.push(upload);
@@ -41,7 +41,6 @@ document.addEventListener("DOMContentLoaded", () => {
   }
 
   function retry(upload) {
-    upload.sent = 0;
     show(upload, "waiting", "Waiting");
     next();
   }
@@ -58,7 +57,6 @@ document.addEventListener("DOMContentLoaded", () => {
     request.upload.addEventListener("progress", (event) => onProgress(upload, event));
     request.addEventListener("loadend", () => {
       sending -= 1;
-      upload.sent = upload.file.size;
       const failure = failureOf(request);
       if (failure) show(upload, "failed", failure);
       else show(upload, "done", "Added", JSON.parse(request.responseText).key);
@@ -69,10 +67,8 @@ document.addEventListener("DOMContentLoaded", () => {
 
   function onProgress(upload, event) {
     const share = event.loaded / event.total;
-    upload.sent = share * upload.file.size;
     upload.row.querySelector("progress").value = share;
     if (share === 1) stateText(upload, "Checking the audio");
-    showTotal();
   }
 
   // Why a file was not added; empty where it was.
@@ -104,11 +100,10 @@ document.addEventListener("DOMContentLoaded", () => {
   }
 
   function showTotal() {
-    const size = uploads.reduce((sum, upload) => sum + upload.file.size, 0);
-    total.value = size ? uploads.reduce((sum, upload) => sum + upload.sent, 0) / size : 0;
     const done = inState("done").length;
     const failed = inState("failed").length;
     const left = uploads.length - done - failed;
+    total.value = uploads.length ? (done + failed) / uploads.length : 0;
     summary.textContent = `${done} of ${uploads.length} added, ${failed} not added, ${left} to go.`;
     retryAll.hidden = failed === 0;
   }
