@@ -41,6 +41,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     }
     return {
         **context,
+        "title": "Dashboard",
         **totals,
         **steps,
         "running": running,

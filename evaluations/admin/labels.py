@@ -15,17 +15,18 @@ def status_pill(status: str, label: str) -> SafeString:
 
 def run_bar(run: Any) -> SafeString:
     """How far `run` (with counts) is: a bar, what failed or was cancelled in another colour, and the numbers."""
-    bad = run.failed_count + run.cancelled_count
     return format_html(
         '<span class="ev-progress"><span class="ev-bar" aria-hidden="true"><span class="ev-bar-good" '
-        'style="width:{}%"></span><span class="ev-bar-bad" style="width:{}%"></span></span>'
-        '<span class="ev-num">{}/{}</span></span>',
+        'style="width:{}%"></span><span class="ev-bar-bad" style="width:{}%"></span>'
+        '<span class="ev-bar-off" style="width:{}%"></span></span><span class="ev-num">{}/{}</span></span>',
         percent_of(run.completed_count, run.total_count),
-        percent_of(bad, run.total_count),
-        f"{run.completed_count + bad:,}",
+        percent_of(run.failed_count, run.total_count),
+        percent_of(run.cancelled_count, run.total_count),
+        f"{run.completed_count + run.failed_count + run.cancelled_count:,}",
         f"{run.total_count:,}",
     )
 
 
 def chips(words: list[str]) -> SafeString:
-    return format_html_join(" ", '<span class="ev-chip">{}</span>', ((word,) for word in words))
+    inner = format_html_join("", '<span class="ev-chip">{}</span>', ((word,) for word in words))
+    return format_html('<span class="ev-chips">{}</span>', inner)

@@ -57,6 +57,7 @@ class ResultAdmin(NoCountMixin, WorkspaceAdmin):
     search_fields = ("sample__key", "sample__reference", "hypothesis")
     search_help_text = "Sample key, reference or hypothesis"
     actions = None
+    show_facets = admin.ShowFacets.NEVER  # they would count every result
     ordering = ("-pk",)
 
     class Media:
@@ -76,12 +77,12 @@ class ResultAdmin(NoCountMixin, WorkspaceAdmin):
         return ("key", "wer", "audio", "took") if run_of(request) else ()
 
     @display(description="Sample", ordering="sample__key")
-    def key(self, result: Result) -> str:
-        return result.sample.key
+    def key(self, result: Result) -> SafeString:
+        return format_html('<span class="ev-key">{}</span>', result.sample.key)
 
     @display(description="Model")
-    def model_name(self, result: Result) -> str:
-        return result.job.model_name
+    def model_name(self, result: Result) -> SafeString:
+        return format_html('<span class="ev-num">{}</span>', result.job.model_name)
 
     @display(description="Status")
     def outcome(self, result: Result) -> SafeString:
@@ -89,7 +90,8 @@ class ResultAdmin(NoCountMixin, WorkspaceAdmin):
         if not result.reason or result.status == Result.Status.CANCELLED:
             return pill
         label = figures.reason_label(result.reason)
-        return format_html('{} <span class="ev-reason" title="{}">{}</span>', pill, label, result.reason)
+        tone = "ev-reason" if result.status == Result.Status.FAILED else "ev-reason ev-quiet"
+        return format_html('{} <span class="{}" title="{}">{}</span>', pill, tone, label, result.reason)
 
     @display(description="WER", ordering="score__wer")
     def wer(self, result: Any) -> str:
@@ -127,5 +129,5 @@ class ResultAdmin(NoCountMixin, WorkspaceAdmin):
         if result is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         shared = {**self.admin_site.each_context(request), "opts": self.opts}
-        context = {**shared, **result_context(result), "title": result.sample.key}
+        context = {**shared, **result_context(result), "title": result.sample.key, "original": result}
         return TemplateResponse(request, "admin/evaluations/result/page.html", context)

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
@@ -35,7 +36,7 @@ class RunAdmin(WorkspaceAdmin):
         "show_models",
         "show_progress",
         "show_failed",
-        "created_at",
+        "created",
         "took",
     )
     list_filter = (("status", ChoicesDropdownFilter), ("dataset", RelatedDropdownFilter))
@@ -45,8 +46,9 @@ class RunAdmin(WorkspaceAdmin):
     search_fields = ("name", "dataset__name")
     search_help_text = "Name of the run or its dataset"
     ordering = ("-id",)
-    sortable_by = ("name", "created_at")
+    sortable_by = ("name", "created")
     actions = None
+    show_facets = admin.ShowFacets.NEVER
 
     class Media:
         css = {"all": ["evaluations/evaluations.css"]}
@@ -72,6 +74,10 @@ class RunAdmin(WorkspaceAdmin):
             return NONE
         address = reverse("admin:evaluations_result_changelist")
         return format_html('<a class="ev-bad" href="{}?run={}&status=failed">{}</a>', address, run.pk, run.failed_count)
+
+    @display(description="Made", ordering="id")
+    def created(self, run: Run) -> SafeString:
+        return format_html('<span class="ev-num">{}</span>', f"{timezone.localtime(run.created_at):%Y-%m-%d %H:%M}")
 
     @display(description="Took")
     def took(self, run: Run) -> str:

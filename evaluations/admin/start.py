@@ -7,7 +7,6 @@ from typing import Any
 
 from django import forms
 from unfold.widgets import (
-    UnfoldAdminSelect2Widget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
@@ -18,6 +17,7 @@ from datasets.models import Dataset, Task
 from evaluations.estimate import Estimate, ModelEstimate, estimate_run
 from evaluations.scoring.normalizers import DEFAULT, NORMALIZERS
 from evaluations.services import RunRefused
+from providers.capabilities import problem_with
 from providers.models import Provider, SpeechModel
 
 
@@ -27,7 +27,7 @@ class StartForm(forms.Form):
     dataset = forms.ModelChoiceField(
         queryset=Dataset.objects.none(),
         empty_label="Choose a dataset",
-        widget=UnfoldAdminSelect2Widget(attrs={"class": "admin-autocomplete"}),
+        widget=UnfoldAdminSelectWidget(),
     )
     models = forms.ModelMultipleChoiceField(
         queryset=SpeechModel.objects.none(),
@@ -63,10 +63,10 @@ class StartForm(forms.Form):
     def __init__(self, *args: Any, workspace: Workspace, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.datasets = Dataset.objects.for_workspace(workspace).filter(task=Task.STT)
-        usable = SpeechModel.objects.for_workspace(workspace).usable().filter(speech_to_text=True)
-        self.transcribers = usable.order_by("provider__name", "name")
+        self.models = SpeechModel.objects.for_workspace(workspace).select_related("provider")
+        usable = self.models.usable().filter(speech_to_text=True)
         self.fields["dataset"].queryset = self.datasets  # type: ignore[attr-defined]
-        self.fields["models"].queryset = self.transcribers  # type: ignore[attr-defined]
+        self.fields["models"].queryset = usable  # type: ignore[attr-defined]
 
     def chosen(self) -> tuple[Dataset | None, list[SpeechModel]]:
         """The dataset and the models that are chosen so far, whether or not the form is complete."""
@@ -83,24 +83,25 @@ class StartForm(forms.Form):
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """A model that may be ticked; with `problem` it may not, and the problem says why."""
+    """A model as the form shows it. One with a problem cannot be ticked."""
 
     model: SpeechModel
-    estimate: ModelEstimate | None
+    problem: str
+    estimate: ModelEstimate | None  # None: no dataset is chosen yet
     is_chosen: bool
-
-    @property
-    def problem(self) -> str:
-        return self.estimate.problem if self.estimate else ""
 
 
 def model_choices(form: StartForm) -> list[tuple[Provider, list[ModelChoice]]]:
-    """Every model by its provider, with what it would cost on the chosen dataset or why it cannot be used on it."""
+    """Every model by its provider, with what it would cost on the chosen dataset or why it cannot be used."""
     dataset, chosen = form.chosen()
-    models = list(form.transcribers)
+    models = list(form.models)
     estimates = {e.model.pk: e for e in estimate_run(dataset=dataset, models=models).models} if dataset else {}
-    choices = [ModelChoice(m, estimates.get(m.pk), m in chosen) for m in models]
-    return [(provider, list(group)) for provider, group in groupby(choices, key=lambda c: c.model.provider)]
+    choices = [
+        ModelChoice(model, problem_with(model, task=Task.STT), estimates.get(model.pk), model in chosen)
+        for model in models
+    ]
+    by_provider = groupby(choices, key=lambda choice: choice.model.provider)
+    return [(provider, sorted(group, key=lambda choice: bool(choice.problem))) for provider, group in by_provider]
 
 
 def estimate_of(form: StartForm) -> Estimate | None:

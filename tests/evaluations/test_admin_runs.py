@@ -7,6 +7,7 @@ from django.urls import reverse
 
 from accounts.models import Role
 from evaluations.models import Result, Run
+from providers.capabilities import problem_with
 from providers.models import Price, SpeechModel
 from tests.evaluations.factories import complete, fail, make_dataset, make_models, make_run
 from tests.scripted.data import make_model
@@ -120,22 +121,23 @@ def test_another_workspaces_datasets_and_models_are_not_in_the_form(evaluator, w
     assert not Run.objects.exists()
 
 
-def test_models_that_only_speak_or_are_switched_off_are_not_offered(evaluator, workspace):
-    make_models(workspace, 1)
-    SpeechModel.objects.filter(pk=make_model(workspace, "off").pk).update(is_active=False)
-    SpeechModel.objects.filter(pk=make_model(workspace, "voice").pk).update(speech_to_text=False, text_to_speech=True)
-    text = text_of(evaluator.get(START))
-    assert "scripted/model-a" in text
-    assert "scripted/off" not in text
-    assert "scripted/voice" not in text
-
-
 def test_a_model_that_cannot_do_it_says_why_and_cannot_be_ticked(evaluator, workspace):
-    dataset = make_dataset(workspace)
-    SpeechModel.objects.filter(pk=make_model(workspace, "batch").pk).update(supports_direct=False)
-    html = evaluator.get(reverse("admin:evaluations_run_start_models"), {"dataset": dataset.pk}).content.decode()
-    assert re.search(r'<input[^>]*id="model-\d+"[^>]*disabled', html)
-    assert "Cannot be used: " in html
+    dataset, [usable] = make_dataset(workspace), make_models(workspace, 1)
+    voice, off = make_model(workspace, "voice"), make_model(workspace, "off")
+    SpeechModel.objects.filter(pk=voice.pk).update(speech_to_text=False, text_to_speech=True)
+    SpeechModel.objects.filter(pk=off.pk).update(is_active=False)
+
+    form = evaluator.get(START, {"dataset": dataset.pk})
+
+    boxes = dict(re.findall(r'<input type="checkbox" name="models" id="model-(\d+)"([^>]*)>', form.content.decode()))
+    assert [pk for pk, rest in boxes.items() if "disabled" not in rest] == [str(usable.pk)]
+    for model in (voice, off):
+        model.refresh_from_db()
+        problem = problem_with(model, task="stt")
+        assert problem
+        assert f"{model.public_name} Cannot be used: {problem}" in text_of(form)
+    response = evaluator.post(START, answers(form, dataset=dataset.pk, models=[usable.pk, voice.pk]))
+    assert set(response.context["form"].errors) == {"models"}
 
 
 def test_the_estimate_adds_up_what_is_ticked(evaluator, workspace):
