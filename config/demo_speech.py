@@ -10,7 +10,7 @@ import numpy as np
 
 from datasets.models import Dataset
 from datasets.services import add_audio_sample
-from providers.adapters.base import Speaker, SpeechRequest
+from providers.adapters.base import SpeechRequest, as_speaker
 from providers.models import SpeechModel
 from providers.registry import adapter_for, model_config
 
@@ -99,7 +99,7 @@ def add_missing_sentences(dataset: Dataset, speaker: SpeechModel) -> int:
 
 
 async def _speak(missing: list[Sentence], speaker: SpeechModel) -> list[bytes]:
-    adapter: Speaker = adapter_for(speaker.provider)
+    adapter = as_speaker(adapter_for(speaker.provider))
     config = model_config(speaker)
 
     async def speak(sentence: Sentence) -> bytes:

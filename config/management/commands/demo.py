@@ -28,8 +28,8 @@ from providers.models import SpeechModel
 NAME = "demo"
 SPEAKER = "espeak-ng"
 MODELS = ["pocketsphinx", "pocketsphinx-fast"]
-# A demonstration that was killed is taken up again within seconds.
-QUICK = {"SHARD_LEASE_SECONDS": "20", "SWEEP_SECONDS": "5"}
+# A demonstration that was killed is taken up again within seconds; logs stay out of the progress bar.
+ENVIRONMENT = {"SHARD_LEASE_SECONDS": "20", "SWEEP_SECONDS": "5", "LOG_LEVEL": "WARNING"}
 
 ADDRESS = """
 Admin     http://{host}:{port}/admin/
@@ -50,7 +50,7 @@ class Command(BaseCommand):
         host, port, serve = options["host"], options["port"], not options["no_serve"]
         if serve and not port_is_free(host, port):
             raise CommandError(f"Port {port} is in use. Choose another one: make demo PORT={port + 1}")
-        site = Group(QUICK)
+        site = Group(ENVIRONMENT)
         with interruptible():
             try:
                 password = self._set_up()
