@@ -14,6 +14,7 @@ from av.container import InputContainer
 from datasets.errors import AudioReason, AudioRefused
 
 MICROSECONDS = 1_000_000
+UNKNOWN_SIZE = 0xFFFFF000  # or more: what recorders leave that write to a pipe
 LARGEST_OGG_PAGE = 27 + 255 + 255 * 255  # bytes
 
 
@@ -110,7 +111,7 @@ def _id3_size(head: bytes) -> int:
 def claimed_seconds(container: Container, file: BinaryIO, source: InputContainer, stream: AudioStream) -> float | None:
     """How long the file says that it is; None where it says nothing that can be relied on."""
     if container.name == "wav":
-        return _claimed_by_wav(file, stream)
+        return _claimed_by_wav(file)
     if container.name == "mp3" and not _has_frame_count(file):
         return None  # FFmpeg guesses by the first bit rate then
     if container.name in ("aac", "amr", "ogg"):
@@ -120,16 +121,19 @@ def claimed_seconds(container: Container, file: BinaryIO, source: InputContainer
     return source.duration / MICROSECONDS if source.duration else None
 
 
-def _claimed_by_wav(file: BinaryIO, stream: AudioStream) -> float | None:
-    """By the size that the data chunk claims. Recorders that write to a pipe leave 0 or all ones: no claim."""
+def _claimed_by_wav(file: BinaryIO) -> float | None:
+    """By the size that the data chunk claims, where the file is shorter than that."""
+    byte_rate = 0
     file.seek(12)
     while len(header := file.read(8)) == 8:
         size = int.from_bytes(header[4:], "little")
+        if header[:4] == b"fmt ":
+            byte_rate = int.from_bytes(file.read(size)[8:12], "little")
+            continue
         if header[:4] == b"data":
             there = os.fstat(file.fileno()).st_size - file.tell()
-            if size <= there or size >= 0xFFFFFFFF - 4096 or not stream.duration or not stream.time_base:
-                return None
-            return float(stream.duration * stream.time_base) * size / max(there, 1)
+            cut = there < size < UNKNOWN_SIZE and byte_rate > 0
+            return size / byte_rate if cut else None
         file.seek(size + size % 2, os.SEEK_CUR)
     return None
 

@@ -36,7 +36,7 @@ def create_dataset(
     """Raises NameTaken, InvalidSample (name or language)."""
     dataset = Dataset(workspace=workspace, task=task, description=clean_text(description, "description"))
     dataset.name, dataset.language, dataset.created_by = _clean_name(name), clean_language(language), created_by
-    with _name_is_free(name):
+    with _name_is_free(dataset.name):
         dataset.save()
     return dataset
 

@@ -11,11 +11,13 @@ from typing import Any, BinaryIO
 
 from django.conf import settings
 
-from datasets.errors import ImportRefused
+from datasets.errors import ImportRefused, InvalidSample
 from datasets.importing.lines import Files, Line, line_of_row
 from datasets.names import COLUMNS
 
 LONGEST_LINE = 1024 * 1024  # characters
+LARGEST_MANIFEST = 512 * 1024 * 1024  # characters
+LINES_A_ROW = 10  # on average, at most: empty lines and texts of several lines
 DELIMITERS = ",;\t"
 
 
@@ -60,15 +62,18 @@ class ManifestSource:
                     yield row
             except UnicodeDecodeError as error:
                 raise ImportRefused("The manifest is not UTF-8. Save it as 'CSV UTF-8' or JSON lines.") from error
+            except InvalidSample as refusal:  # it cannot be unpacked
+                raise ImportRefused(f"The manifest cannot be read. {refusal.message}") from refusal
             finally:
                 text.detach()  # whoever opened the stream closes it
 
 
 class _PhysicalLines:
-    """The lines of a text, counted. One without an end must not fill the memory."""
+    """The lines of a text, counted and limited: what never ends must not fill the memory or stop the worker."""
 
     def __init__(self, text: io.TextIOWrapper) -> None:
         self._text = text
+        self._size = 0
         self.number = 0
 
     def __iter__(self) -> "_PhysicalLines":
@@ -79,6 +84,9 @@ class _PhysicalLines:
         if not line:
             raise StopIteration
         self.number += 1
+        self._size += len(line)
+        if self.number > settings.MAX_IMPORT_FILES * LINES_A_ROW or self._size > LARGEST_MANIFEST:
+            raise ImportRefused(f"The manifest is too large: {self.number} lines and no end. Split it.")
         if len(line) > LONGEST_LINE:
             raise ImportRefused(f"Line {self.number} is longer than {LONGEST_LINE} characters: is this a manifest?")
         return line

@@ -8,9 +8,18 @@ from typing import BinaryIO
 
 from django.conf import settings
 
-from datasets.errors import ImportRefused
-from datasets.importing.files import MB, FolderFiles, StoredFiles, ZipFiles, open_archive, open_file
-from datasets.importing.lines import Audible, Files, Line, Source, line_of_file
+from datasets.errors import ImportRefused, InvalidSample
+from datasets.importing.files import (
+    MB,
+    FolderFiles,
+    StoredFiles,
+    ZipFiles,
+    climbs,
+    open_archive,
+    open_file,
+    slashes,
+)
+from datasets.importing.lines import Audible, Files, Line, Source, line_of_file, shown
 from datasets.importing.manifest import ManifestSource
 
 MANIFESTS = (".csv", ".jsonl")
@@ -45,7 +54,9 @@ class _Below:
         return [name for name in self._files.names() if name.startswith(self._folder)]
 
     def find(self, name: str) -> Audible:
-        return self._files.find(self._folder + name)
+        if climbs(slashes(name)):
+            raise InvalidSample(f"{shown(name)!r} leads out of the manifest's folder.")
+        return self._files.find(self._folder + slashes(name))
 
 
 @contextmanager
@@ -95,8 +106,9 @@ def check_upload(file: BinaryIO) -> None:
 
 def _zip_source(files: ZipFiles) -> Source:
     names = files.names()
-    top = min((name.count("/") for name in names), default=0)
-    name = _manifest_among([name for name in names if name.count("/") == top])
+    manifests = [name for name in names if name.lower().endswith(MANIFESTS)]
+    top = min((name.count("/") for name in manifests), default=0)
+    name = _manifest_among([name for name in manifests if name.count("/") == top])
     if not names:
         raise ImportRefused("The archive holds no files.")
     if not name:

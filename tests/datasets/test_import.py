@@ -203,6 +203,11 @@ def test_a_manifest_that_cannot_be_read_fails_as_a_whole(manifest, content, reas
     assert not ImportLine.objects.exists()
 
 
+def test_a_manifest_of_endless_empty_lines_is_refused(manifest, settings):
+    settings.MAX_IMPORT_FILES = 10
+    assert "too large" in manifest("file\n" + "\n" * 200).error
+
+
 def test_more_lines_than_allowed_are_refused(manifest, settings):
     settings.MAX_IMPORT_FILES = 2
     assert "more than 2 lines" in manifest("file\na.wav\nb.wav\nc.wav\n").error
@@ -243,7 +248,7 @@ def test_a_folder_with_a_manifest_is_imported_by_it(import_from, folder):
 
 
 def test_texts_to_be_spoken_need_no_files(import_into, texts):
-    ended = import_into(texts, "text,key,voice\nHello there,,Ann\nGood bye,2,Ben\n".encode(), "texts.csv")
+    ended = import_into(texts, b"text,key,voice\nHello there,,Ann\nGood bye,2,Ben\n", "texts.csv")
     assert ended.status == "completed"
     assert list(texts.samples.values_list("key", "text")) == [("Hello there", "Hello there"), ("2", "Good bye")]
 

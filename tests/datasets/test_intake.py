@@ -69,7 +69,7 @@ def test_the_waveform_follows_the_loudness(add):
 
 @pytest.mark.parametrize("format", ["wav", "flac", "opus"])
 def test_a_long_file_has_no_more_bins_than_a_short_one(add, format):
-    assert len(bytes(add(encode(format, 60)).audio.peaks)) <= 1000
+    assert len(bytes(add(encode(format, 20)).audio.peaks)) <= 1000
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.85])
@@ -161,14 +161,14 @@ def test_a_file_above_the_limit_is_refused(add, settings):
 
 
 def test_audio_above_the_limit_is_refused_however_small_its_file(add, settings):
-    settings.MAX_AUDIO_HOURS = 0.5
-    bomb = silence_in_flac(hours=1)
+    settings.MAX_AUDIO_HOURS = 9.5
+    bomb = silence_in_flac(hours=10)
     assert len(bomb) < 1_000_000
     assert refused(add, bomb) == "too_long"
 
 
 def test_a_refusal_says_what_to_do(add):
-    with pytest.raises(AudioRefused, match="cut off: only 1.5 of 3.0 seconds are there. Upload the whole file"):
+    with pytest.raises(AudioRefused, match=r"cut off: only 1\.5 of 3\.0 seconds are there\. Upload the whole file"):
         add(make_wav(3)[: 44 + 48000])
 
 
@@ -181,7 +181,7 @@ def listener():
     calls = []
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):  # noqa: N802
+        def do_GET(self):
             calls.append(self.path)
             self.send_response(200)
             self.end_headers()
@@ -368,7 +368,7 @@ def silent_film():
 def silence_in_flac(hours):
     """Hours of nothing: a few bytes a second."""
     out = io.BytesIO()
-    rate, block = 8000, 4608
+    rate, block = 1000, 4608
     with av.open(out, "w", format="flac") as container:
         stream = container.add_stream("flac", rate=rate, layout="mono")
         for _ in range(int(hours * 3600 * rate / block) + 1):

@@ -1,6 +1,5 @@
 """Audio is decoded in processes of their own: what crashes or hangs there is refused, and nothing else suffers."""
 
-import io
 import os
 import signal
 import subprocess

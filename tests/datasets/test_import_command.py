@@ -1,0 +1,89 @@
+"""`manage.py import_dataset`"""
+
+import io
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from datasets.models import Dataset, Sample
+from tests.audio import make_wav
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "import"
+    folder.mkdir()
+    for name in ("a.wav", "b.wav"):
+        (folder / name).write_bytes(make_wav(freq=300 + ord(name[0])))
+    (folder / "manifest.csv").write_text("file,reference\na.wav,hello\nb.wav,bye\n")
+    return folder
+
+
+def run(*args, **options):
+    out, err = io.StringIO(), io.StringIO()
+    call_command("import_dataset", *args, stdout=out, stderr=err, **options)
+    return out.getvalue(), err.getvalue()
+
+
+def test_it_makes_the_dataset_and_says_what_it_did(workspace, folder):
+    out, err = run(str(folder / "manifest.csv"), name="Calls", language="en-GB")
+    dataset = Dataset.objects.get()
+    assert (dataset.name, dataset.workspace, dataset.language) == ("Calls", workspace, "en-GB")
+    assert dataset.samples.count() == 2
+    assert out == "Imported 2 samples into Calls.\n"
+    assert "2 of 2 read" in err
+
+
+def test_it_imports_into_a_dataset_that_is_there(dataset, folder):
+    run(str(folder), name="Calls")
+    assert dataset.samples.count() == 2
+
+
+def test_it_takes_the_workspace_that_is_named(workspace, other_workspace, folder):
+    run(str(folder), name="Calls", workspace="rival")
+    assert Dataset.objects.get().workspace == other_workspace
+
+
+def test_it_tells_problems_by_line_and_fails(workspace, folder):
+    (folder / "manifest.csv").write_text("file,reference\na.wav,hello\nmissing.wav,x\n")
+    err = io.StringIO()
+    with pytest.raises(CommandError, match="1 of 2 lines have problems"):
+        call_command("import_dataset", str(folder), name="Calls", stderr=err)
+    assert "line 3: missing.wav: There is no file 'missing.wav'" in err.getvalue()
+    assert not Sample.objects.exists()
+
+
+def test_it_skips_bad_lines_where_asked(workspace, folder):
+    (folder / "manifest.csv").write_text("file,reference\na.wav,hello\nmissing.wav,x\n")
+    out, err = run(str(folder), name="Calls", skip_bad=True)
+    assert out == "Imported 1 samples into Calls.\n"
+    assert "line 3" in err
+
+
+def test_a_second_time_it_says_that_all_is_there(workspace, folder):
+    run(str(folder), name="Calls")
+    with pytest.raises(CommandError, match="2 of 2 lines"):
+        run(str(folder), name="Calls")
+    assert Sample.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"path": "nowhere"}, "no file or folder"),
+        ({"workspace": "unknown"}, "no workspace unknown"),
+        ({"language": "not one"}, "language tag"),
+    ],
+)
+def test_what_is_wrong_is_said(workspace, folder, arguments, reason):
+    options = {"path": str(folder), "name": "Calls", **arguments}
+    with pytest.raises(CommandError, match=reason):
+        run(options.pop("path"), **options)
+    assert not Sample.objects.exists()
+
+
+def test_it_imports_human_speech(workspace, human_speech):
+    out, _ = run(str(human_speech / "manifest.csv"), name="human")
+    assert out == "Imported 20 samples into human.\n"
