@@ -18,7 +18,9 @@ class Provider(models.Model):
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="providers")
     name = models.SlugField(max_length=60, help_text="First part of its models' names: name/model.")
     kind = models.CharField(max_length=40)
-    base_url = models.URLField(blank=True, help_text="Empty: the kind's own, or the one from the environment.")
+    base_url = models.CharField(
+        max_length=200, blank=True, help_text="Empty: the kind's own, or the one from the environment."
+    )
     credential_encrypted = models.TextField(blank=True, editable=False)
     max_concurrency = models.PositiveIntegerField(
         default=8, validators=[MinValueValidator(1)], help_text="Calls at once, over all workers."

@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.SlugField(help_text="First part of its models' names: name/model.", max_length=60)),
                 ('kind', models.CharField(max_length=40)),
-                ('base_url', models.URLField(blank=True, help_text="Empty: the kind's own, or the one from the environment.")),
+                ('base_url', models.CharField(blank=True, help_text="Empty: the kind's own, or the one from the environment.", max_length=200)),
                 ('credential_encrypted', models.TextField(blank=True, editable=False)),
                 ('max_concurrency', models.PositiveIntegerField(default=8, help_text='Calls at once, over all workers.', validators=[django.core.validators.MinValueValidator(1)])),
                 ('requests_per_minute', models.PositiveIntegerField(blank=True, help_text='Empty: no limit.', null=True, validators=[django.core.validators.MinValueValidator(1)])),
