@@ -18,7 +18,7 @@ def streamable(request: HttpRequest, chunks: Iterator[bytes]) -> Iterator[bytes]
 async def _in_request_thread(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
     """Each chunk is made in the request's own thread, where its database connection lives."""
     try:
-        while (chunk := await sync_to_async(next)(chunks, None)) is not None:
+        while (chunk := await sync_to_async(lambda: next(chunks, None))()) is not None:
             yield chunk
     finally:
         if close := getattr(chunks, "close", None):

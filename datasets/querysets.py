@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Self
 
 from django.db import models
-from django.db.models import Count, F, Q, Sum
-from django.db.models.functions import Coalesce, Now
+from django.db.models import Q
+from django.db.models.functions import Now
 
 from accounts.querysets import WorkspaceOwnedQuerySet
 
@@ -14,13 +14,7 @@ if TYPE_CHECKING:
 
 
 class DatasetQuerySet(WorkspaceOwnedQuerySet):
-    def with_totals(self) -> Self:
-        """Adds `sample_count`, `audio_seconds` and `reference_count` (samples whose reference is known)."""
-        return self.annotate(
-            sample_count=Count("samples"),
-            audio_seconds=Coalesce(Sum("samples__audio__duration"), 0.0),
-            reference_count=Count("samples", filter=Q(samples__reference__isnull=False)),
-        )
+    pass
 
 
 class AudioQuerySet(WorkspaceOwnedQuerySet):
@@ -31,11 +25,9 @@ class SampleQuerySet(models.QuerySet["Sample"]):
     def for_workspace(self, workspace: "Workspace") -> Self:
         return self.filter(dataset__workspace=workspace)
 
-    def with_language(self) -> Self:
-        """Adds `spoken_language`: the sample's own language, or else its dataset's."""
-        return self.annotate(
-            spoken_language=models.Case(models.When(language="", then=F("dataset__language")), default=F("language"))
-        )
+    def spoken_in(self, language: str) -> Self:
+        """Samples in `language`: their own or, where they have none, their dataset's."""
+        return self.filter(Q(language=language) | Q(language="", dataset__language=language))
 
     def with_audio_facts(self) -> Self:
         """Each with its audio, for lists: without the waveform, which is large and shown for one sample only."""

@@ -22,6 +22,8 @@ from datasets.totals import with_totals
 
 
 class DatasetChangeList(ChangeList):
+    result_list: Any
+
     """Totals are made for the rows of the page only, so the list opens as quickly with a million samples."""
 
     def get_results(self, request: HttpRequest) -> None:

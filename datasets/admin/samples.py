@@ -27,7 +27,7 @@ class LanguageFilter(TextFilter):
     parameter_name = "language"
 
     def queryset(self, request: HttpRequest, queryset: SampleQuerySet) -> SampleQuerySet:
-        return queryset.with_language().filter(spoken_language=self.value()) if self.value() else queryset
+        return queryset.spoken_in(self.value()) if self.value() else queryset
 
 
 class ReferenceFilter(admin.SimpleListFilter):
@@ -61,8 +61,9 @@ class SampleAdmin(NoCountMixin, WorkspaceAdmin):
         css = {"all": ["datasets/datasets.css"]}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Sample]:
-        samples: SampleQuerySet = super().get_queryset(request)
-        return samples.with_audio_facts().select_related("dataset")
+        samples: Any = super().get_queryset(request)
+        shown: QuerySet[Sample] = samples.with_audio_facts().select_related("dataset")
+        return shown
 
     def get_fields(self, request: HttpRequest, obj: Sample | None = None) -> list[str]:
         text = ["text"] if obj and obj.text else []

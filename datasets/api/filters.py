@@ -34,4 +34,4 @@ class SampleFilter(filters.FilterSet):
         return rows.filter(Q(key__icontains=value) | Q(reference__icontains=value) | Q(text__icontains=value))
 
     def spoken_in(self, rows: SampleQuerySet, name: str, value: str) -> SampleQuerySet:
-        return rows.with_language().filter(spoken_language=value)
+        return rows.spoken_in(value)

@@ -11,12 +11,14 @@ from datasets.models import Audio, Dataset, Import, ImportLine, ReferenceRevisio
 
 PROBLEMS_SHOWN = 100
 
-REFERENCE = {
-    "allow_null": True,
-    "allow_blank": True,
-    "trim_whitespace": False,
-    "help_text": "What is said. null: unknown, not scored. Empty: nothing is said.",
-}
+
+class ReferenceField(serializers.CharField):
+    """What is said, to the letter. null: unknown, not scored. Empty: nothing is said."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            required=False, allow_null=True, allow_blank=True, trim_whitespace=False, help_text=self.__doc__
+        )
 
 
 @extend_schema_field(
@@ -130,7 +132,7 @@ class SampleInput(StrictMixin):
     key = serializers.CharField(
         required=False, max_length=300, help_text="Unique in the dataset; without one it is made from the file's name."
     )
-    reference = serializers.CharField(required=False, **REFERENCE)
+    reference = ReferenceField()
     language = serializers.CharField(
         required=False, allow_blank=True, max_length=35, help_text="BCP-47, where it is not the dataset's."
     )
@@ -146,7 +148,7 @@ class TextSampleInput(SampleInput):
 
 
 class SampleChange(StrictMixin):
-    reference = serializers.CharField(required=False, **REFERENCE)
+    reference = ReferenceField()
     language = serializers.CharField(required=False, allow_blank=True, max_length=35)
     tags = TagsField(required=False)
 

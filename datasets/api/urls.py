@@ -1,3 +1,5 @@
+from typing import Any
+
 from django.urls import path
 
 from datasets.api.views import (
@@ -12,9 +14,9 @@ from datasets.api.views import (
     SampleViewSet,
 )
 
-LIST = {"get": "list"}
-LIST_AND_CREATE = {"get": "list", "post": "create"}
-ONE = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
+LIST: dict[str, Any] = {"get": "list"}
+LIST_AND_CREATE: dict[str, Any] = {"get": "list", "post": "create"}
+ONE: dict[str, Any] = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
 
 urlpatterns = [
     path("datasets/", DatasetViewSet.as_view(LIST_AND_CREATE), name="dataset-list"),

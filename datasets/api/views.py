@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
@@ -48,11 +48,13 @@ def dataset_of(request: Request, pk: int) -> Dataset:
 
 
 class RowsViewSet(GenericViewSet[Any]):
-    """Shows `rows()`: what the workspace that asks may know of."""
+    """Shows `rows()` of its model: what the workspace that asks may know of."""
+
+    model: type[Model]
 
     def get_queryset(self) -> QuerySet[Any]:
         if getattr(self, "swagger_fake_view", False):  # the schema is made with nobody asking
-            return self.queryset.none()
+            return self.model._default_manager.none()
         return self.rows()
 
     def rows(self) -> QuerySet[Any]:
@@ -72,14 +74,14 @@ class RevisionOrder(CursorPagination):
 
 
 class DatasetViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, RowsViewSet):
-    queryset = Dataset.objects.all()
+    model = Dataset
     serializer_class = DatasetSerializer
     filterset_class = DatasetFilter
 
     def rows(self) -> QuerySet[Dataset]:
         return Dataset.objects.for_workspace(access_of(self.request).workspace)
 
-    def paginate_queryset(self, queryset: Any) -> list[Dataset] | None:
+    def paginate_queryset(self, queryset: Any) -> list[Any] | None:
         return with_totals(super().paginate_queryset(queryset) or [])
 
     def get_object(self) -> Dataset:
@@ -119,7 +121,7 @@ class SampleListViewSet(mixins.ListModelMixin, RowsViewSet):
     filterset_class = SampleFilter
     parser_classes: list[type[BaseParser]] = [MultiPartParser, JSONParser]
     pagination_class = InOrder
-    queryset = Sample.objects.all()
+    model = Sample
 
     def rows(self) -> QuerySet[Sample]:
         return Sample.objects.filter(dataset=dataset_of(self.request, self.kwargs["dataset_id"])).with_audio_facts()
@@ -150,7 +152,7 @@ def _add(dataset: Dataset, fields: dict[str, Any]) -> Sample:
 
 
 class SampleViewSet(mixins.RetrieveModelMixin, mixins.DestroyModelMixin, RowsViewSet):
-    queryset = Sample.objects.all()
+    model = Sample
     serializer_class = SampleDetailSerializer
 
     def rows(self) -> QuerySet[Sample]:
@@ -185,7 +187,7 @@ class RevisionListViewSet(mixins.ListModelMixin, RowsViewSet):
 
     serializer_class = RevisionSerializer
     pagination_class = RevisionOrder
-    queryset = ReferenceRevision.objects.all()
+    model = ReferenceRevision
 
     def rows(self) -> QuerySet[ReferenceRevision]:
         mine = Sample.objects.for_workspace(access_of(self.request).workspace)
@@ -218,7 +220,7 @@ class ImportListViewSet(mixins.ListModelMixin, RowsViewSet):
 
     serializer_class = ImportSerializer
     parser_classes: list[type[BaseParser]] = [MultiPartParser]
-    queryset = Import.objects.all()
+    model = Import
 
     def rows(self) -> QuerySet[Import]:
         return dataset_of(self.request, self.kwargs["dataset_id"]).imports.all()
@@ -247,7 +249,7 @@ class ImportListViewSet(mixins.ListModelMixin, RowsViewSet):
 
 
 class ImportViewSet(mixins.RetrieveModelMixin, RowsViewSet):
-    queryset = Import.objects.all()
+    model = Import
     serializer_class = ImportDetailSerializer
 
     def rows(self) -> QuerySet[Import]:
@@ -259,7 +261,7 @@ class ProblemListViewSet(mixins.ListModelMixin, RowsViewSet):
 
     serializer_class = ProblemSerializer
     pagination_class = LineOrder
-    queryset = ImportLine.objects.all()
+    model = ImportLine
 
     def rows(self) -> QuerySet[ImportLine]:
         mine = Import.objects.for_workspace(access_of(self.request).workspace)
