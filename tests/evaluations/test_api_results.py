@@ -84,7 +84,7 @@ def test_a_filter_that_cannot_be_understood_is_refused(api, run, query):
 
 def test_numbers_and_odd_names_are_found_as_tags_too(api, run):
     sample = Sample.objects.get(key="clip-0001.wav")
-    sample.tags = {"snr": 10, 'it\'s "odd"__lt': "yes"}
+    sample.tags = {"snr": 10, "it's odd__lt": "yes"}
     sample.save()
     assert keys(api, run, tag="snr=10") == ["clip-0001.wav"]
     assert keys(api, run, tag="it's odd__lt=yes") == ["clip-0001.wav"]

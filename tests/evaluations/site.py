@@ -1,0 +1,41 @@
+"""The site as it is served: uvicorn on a loopback port, on the test database."""
+
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import httpx
+
+from tests.evaluations.cluster import ROOT, environment, wait_for
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def running_site(tmp_path):
+    """Yields its address."""
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "config.asgi:application", "--port", str(port), "--lifespan", "off"]
+    with (tmp_path / "site.log").open("ab") as log:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+        )
+        address = f"http://127.0.0.1:{port}"
+        try:
+            wait_for(lambda: answers(address))
+            yield address
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def answers(address):
+    try:
+        return httpx.get(f"{address}/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
