@@ -35,7 +35,7 @@ lint: .venv/dev.stamp
 	@scripts/lint
 
 bench: .venv/dev.stamp
-	@exec $(PYTHON_IN_VENV) -m bench
+	@for script in bench/*.py; do echo "== $$script"; $(PYTHON_IN_VENV) $$script || exit 1; done
 
 screenshot: .venv/dev.stamp
 	@exec $(PYTHON_IN_VENV) scripts/screenshot.py

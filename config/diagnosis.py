@@ -17,6 +17,9 @@ from django_q.models import OrmQ
 from config.stall import stall_seconds
 from evaluations.models import Timer
 from evaluations.pipeline.sweep import SWEEP
+from providers.checkup import check_up
+from providers.models import Provider
+from providers.registry import EMBEDDED_KINDS
 
 
 class Fault(Exception):  # noqa: N818
@@ -71,9 +74,22 @@ def check_storage() -> str:
     return "writes, reads and deletes"
 
 
+def check_providers() -> str:
+    """Only what runs on this machine: the others are tried in the admin, as each call may cost something."""
+    embedded = Provider.objects.filter(kind__in=EMBEDDED_KINDS, is_active=True).first()
+    if embedded is None:
+        return "no embedded engine is switched on"
+    checkup = check_up(embedded)
+    if not checkup.ok:
+        faults = [checkup.fault, *(f"{check.model}: {check.fault}" for check in checkup.checks if not check.ok)]
+        raise Fault(" ".join(filter(None, faults)) + f" Or switch the provider {embedded.name!r} off.")
+    return "the embedded engines speak and hear"
+
+
 CHECKS: dict[str, Callable[[], str]] = {
     "settings": check_settings,
     "database": check_database,
     "queue": check_queue,
     "storage": check_storage,
+    "providers": check_providers,
 }
