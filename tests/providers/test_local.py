@@ -1,0 +1,162 @@
+"""The embedded engines for real: eSpeak NG speaks, PocketSphinx hears."""
+
+import asyncio
+import csv
+import io
+import re
+import wave
+from contextlib import nullcontext
+
+import jiwer
+import numpy as np
+import pytest
+
+from providers.adapters.base import CapabilityNotSupported, ModelConfig, ProviderError
+from providers.engines.pool import shared_pool
+from providers.engines.process import EngineSpec
+from providers.reasons import Reason
+from tests.providers.conftest import ESPEAK, FAST, POCKETSPHINX, write_wav
+
+SENTENCE = "He bought three books and a small lamp at the market."
+
+
+def words(text):
+    return re.sub(r"[^a-z' ]", "", text.lower().replace("-", " "))
+
+
+def reason(call, *args, **settings):
+    with pytest.raises(ProviderError) as failure:
+        call(*args, **settings)
+    return failure.value.reason
+
+
+# --- Text to speech -----------------------------------------------------------------------------
+
+
+def test_speech_is_a_wav_file_at_22050_hz(engines):
+    speech = engines.speak(SENTENCE)
+    with wave.open(io.BytesIO(speech.audio)) as reader:
+        assert reader.getframerate() == speech.sample_rate == 22050
+        assert 2 < reader.getnframes() / reader.getframerate() < 5
+
+
+def test_the_same_request_gives_the_same_speech(engines):
+    assert engines.speak(SENTENCE) == engines.speak(SENTENCE)
+
+
+def test_twice_the_speed_is_about_half_as_long(engines):
+    normal, fast = engines.speak(SENTENCE), engines.speak(SENTENCE, speed=2)
+    assert 0.4 < len(fast.audio) / len(normal.audio) < 0.6
+
+
+def test_a_voice_by_name_is_another_voice(engines):
+    assert engines.speak(SENTENCE).audio != engines.speak(SENTENCE, voice="en-us+f5").audio
+
+
+@pytest.mark.parametrize("voice", ["klingonese", "../../etc/passwd", "/etc/passwd", "en us"])
+def test_a_voice_that_does_not_exist_is_refused(engines, voice):
+    assert reason(engines.speak, SENTENCE, voice=voice) == Reason.CAPABILITY_NOT_SUPPORTED
+
+
+@pytest.mark.parametrize("speed", [0.1, 5.0])
+def test_a_speed_that_the_engine_cannot_do_is_refused_with_its_range(engines, speed):
+    with pytest.raises(ProviderError, match=r"from 0\.46 to 2\.57"):
+        engines.speak(SENTENCE, speed=speed)
+
+
+def test_a_text_of_a_million_characters_is_refused(engines):
+    assert reason(engines.speak, "a" * 1_000_000) == Reason.CAPABILITY_NOT_SUPPORTED
+
+
+# --- Speech to text -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", [POCKETSPHINX, FAST], ids=["default", "fast"])
+def test_what_is_spoken_is_heard(engines, model):
+    heard = engines.hear(engines.spoken_file(SENTENCE, voice="en-us+Reed", speed=0.9), model)
+    assert jiwer.wer(words(SENTENCE), heard.text) < 0.7
+    assert heard.processing_seconds > 0
+
+
+def test_human_speech_is_heard_with_few_errors(engines, human_speech):
+    with (human_speech / "manifest.csv").open() as manifest:
+        clips = [row for row in csv.DictReader(manifest) if row["language"] == "en" and float(row["duration_s"]) < 6]
+    heard = engines.hear_all([human_speech / clip["file"] for clip in clips])
+    assert jiwer.wer([words(clip["reference"]) for clip in clips], [answer.text for answer in heard]) < 0.4
+
+
+def test_the_same_audio_gives_the_same_text_whatever_was_heard_before(engines, human_speech):
+    first, second = human_speech / "en_harvard_spk1_5.wav", human_speech / "en_librivox_0880.wav"
+    alone = [engines.hear(path).text for path in (first, second)]
+    again = [engines.hear(path).text for path in (second, second, first)]
+    assert again == [alone[1], alone[1], alone[0]]
+
+
+def test_synthetic_speech_gives_the_same_text_each_time(engines):
+    path = engines.spoken_file(SENTENCE)
+    assert engines.hear(path, FAST).text == engines.hear(path, FAST).text
+
+
+def test_text_is_words_only(engines, human_speech):
+    text = engines.hear(human_speech / "en_newhome.wav", FAST).text
+    assert re.fullmatch(r"[a-z']+( [a-z']+)*", text)
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [np.zeros(48000), np.random.default_rng(1).normal(0, 20, 48000), np.random.default_rng(1).normal(0, 1000, 48000)],
+    ids=["digital silence", "a quiet room", "white noise"],
+)
+def test_silence_gives_empty_text(engines, tmp_path, samples):
+    assert engines.hear(write_wav(tmp_path / "silence.wav", samples)).text == ""
+
+
+def test_audio_beyond_the_models_limit_is_refused_before_anything_runs(engines, tmp_path):
+    path = write_wav(tmp_path / "long.wav", np.zeros(16000))
+    assert reason(engines.hear, path, seconds=601) == Reason.AUDIO_TOO_LONG
+
+
+def test_audio_that_is_longer_than_it_says_is_refused(engines, tmp_path):
+    path = write_wav(tmp_path / "long.wav", np.zeros(16000 * 20))
+    short = ModelConfig("pocketsphinx", max_audio_seconds=10)
+    assert reason(engines.hear, path, short) == Reason.AUDIO_TOO_LONG
+
+
+@pytest.mark.parametrize("content", [b"", b"no audio at all" * 100, b"RIFF\x00\x00\x00\x00WAVEfmt "])
+def test_what_cannot_be_decoded_is_unreadable(engines, tmp_path, content):
+    path = tmp_path / "broken.wav"
+    path.write_bytes(content)
+    assert reason(engines.hear, path) == Reason.AUDIO_UNREADABLE
+
+
+def test_a_playlist_does_not_make_the_engine_read_another_file(engines, tmp_path):
+    secret = write_wav(tmp_path / "secret.wav", np.random.default_rng(1).normal(0, 3000, 48000))
+    playlist = tmp_path / "playlist.m3u8"
+    playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\nfile://{secret}\n#EXT-X-ENDLIST\n")
+    assert reason(engines.hear, playlist) == Reason.AUDIO_UNREADABLE
+
+
+@pytest.mark.parametrize(
+    ("model", "words_of_it"),
+    [
+        (ModelConfig("whisper"), "no embedded engine 'whisper'"),
+        (ModelConfig("pocketsphinx", {"logfn": "/tmp/log"}), "Unknown options: logfn"),
+        (ModelConfig("pocketsphinx", {"ds": "two"}), "Not a number: ds"),
+        (ESPEAK, "espeak-ng cannot do this task"),
+    ],
+)
+def test_a_model_that_cannot_work_says_why(engines, tmp_path, model, words_of_it):
+    path = write_wav(tmp_path / "tone.wav", np.zeros(16000))
+    with pytest.raises(CapabilityNotSupported, match=words_of_it):
+        engines.hear(path, model)
+
+
+# --- Without the engines ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["tests.servers.bare_sphinx", "tests.servers.bare_espeak"])
+def test_a_missing_engine_says_what_to_install(own_pool, engine):
+    call = shared_pool().ask(EngineSpec.of(engine, {}), nullcontext({}), time_limit=10)
+    with pytest.raises(ProviderError, match=r"pip install -r requirements-local\.lock") as failure:
+        asyncio.run(call)
+    assert failure.value.reason == Reason.ENGINE_MISSING

@@ -1,0 +1,10 @@
+"""The recogniser's engine on a machine where PocketSphinx is not installed."""
+
+import sys
+
+sys.modules["pocketsphinx"] = None
+
+from providers.engines import protocol, sphinx  # noqa: E402
+
+if __name__ == "__main__":
+    protocol.serve(sphinx.load)
