@@ -128,8 +128,8 @@ def _claimed_by_wav(file: BinaryIO) -> float | None:
     while len(header := file.read(8)) == 8:
         size = int.from_bytes(header[4:], "little")
         if header[:4] == b"fmt ":
-            byte_rate = int.from_bytes(file.read(size)[8:12], "little")
-            continue
+            byte_rate = int.from_bytes(file.read(12)[8:], "little")
+            file.seek(-12, os.SEEK_CUR)
         if header[:4] == b"data":
             there = os.fstat(file.fileno()).st_size - file.tell()
             cut = there < size < UNKNOWN_SIZE and byte_rate > 0

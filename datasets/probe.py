@@ -27,6 +27,8 @@ FENCE = {
     "format_whitelist": "wav,mp3,flac,ogg,mov,matroska,aac,aiff,amr,caf,w64",
     "protocol_whitelist": "",
 }
+# FFmpeg would look for other codecs hidden in PCM: most of the time that a short file takes.
+SHORT_LOOK = {"probesize": "4096"}
 MIN_SECONDS = 0.1
 MAX_BROKEN_SHARE = 0.1  # of packets that cannot be decoded
 MEMORY_LIMIT = 2 * 1024**3  # bytes of address space; a decoder wants some 100 MB
@@ -50,7 +52,8 @@ def probe(file: BinaryIO, max_seconds: float) -> Probe:
     """Decode `file` (seekable) from start to end. Memory does not grow with its length. Raises AudioRefused."""
     container = identify(file)
     try:
-        with av.open(file, mode="r", options=FENCE) as source:
+        look = SHORT_LOOK if container is CONTAINERS["wav"] else {}
+        with av.open(file, mode="r", options=FENCE | look) as source:
             return _measure(source, container, file, max_seconds)
     except AudioRefused:
         raise
