@@ -20,20 +20,26 @@ def watch(run: Run, stream: OutputWrapper) -> None:
     Says once how to start a worker where for a while none has taken the run up.
     """
     display = _Bar(stream) if stream.isatty() else _Lines(stream)
+    try:
+        _follow(run, display)
+    finally:
+        display.end()
+
+
+def _follow(run: Run, display: "_Bar | _Lines") -> None:
     moved_at, done, told = time.monotonic(), -1, False
     while True:
         run.refresh_from_db()
         progress = run_progress(run)
         display.show(progress)
         if progress.status not in UNFINISHED:
-            break
+            return
         if progress.done != done or _is_held(run):
             moved_at, done = time.monotonic(), progress.done
         elif not told and time.monotonic() - moved_at > IDLE_SECONDS:
             display.say(IDLE)
             told = True
         time.sleep(LOOK_SECONDS)
-    display.end(progress)
 
 
 def is_taken_up(run: Run) -> bool:
@@ -81,7 +87,7 @@ class _Bar:
     def say(self, text: str) -> None:
         self._write(f"\r{text}\x1b[K", "\n")
 
-    def end(self, progress: RunProgress) -> None:
+    def end(self) -> None:
         self._write("", "\n")
 
     def _write(self, text: str, ending: str) -> None:
@@ -94,20 +100,22 @@ class _Lines:
 
     def __init__(self, stream: OutputWrapper) -> None:
         self.stream = stream
-        self.shown_at = -LINE_SECONDS
-        self.last = ""
+        self.said_at = -LINE_SECONDS
+        self.line = self.said = ""
 
     def show(self, progress: RunProgress) -> None:
-        if time.monotonic() - self.shown_at >= LINE_SECONDS:
-            self.say(progress_line(progress))
-            self.shown_at = time.monotonic()
+        self.line = progress_line(progress)
+        if time.monotonic() - self.said_at >= LINE_SECONDS:
+            self._say_line()
 
     def say(self, text: str) -> None:
-        self.last = text
         self.stream.write(text, style_func=str)
         self.stream.flush()
 
-    def end(self, progress: RunProgress) -> None:
-        line = progress_line(progress)
-        if line != self.last:
-            self.say(line)
+    def end(self) -> None:
+        if self.line != self.said:
+            self._say_line()
+
+    def _say_line(self) -> None:
+        self.say(self.line)
+        self.said, self.said_at = self.line, time.monotonic()

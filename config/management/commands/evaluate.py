@@ -78,7 +78,7 @@ class Command(BaseCommand):
             ended = True
         if not ended:
             raise CommandError(
-                f"\nNot waiting any more. Run {run.pk} goes on wherever a worker runs (manage.py watchdog).",
+                f"Not waiting any more. Run {run.pk} goes on wherever a worker runs (manage.py watchdog).",
                 returncode=130,
             )
 
