@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+from contextlib import suppress
+from pathlib import Path
 
 import httpx
 import pytest
@@ -58,6 +60,26 @@ def test_a_web_server_that_dies_is_started_again(site, served):
 
     wait_for(lambda: site.processes_of("uvicorn") not in ([], [web]))
     wait_for(lambda: is_alive(site))
+
+
+def test_the_web_server_keeps_no_connection_of_requests_that_are_over(site, served):
+    with httpx.Client(base_url=f"http://127.0.0.1:{site.port}") as client:
+        before = connections(site)
+        for _ in range(40):
+            assert client.get("/readyz").status_code == 200
+
+    assert connections(site) <= before + 5
+
+
+def connections(site):
+    """Of the web server to the database."""
+    [web] = site.processes_of("uvicorn")
+    count = 0
+    for file in Path(f"/proc/{web}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since
+            name = str(file.readlink())
+            count += name.startswith(("socket:", site.database_url.removeprefix("sqlite:///")))
+    return count
 
 
 def test_serve_refuses_a_port_in_use_and_names_another(site):
