@@ -17,6 +17,7 @@ from evaluations.admin.labels import status_pill
 from evaluations.admin.result_filters import RESULT_FILTERS, chosen_filters, run_of
 from evaluations.admin.result_page import result_context
 from evaluations.models import Result
+from evaluations.querysets import ResultQuerySet
 from evaluations.templatetags import figures
 
 SHORT = 90  # characters of a hypothesis in the list
@@ -64,7 +65,8 @@ class ResultAdmin(NoCountMixin, WorkspaceAdmin):
         css = {"all": ["evaluations/evaluations.css"]}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Result]:
-        return super().get_queryset(request).with_score()
+        results: ResultQuerySet = super().get_queryset(request)  # type: ignore[assignment]
+        return results.with_score()
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ResultChangeList]:
         return ResultChangeList

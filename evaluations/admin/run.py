@@ -21,6 +21,7 @@ from evaluations.admin.labels import chips, run_bar, status_pill
 from evaluations.admin.run_page import board_context, live_context
 from evaluations.admin.start import StartForm, estimate_of, model_choices
 from evaluations.models import Run
+from evaluations.querysets import RunQuerySet
 from evaluations.services import RunRefused, cancel_run, delete_run, retry_failed, start_run
 from evaluations.templatetags.figures import NONE, duration
 
@@ -54,7 +55,8 @@ class RunAdmin(WorkspaceAdmin):
         css = {"all": ["evaluations/evaluations.css"]}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
-        return super().get_queryset(request).with_counts().prefetch_related("jobs")
+        runs: RunQuerySet = super().get_queryset(request)  # type: ignore[assignment]
+        return runs.with_counts().prefetch_related("jobs")
 
     @display(description="Status", ordering="status")
     def show_status(self, run: Run) -> SafeString:

@@ -63,8 +63,8 @@ class StartForm(forms.Form):
     def __init__(self, *args: Any, workspace: Workspace, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.datasets = Dataset.objects.for_workspace(workspace).filter(task=Task.STT)
-        self.models = SpeechModel.objects.for_workspace(workspace).select_related("provider")
-        usable = self.models.usable().filter(speech_to_text=True)
+        self.catalogue = SpeechModel.objects.for_workspace(workspace).select_related("provider")
+        usable = self.catalogue.usable().filter(speech_to_text=True)
         self.fields["dataset"].queryset = self.datasets  # type: ignore[attr-defined]
         self.fields["models"].queryset = usable  # type: ignore[attr-defined]
 
@@ -94,7 +94,7 @@ class ModelChoice:
 def model_choices(form: StartForm) -> list[tuple[Provider, list[ModelChoice]]]:
     """Every model by its provider, with what it would cost on the chosen dataset or why it cannot be used."""
     dataset, chosen = form.chosen()
-    models = list(form.models)
+    models = list(form.catalogue)
     estimates = {e.model.pk: e for e in estimate_run(dataset=dataset, models=models).models} if dataset else {}
     choices = [
         ModelChoice(model, problem_with(model, task=Task.STT), estimates.get(model.pk), model in chosen)

@@ -1,0 +1,29 @@
+"""The result list's table, drawn with less work a row than the admin's own: its time is most of the page's."""
+
+from typing import Any
+
+from django import template
+from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
+from unfold.templatetags.unfold_list import result_headers
+
+from accounts.admin_paging import NoCountChangeList
+
+register = template.Library()
+
+
+@register.inclusion_tag("admin/evaluations/result/_table.html")
+def result_table(changelist: NoCountChangeList) -> dict[str, Any]:
+    """Headers that order, and rows of (address, first cell, [(label, other cell)])."""
+    headers = list(result_headers(changelist))
+    labels = [header["text"] for header in headers]
+    first, *others = (getattr(changelist.model_admin, name) for name in changelist.list_display)
+    shared = {"preserved_filters": changelist.preserved_filters, "opts": changelist.opts}
+    rows = [
+        (
+            add_preserved_filters(shared, changelist.url_for_result(result)),
+            first(result),
+            [(label, cell(result)) for label, cell in zip(labels[1:], others, strict=True)],
+        )
+        for result in changelist.result_list
+    ]
+    return {"cl": changelist, "result_headers": headers, "label": labels[0], "rows": rows}
