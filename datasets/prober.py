@@ -33,6 +33,7 @@ class Prober:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for the worker, which ends its work in order
             # Nothing secret where untrusted bytes are read; one thread, for the limit on memory.
             env={"PATH": os.environ.get("PATH", ""), "OPENBLAS_NUM_THREADS": "1"},
         )

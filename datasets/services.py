@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, ProtectedError, Q
 
 from accounts.models import User, Workspace
-from config.queue import enqueue
+from config.queue import enqueue, waiting
 from datasets.errors import InUse, InvalidSample, KeyTaken, NameTaken
 from datasets.importing.claims import claim_import
 from datasets.importing.publishing import fail
@@ -169,7 +169,10 @@ def start_import(
 def resume_stale_imports() -> int:
     """Put unfinished imports that no worker holds back on the queue; returns how many. Tidies up after dead workers."""
     resumed = 0
-    for parent in Import.objects.stale():
+    lost = Import.objects.stale()
+    if waiting():  # an import that was not begun or was handed on may still have its row on the queue
+        lost = lost.filter(lease_until__isnull=False)
+    for parent in lost:
         if parent.source:
             enqueue("datasets.tasks.run_import", parent.pk)
             resumed += 1

@@ -1,5 +1,6 @@
 """Who works on an import: one worker at a time, by a lease that it renews and that ends with it."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -33,6 +34,11 @@ class Claim:
 
     def renew(self, **changes: Any) -> None:
         self.update(lease_until=_lease_end(), **changes)
+
+    def give_up(self) -> None:
+        """Let go after a fault, as if the lease had ended: the sweep finds the import."""
+        with suppress(LeaseLost):
+            self.update(lease_until=timezone.now())
 
     def hand_on(self) -> None:
         """Let another worker, or this one later, go on with it."""

@@ -26,7 +26,7 @@ def work_slice(claim: Claim) -> None:
     except LeaseLost:
         return
     except BaseException:
-        claim.update(lease_until=None)  # the sweep tries again, up to SHARD_MAX_ATTEMPTS times
+        claim.give_up()  # it is tried again, up to SHARD_MAX_ATTEMPTS times
         raise
 
 
@@ -54,10 +54,12 @@ def work_here(parent: Import, path: Path, report: Report) -> None:
     try:
         with open_path(path) as source:
             Staging(claim, source, report).run(until=float("inf"))
+        publish(claim)
     except ImportRefused as refusal:
         fail(claim, refusal.message)
-    else:
-        publish(claim)
+    except BaseException:
+        fail(claim, "The command that ran this import was stopped. Run it again.")
+        raise
 
 
 def remove_source(parent: Import) -> None:

@@ -33,7 +33,7 @@ def filled(add, dataset):
             language="pt-BR" * (number % 2),
             tags=tags,
         )
-    add(make_wav(0.5), "one", reference="the same audio")
+    add(make_wav(0.5), "one", reference="what is said in ten hours\n" * 20_000)
     add(make_wav(0.5), "two", reference="twice")
     return dataset
 

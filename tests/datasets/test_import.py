@@ -193,7 +193,7 @@ def test_audio_that_is_refused_is_a_problem_with_its_reason(manifest, folder):
         ("file,reference\na.wav,x\n".encode("utf-16"), "not UTF-8"),
         (b"\n\n", "empty"),
         (b"file,reference\n", "nothing to import"),
-        (b"file,reference\na.wav," + b"x" * 1_100_000 + b"\n", "longer than"),
+        (b"file,reference\na.wav," + b"x" * 2_100_000 + b"\n", "longer than"),
     ],
 )
 def test_a_manifest_that_cannot_be_read_fails_as_a_whole(manifest, content, reason):

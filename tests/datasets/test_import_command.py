@@ -5,7 +5,7 @@ import io
 import pytest
 from django.core.management import CommandError, call_command
 
-from datasets.models import Dataset, Sample
+from datasets.models import Dataset, Import, Sample
 from tests.audio import make_wav
 
 pytestmark = pytest.mark.django_db
@@ -81,6 +81,17 @@ def test_what_is_wrong_is_said(workspace, folder, arguments, reason):
     options = {"path": str(folder), "name": "Calls", **arguments}
     with pytest.raises(CommandError, match=reason):
         run(options.pop("path"), **options)
+    assert not Sample.objects.exists()
+
+
+def test_when_it_is_stopped_nothing_is_left_running(workspace, folder, monkeypatch):
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("datasets.management.commands.import_dataset.Command._report", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(str(folder), name="Calls")
+    assert "was stopped" in Import.objects.get().error
     assert not Sample.objects.exists()
 
 

@@ -141,6 +141,12 @@ def test_the_sweep_puts_an_import_without_a_worker_back_on_the_queue(begun, work
     assert finish_import(begun).status == "completed"
 
 
+def test_the_sweep_leaves_an_import_alone_that_waits_in_the_queue(begun):
+    assert resume_stale_imports() == 0
+    OrmQ.objects.all().delete()  # its row is lost
+    assert resume_stale_imports() == 1
+
+
 def test_an_import_that_loses_every_worker_ends_with_a_reason(begun, settings):
     settings.SHARD_MAX_ATTEMPTS = 3
     for _ in range(3):
