@@ -1,0 +1,191 @@
+"""The screens of providers, models and prices."""
+
+import pytest
+from django.urls import reverse
+
+from accounts.models import Role
+from providers.models import Price, Provider, SpeechModel
+from providers.services import create_provider, ensure_catalogue
+
+SECRET = "sk-very-secret-credential"
+PROVIDERS = "/admin/providers/provider/"
+MODELS = "/admin/providers/speechmodel/"
+
+
+@pytest.fixture
+def local(workspace):
+    ensure_catalogue(workspace=workspace)
+    return Provider.objects.get(workspace=workspace, name="local")
+
+
+@pytest.fixture
+def remote(workspace, settings):
+    settings.WEBHOOK_ALLOW_PRIVATE = True
+    return create_provider(
+        workspace=workspace, kind="scripted", name="remote", base_url="http://127.0.0.1:9", credential=SECRET
+    )
+
+
+@pytest.fixture
+def owner(client, make_member):
+    client.force_login(make_member(Role.OWNER))
+    return client
+
+
+def change(page, row):
+    return reverse(f"admin:providers_{page}_change", args=[row.pk])
+
+
+def fields(provider, **changes):
+    return {
+        "name": provider.name,
+        "base_url": provider.base_url,
+        "max_concurrency": provider.max_concurrency,
+        "is_active": "on",
+        **changes,
+    }
+
+
+def test_an_owner_adds_a_provider_with_its_models(owner, workspace):
+    added = owner.post(f"{PROVIDERS}add/", {"name": "mine", "kind": "local", "max_concurrency": 2, "is_active": "on"})
+    assert added.status_code == 302
+    made = Provider.objects.get()
+    assert (made.workspace, made.max_concurrency, made.models.count()) == (workspace, 2, 3)
+
+
+def test_a_credential_is_never_on_a_page(owner, remote):
+    test = reverse("admin:providers_provider_test_connection", args=[remote.pk])
+    pages = [PROVIDERS, change("provider", remote), test]
+    for page in pages:
+        content = owner.get(page).content.decode()
+        assert SECRET not in content
+        assert remote.credential_encrypted not in content
+
+
+def test_an_empty_credential_keeps_the_stored_one_a_new_one_replaces_it_and_a_tick_removes_it(owner, remote):
+    page = change("provider", remote)
+    assert owner.post(page, fields(remote, max_concurrency=5, credential="")).status_code == 302
+    remote.refresh_from_db()
+    assert (remote.credential, remote.max_concurrency) == (SECRET, 5)
+    owner.post(page, fields(remote, credential="new"))
+    remote.refresh_from_db()
+    assert remote.credential == "new"
+    owner.post(page, fields(remote, remove_credential="on"))
+    remote.refresh_from_db()
+    assert not remote.has_credential
+
+
+def test_a_refused_setting_is_said_at_its_field(owner, remote, local, settings):
+    taken = owner.post(change("provider", remote), fields(remote, name="local"))
+    assert "There is a provider &#x27;local&#x27; already." in taken.content.decode()
+    settings.WEBHOOK_ALLOW_PRIVATE = False
+    private = owner.post(change("provider", remote), fields(remote, base_url="http://10.0.0.1", credential="x"))
+    assert "is not on the public network" in private.content.decode()
+    moved = owner.post(change("provider", remote), fields(remote, base_url="https://8.8.8.8"))
+    assert "Enter the credential again" in moved.content.decode()
+    remote.refresh_from_db()
+    assert (remote.name, remote.base_url) == ("remote", "http://127.0.0.1:9")
+
+
+def test_the_embedded_provider_has_neither_address_nor_credential(owner, local):
+    content = owner.get(change("provider", local)).content.decode()
+    assert 'name="base_url"' not in content
+    assert 'name="credential"' not in content
+    assert owner.post(change("provider", local), fields(local, max_concurrency=9)).status_code == 302
+    local.refresh_from_db()
+    assert local.max_concurrency == 9
+
+
+def test_test_connection_asks_first_and_then_shows_what_came_of_it(owner, local, engines):
+    page = reverse("admin:providers_provider_test_connection", args=[local.pk])
+    assert page in owner.get(change("provider", local)).content.decode()
+    assert "It works." not in owner.get(page).content.decode()
+    content = owner.post(page).content.decode()
+    assert "It works." in content
+    assert "characters heard" in content
+
+
+def test_test_connection_shows_the_fault(owner, local):
+    local.models.exclude(name="pocketsphinx").delete()
+    local.models.update(upstream_name="whisper")
+    content = owner.post(reverse("admin:providers_provider_test_connection", args=[local.pk])).content.decode()
+    assert "It does not work." in content
+    assert "no embedded engine" in content
+
+
+def model_fields(model, **changes):
+    return {
+        "name": model.name,
+        "upstream_name": model.upstream_name,
+        "speech_to_text": "on",
+        "supports_direct": "on",
+        "languages": '["en"]',
+        "options": "{}",
+        "is_active": "on",
+        "prices-TOTAL_FORMS": 0,
+        "prices-INITIAL_FORMS": 0,
+        **changes,
+    }
+
+
+def test_an_owner_adds_a_dated_price(owner, local):
+    model = local.models.get(name="pocketsphinx")
+    new = {"prices-0-unit": "audio_minute", "prices-0-usd": "0.006", "prices-0-valid_from": "2026-07-01"}
+    answer = owner.post(change("speechmodel", model), model_fields(model, **new, **{"prices-TOTAL_FORMS": 1}))
+    assert answer.status_code == 302
+    assert str(Price.objects.get(valid_from="2026-07-01").usd) == "0.006000"
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        ({"options": '{"logfn": "/tmp/x"}'}, "Unknown options: logfn"),
+        ({"options": "[1]"}, "Give an object"),
+        ({"languages": '"en"'}, "Give a list of language tags"),
+        ({"upstream_name": "whisper"}, "no embedded engine"),
+    ],
+)
+def test_a_model_that_could_not_work_is_refused(owner, local, bad, words):
+    model = local.models.get(name="pocketsphinx")
+    assert words in owner.post(change("speechmodel", model), model_fields(model, **bad)).content.decode()
+
+
+def test_an_owner_adds_a_model_only_to_the_workspaces_own_providers(owner, local, other_workspace):
+    ensure_catalogue(workspace=other_workspace)
+    theirs = Provider.objects.get(workspace=other_workspace)
+    new = SpeechModel(name="new", upstream_name="pocketsphinx")
+    assert owner.post(f"{MODELS}add/", model_fields(new, provider=theirs.pk)).status_code == 200
+    assert owner.post(f"{MODELS}add/", model_fields(new, provider=local.pk)).status_code == 302
+    assert SpeechModel.objects.get(name="new").provider == local
+
+
+@pytest.mark.parametrize("role", [Role.EVALUATOR, Role.REVIEWER, Role.VIEWER])
+def test_others_look_and_change_nothing(client, make_member, local, remote, role):
+    client.force_login(make_member(role))
+    model = local.models.get(name="pocketsphinx")
+    for page in (change("provider", remote), change("speechmodel", model), PROVIDERS, MODELS):
+        content = client.get(page).content.decode()
+        assert 'name="_save"' not in content
+        assert 'type="password"' not in content
+    assert client.post(change("provider", remote), fields(remote, name="x")).status_code == 403
+    assert client.post(change("speechmodel", model), model_fields(model, name="x")).status_code == 403
+    assert client.get(f"{PROVIDERS}add/").status_code == 403
+    assert client.post(reverse("admin:providers_provider_test_connection", args=[local.pk])).status_code == 403
+    assert client.post(reverse("admin:providers_provider_delete", args=[local.pk]), {"post": "yes"}).status_code == 403
+
+
+def test_an_owner_deletes_a_provider(owner, local):
+    answer = owner.post(reverse("admin:providers_provider_delete", args=[local.pk]), {"post": "yes"})
+    assert answer.status_code == 302
+    assert not Provider.objects.exists()
+
+
+def test_another_workspaces_provider_does_not_exist(owner, other_workspace):
+    ensure_catalogue(workspace=other_workspace)
+    theirs = Provider.objects.get(workspace=other_workspace)
+    unknown = owner.get(reverse("admin:providers_provider_change", args=[987654]))
+    assert owner.get(change("provider", theirs)).status_code == unknown.status_code
+    test = reverse("admin:providers_provider_test_connection", args=[theirs.pk])
+    assert owner.post(test).status_code in (403, 404)
+    assert "pocketsphinx" not in owner.get(PROVIDERS).content.decode()
+    assert "pocketsphinx" not in owner.get(MODELS).content.decode()
