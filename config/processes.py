@@ -141,6 +141,16 @@ def worker_running(environment: Mapping[str, str] | None = None) -> Iterator[sub
         stop(process, PATIENCE + 5)
 
 
+def answers(host: str, port: int, seconds: float = 60) -> bool:
+    """True as soon as something listens at `port`; False where nothing does for so long."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection((host, port), timeout=1):
+            return True
+        time.sleep(0.1)
+    return False
+
+
 def port_is_free(host: str, port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -14,7 +14,7 @@ from accounts.models import User, Workspace
 from config import dotenv
 from config.demo_speech import add_missing_sentences
 from config.management.commands.setup import ADMIN, WORKSPACE
-from config.processes import Group, interruptible, manage, port_is_free, uvicorn
+from config.processes import Group, answers, interruptible, manage, port_is_free, uvicorn
 from datasets.models import Dataset
 from datasets.services import create_dataset
 from evaluations.console import watch
@@ -60,6 +60,8 @@ class Command(BaseCommand):
                     site.start("web server", uvicorn(host, port))
                 self._show_outcome(run)
                 if serve:
+                    if not answers(host, port):
+                        raise CommandError("The web server does not start; see above.")
                     self.stdout.write(ADDRESS.format(host=host, port=port, user=ADMIN, password=password))
                     site.keep_alive()
             finally:
@@ -85,7 +87,8 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         self.stdout.write(f"Dataset {NAME}: {dataset.samples.count()} spoken sentences ({added} of them new).")
         chosen = [models[name] for name in MODELS]
-        return start_run(dataset=dataset, models=chosen, name="Demonstration", idempotency_key=NAME)
+        admin = User.objects.get(username=ADMIN)
+        return start_run(dataset=dataset, models=chosen, name="Demonstration", created_by=admin, idempotency_key=NAME)
 
     def _show_outcome(self, run: Run) -> None:
         watch(run, self.stdout)

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from config.processes import Group, interruptible, manage, port_is_free, uvicorn
+from config.processes import Group, answers, interruptible, manage, port_is_free, uvicorn
 
 
 class Command(BaseCommand):
@@ -24,6 +24,8 @@ class Command(BaseCommand):
             try:
                 site.start("worker's watchdog", manage("watchdog"))
                 site.start("web server", uvicorn(host, port))
+                if not answers(host, port):
+                    raise CommandError("The web server does not start; see above.")
                 self.stdout.write(f"Serving http://{host}:{port}/admin/ (Ctrl-C stops it)")
                 site.keep_alive()
             finally:
