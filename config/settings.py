@@ -104,6 +104,7 @@ if AWS_STORAGE_BUCKET_NAME:
     AWS_QUERYSTRING_EXPIRE = 3600
     AWS_S3_FILE_OVERWRITE = False
     AWS_DEFAULT_ACL = None
+    AWS_S3_MAX_MEMORY_SIZE = 1024 * 1024  # what is read beyond it goes through a temporary file
 
 STORAGES = {
     "default": {
@@ -129,6 +130,11 @@ MAX_IMPORT_FILES = env.int("MAX_IMPORT_FILES", default=100_000)
 
 # --- Runs ---------------------------------------------------------------------------------------
 
+PROVIDER_TIMEOUT_SECONDS = env.float("PROVIDER_TIMEOUT_SECONDS", default=60)  # of each step of a call
+UPLOAD_CONCURRENCY = env.int("UPLOAD_CONCURRENCY", default=16)
+BATCH_SHARD_SIZE = env.int("BATCH_SHARD_SIZE", default=2000)
+BATCH_POLL_SECONDS = env.float("BATCH_POLL_SECONDS", default=30)
+BATCH_DEADLINE_HOURS = env.float("BATCH_DEADLINE_HOURS", default=48)
 DIRECT_SHARD_SIZE = env.int("DIRECT_SHARD_SIZE", default=200)
 SLICE_SECONDS = env.int("SLICE_SECONDS", default=60)
 CALL_TIMEOUT_SECONDS = env.float("CALL_TIMEOUT_SECONDS", default=300)  # for one sample, its retries included
@@ -142,6 +148,9 @@ ENGINE_PROCESSES = env.int("ENGINE_PROCESSES", default=0)  # 0: as many as the h
 CREDENTIAL_KEY = env.str("CREDENTIAL_KEY", default="")  # empty: derived from SECRET_KEY
 # Tenants' base URLs (and webhooks) reach public addresses only, unless this is set.
 WEBHOOK_ALLOW_PRIVATE = env.bool("WEBHOOK_ALLOW_PRIVATE", default=False)
+
+GEMINI_API_KEY = env.str("GEMINI_API_KEY", default="")
+GEMINI_BASE_URL = env.str("GEMINI_BASE_URL", default="")
 
 # --- Queue --------------------------------------------------------------------------------------
 
@@ -231,6 +240,8 @@ LOGGING = {
     "loggers": {
         "django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False},
         "httpx": {"level": "WARNING"},  # its INFO lines hold whole URLs
+        "httpx2": {"level": "WARNING"},
+        "google_genai": {"level": "WARNING"},
     },
 }
 

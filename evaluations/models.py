@@ -6,8 +6,11 @@ from django.db.models import Q
 
 from accounts.models import Workspace
 from datasets.models import Dataset, Sample
+from evaluations.ledger import Batch, Upload
 from evaluations.querysets import JobQuerySet, ResultQuerySet, RunQuerySet, ScoreQuerySet, ShardQuerySet
 from providers.models import SpeechModel
+
+__all__ = ["Attempt", "Batch", "Job", "Result", "Run", "Score", "Shard", "Status", "Timer", "Upload"]
 
 
 class Status(models.TextChoices):
@@ -64,6 +67,7 @@ class Job(models.Model):
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="jobs")
     model = models.ForeignKey(SpeechModel, on_delete=models.SET_NULL, null=True, related_name="jobs")
     model_name = models.CharField(max_length=200, help_text="Public name when the run started.")
+    prompt = models.TextField(blank=True, help_text="What the model is told beside the audio.")
     status = models.CharField(max_length=30, choices=Status.choices, default=Status.PENDING)
     stage = models.CharField(max_length=40, blank=True, help_text="What is being done, where it is running.")
     error = models.TextField(blank=True)
@@ -97,7 +101,12 @@ class Shard(models.Model):
         DONE = "done"
         CANCELLED = "cancelled"
 
+    class Kind(models.TextChoices):
+        DIRECT = "direct", "One by one"
+        BATCH = "batch", "Batch"
+
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="shards")
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.DIRECT)
     index = models.PositiveIntegerField()
     state = models.CharField(max_length=20, choices=State.choices, default=State.OPEN)
     attempts = models.PositiveSmallIntegerField(default=0)
@@ -139,6 +148,8 @@ class Result(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0, help_text="Times a worker took it up, committed before.")
     audio_seconds = models.FloatField(null=True)
     latency = models.FloatField(null=True, help_text="seconds of the call that succeeded; retries are apart")
+    input_tokens = models.PositiveIntegerField(null=True)
+    output_tokens = models.PositiveIntegerField(null=True)
     cost_usd = models.DecimalField(max_digits=14, decimal_places=8, null=True, help_text="Empty: unknown.")
     finished_at = models.DateTimeField(null=True)
 

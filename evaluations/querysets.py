@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
+from django.apps import apps
 from django.db import models
 from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, Sum
 from django.db.models.fields.json import KeyTextTransform
@@ -12,7 +13,13 @@ from accounts.querysets import WorkspaceOwnedQuerySet
 
 if TYPE_CHECKING:
     from accounts.models import Workspace
-    from evaluations.models import Job, Result, Run, Score, Shard  # noqa: F401
+    from evaluations.models import Batch, Job, Result, Run, Score, Shard, Upload  # noqa: F401
+
+
+def _rows(queryset: models.QuerySet[Any], relation: str) -> Any:
+    """The QuerySet of the rows that refer back by `relation`: models cannot be imported here, they import this."""
+    related = queryset.model._meta.get_field(relation).related_model
+    return apps.get_model(related._meta.label).objects.all()
 
 
 class RunQuerySet(WorkspaceOwnedQuerySet):
@@ -27,8 +34,7 @@ class RunQuerySet(WorkspaceOwnedQuerySet):
         return self.exclude(status__in=["pending", "running"])
 
     def without_unfinished_jobs(self) -> Self:
-        jobs = self.model._meta.get_field("jobs").related_model._default_manager
-        return self.exclude(Exists(jobs.unfinished().filter(run=OuterRef("pk"))))
+        return self.exclude(Exists(_rows(self, "jobs").unfinished().filter(run=OuterRef("pk"))))
 
     def with_counts(self) -> Self:
         """Adds `total_count`, `completed_count`, `failed_count` and `cancelled_count`: sums over the run's jobs."""
@@ -46,8 +52,7 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def without_open_shards(self) -> Self:
         """Jobs that no work is left for."""
-        shards = self.model._meta.get_field("shards").related_model._default_manager
-        return self.exclude(Exists(shards.open().filter(job=OuterRef("pk"))))
+        return self.exclude(Exists(_rows(self, "shards").open().filter(job=OuterRef("pk"))))
 
 
 class ShardQuerySet(models.QuerySet["Shard"]):
@@ -121,9 +126,10 @@ class ResultQuerySet(WorkspaceOwnedQuerySet):
 
     def unscored(self, normalizer: str, version: int) -> Self:
         """Completed results with a known reference and no score of its current revision under the normaliser."""
-        scores = self.model._meta.get_field("scores").related_model._default_manager
-        current = scores.under(normalizer, version).filter(
-            result=OuterRef("pk"), reference_revision=OuterRef("sample__reference_revision")
+        current = (
+            _rows(self, "scores")
+            .under(normalizer, version)
+            .filter(result=OuterRef("pk"), reference_revision=OuterRef("sample__reference_revision"))
         )
         return self.filter(~Exists(current), status="completed", sample__reference__isnull=False)
 
@@ -147,3 +153,26 @@ class ScoreQuerySet(models.QuerySet["Score"]):
         return sums.annotate(errors=errors, words=Sum("reference_words")).values_list(
             "job__run", "job__model_name", "errors", "words"
         )
+
+
+class BatchQuerySet(models.QuerySet["Batch"]):
+    def to_cancel(self) -> Self:
+        """Batches that are still to be stopped at the provider."""
+        return self.filter(cancel_pending=True)
+
+
+class UploadQuerySet(models.QuerySet["Upload"]):
+    def planned(self) -> Self:
+        return self.filter(state="planned")
+
+    def alive(self) -> Self:
+        """Files that are, or may be, at the provider."""
+        return self.exclude(state="gone")
+
+    def free(self) -> Self:
+        """Files that no worker is busy with: none has begun, or it is gone."""
+        return self.filter(Q(lease_until=None) | Q(lease_until__lt=Now()))
+
+    def to_delete(self) -> Self:
+        """Files that are not needed any more, whose deletion is due, and that nobody may still be uploading."""
+        return self.alive().free().filter(delete_due_at__lte=Now())

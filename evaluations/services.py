@@ -10,16 +10,18 @@ from django.utils import timezone
 from accounts.models import User
 from config.queue import enqueue
 from datasets.models import Dataset, Sample, Task
-from evaluations.models import UNFINISHED, Job, Result, Run, Shard, Status
+from evaluations.models import UNFINISHED, Batch, Job, Result, Run, Shard, Status
 from evaluations.pipeline.finishing import refresh_counts
 from evaluations.pipeline.leases import queue_shards
+from evaluations.pipeline.releasing import release_files, stop_batches
 from evaluations.scoring.normalizers import DEFAULT, Normalizer, UnknownNormalizer, get_normalizer
 from evaluations.scoring.services import score_results
 from providers.capabilities import problem_with
 from providers.models import SpeechModel
+from providers.registry import default_prompt
 
 BATCH = 2000
-MODES = ("auto", "direct")
+MODES = ("auto", "batch", "direct")
 
 
 class RunRefused(Exception):  # noqa: N818
@@ -105,9 +107,20 @@ class _Item:
 def _make_job(run: Run, model: SpeechModel) -> list[Shard]:
     samples = Sample.objects.filter(dataset=run.dataset_id).order_by("pk")
     items = [_Item(*row) for row in samples.values_list("pk", "audio__duration")]
-    size = settings.DIRECT_SHARD_SIZE
-    job = Job.objects.create(run=run, model=model, model_name=model.public_name, total=len(items))
-    shards = Shard.objects.bulk_create(Shard(job=job, index=index) for index in range(-(-len(items) // size)))
+    in_batches = run.options["mode"] != "direct" and model.supports_batch
+    kind, size = (
+        (Shard.Kind.BATCH, settings.BATCH_SHARD_SIZE) if in_batches else (Shard.Kind.DIRECT, settings.DIRECT_SHARD_SIZE)
+    )
+    job = Job.objects.create(
+        run=run,
+        model=model,
+        model_name=model.public_name,
+        prompt=run.options["prompt"] or default_prompt(model.provider.kind),
+        total=len(items),
+    )
+    shards = Shard.objects.bulk_create(
+        Shard(job=job, index=index, kind=kind) for index in range(-(-len(items) // size))
+    )
     Result.objects.bulk_create(
         (
             Result(
@@ -140,6 +153,8 @@ def cancel_run(*, run: Run) -> bool:
     Job.objects.filter(pk__in=[job.pk for job in jobs]).update(status=Status.CANCELLED, stage="", finished_at=now)
     for job in jobs:
         refresh_counts(job)
+    stop_batches(run.pk)
+    release_files(run.pk)
     return True
 
 
@@ -157,13 +172,24 @@ def retry_failed(*, run: Run) -> int:
     job_ids = list(jobs.values_list("pk", flat=True))
     shards = Shard.objects.filter(pk__in=failed.values("shard"))
     shard_ids = list(shards.values_list("pk", flat=True))
-    retried = failed.update(status=Result.Status.PENDING, reason="", error="", attempts=0, finished_at=None)
+    retried = failed.update(
+        status=Result.Status.PENDING, reason="", error="", hypothesis="", attempts=0, finished_at=None
+    )
     Shard.objects.filter(pk__in=shard_ids).update(
         state=Shard.State.OPEN, attempts=0, pending_at_claim=None, lease_token=None, lease_until=None
     )
     Job.objects.filter(pk__in=job_ids).update(status=Status.RUNNING, finished_at=None, failed=0)
     queue_shards(shard_ids)
     return retried
+
+
+def start_collecting(*, run: Run) -> None:
+    """Have a worker read the run's kept result files again. Raises RunRefused."""
+    if not run.is_finished:
+        raise RunRefused("", "This run is still going on. Wait until it has ended.")
+    if not Batch.objects.filter(shard__job__run=run).exclude(output="").exists():
+        raise RunRefused("", "No result file of a batch is kept for this run: there is nothing to collect from.")
+    enqueue("evaluations.tasks.collect_run", run.pk)
 
 
 def start_rescore(*, run: Run, normalizer: str) -> None:
@@ -189,4 +215,6 @@ def delete_run(*, run: Run) -> None:
     """Delete a run that is over, with its results. Raises RunRefused."""
     if not Run.objects.filter(pk=run.pk).exclude(status__in=UNFINISHED).exists():
         raise RunRefused("", "This run is still going on. Cancel it first.")
+    if run.uploads.alive().exists():
+        raise RunRefused("", "Files of this run are still being deleted at the provider. Try again in a minute.")
     run.delete()

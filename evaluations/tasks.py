@@ -1,6 +1,8 @@
 """What workers do. Each function may be delivered more than once, and more than once at the same time."""
 
 from evaluations.models import Run
+from evaluations.pipeline.again import collect_again
+from evaluations.pipeline.cleanup import clean_up_run
 from evaluations.pipeline.shards import work_on_shard
 from evaluations.pipeline.sweep import sweep_if_due
 from evaluations.services import rescore
@@ -21,3 +23,15 @@ def rescore_run(run_id: int, normalizer: str) -> None:
     run = Run.objects.filter(pk=run_id).first()
     if run is not None:
         rescore(run=run, normalizer=normalizer)
+
+
+def clean_up(run_id: int) -> None:
+    """Take away what the run has put at providers; queued again until nothing is left."""
+    clean_up_run(run_id)
+
+
+def collect_run(run_id: int) -> None:
+    """Read a run's kept result files again; nothing where the run was deleted meanwhile."""
+    run = Run.objects.filter(pk=run_id).first()
+    if run is not None:
+        collect_again(run)

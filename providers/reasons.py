@@ -28,4 +28,19 @@ class Reason(models.TextChoices):
         "internal_error",
         "Earshot itself failed on this sample. The worker's log has the traceback.",
     )
+    INVALID_CREDENTIALS = "invalid_credentials", "The provider refused the API key. Enter a valid one, then retry."
+    RATE_LIMITED = "rate_limited", "The provider takes no more calls just now. Retry later."
+    REQUEST_REFUSED = "request_refused", "The provider refused the request; the error text says why."
+    FILE_REFUSED = "file_refused", "The provider could not take the audio; the error text says why."
+    NAME_TAKEN = "name_taken", "The provider holds an unusable file of the same name. Retry: another name is used."
+    BLOCKED = "blocked", "The provider's filters blocked the answer."
+    CUT_OFF = "cut_off", "The answer was cut off at the model's output limit. Shorten the audio."
+    NO_CANDIDATES = "no_candidates", "The provider answered without a text and without saying why. Retry."
+    BAD_JSON = "bad_json", "The provider's line for this sample is not readable. Retry."
+    NO_RESPONSE = "no_response", "The provider's line for this sample holds neither answer nor error. Retry."
+    MISSING_IN_OUTPUT = "missing_in_output", "The provider's results hold nothing for this sample. Retry."
+    BATCH_FAILED = "batch_failed", "The provider's batch failed; the error text says why. Retry."
+    BATCH_CANCELLED = "batch_cancelled", "The batch was cancelled at the provider, not from here. Retry."
+    BATCH_EXPIRED = "batch_expired", "The provider did not get to the batch in its time. Retry, or use mode direct."
+    BATCH_DEADLINE = "batch_deadline", "The batch did not end in time and was given up. Retry, or use mode direct."
     EMPTY_OUTPUT = "empty_output", "The model answered with no text."

@@ -1,17 +1,19 @@
 """The kinds of providers there are, and the adapters of this process."""
 
+import atexit
 import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from providers.adapters.base import Adapter, CapabilityNotSupported, ModelConfig, ProviderConfig
+from providers.adapters.base import Adapter, AdapterClass, CapabilityNotSupported, ModelConfig, ProviderConfig
+from providers.adapters.gemini import GeminiAdapter
 from providers.adapters.local import LocalAdapter
 
 if TYPE_CHECKING:
     from providers.models import Provider, SpeechModel
 
-KINDS: dict[str, Callable[[ProviderConfig], Adapter]] = {
+KINDS: dict[str, AdapterClass] = {
     LocalAdapter.kind: LocalAdapter,
+    GeminiAdapter.kind: GeminiAdapter,
 }
 
 # Kinds that run on this machine: they have no address and no credential.
@@ -30,6 +32,18 @@ def adapter_for(provider: "Provider") -> Adapter:
             raise CapabilityNotSupported(f"There are no providers of the kind {provider.kind!r} in this version.")
         known = _adapters[key] = (config, KINDS[provider.kind](config))
     return known[1]
+
+
+@atexit.register
+def close_adapters() -> None:
+    """Let go of this process's connections and engines."""
+    for key in [key for key in _adapters if key[0] == os.getpid()]:
+        _adapters.pop(key)[1].close()
+
+
+def default_prompt(kind: str) -> str:
+    """What models of that kind of provider are told where a run says nothing else."""
+    return KINDS[kind].default_prompt if kind in KINDS else ""
 
 
 def provider_config(provider: "Provider") -> ProviderConfig:

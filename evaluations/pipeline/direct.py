@@ -2,7 +2,7 @@
 
 import logging
 import time
-from decimal import Decimal
+from datetime import timedelta
 from itertools import groupby
 
 from django.conf import settings
@@ -13,12 +13,14 @@ from django.utils import timezone
 from datasets.audio_source import StoredAudio
 from evaluations.models import Attempt, Result
 from evaluations.pipeline.calls import Outcome, transcribe
+from evaluations.pipeline.ending import ended_fields, fail_results
 from evaluations.pipeline.fanout import FanOut, fan_out
-from evaluations.pipeline.leases import Lease
-from evaluations.querysets import ResultQuerySet
-from providers.adapters.base import TranscriptionRequest, as_transcriber
+from evaluations.pipeline.keeping import kept
+from evaluations.pipeline.leases import Lease, LeaseLost
+from evaluations.pipeline.uploads import Plan, Uploader, fail_without_upload, live_audio, plan_uploads
+from providers.adapters.base import FileStore, RemoteAudio, TranscriptionRequest, as_transcriber
 from providers.models import SpeechModel
-from providers.pricing import cost_of_audio
+from providers.pricing import price_list
 from providers.reasons import Reason
 from providers.registry import adapter_for, model_config
 
@@ -30,31 +32,18 @@ GROUP_SIZES = {0: 100, 1: 8}
 CHECK_SECONDS = 2.0  # how soon a cancelled run stops calling
 
 
-class LeaseLost(Exception):  # noqa: N818
-    """The shard is no longer this worker's: the run was cancelled, or another worker has taken over."""
-
-
-def work_direct(lease: Lease) -> bool:
+def work_direct(lease: Lease, model: SpeechModel) -> bool:
     """Work on a direct shard for a slice of time. True where none of its results is pending any more.
 
     Raises LeaseLost; what was answered until then is stored.
     """
     pending = Result.objects.filter(shard=lease.shard).pending()
-    model = lease.shard.job.model
-    if model is None:
-        fail_results(pending, Reason.MODEL_REMOVED, "The model was deleted before this sample was sent to it.")
-        return True
     results = list(pending.for_calls())
     limit = settings.SHARD_MAX_ATTEMPTS
     lost = [result.pk for result in results if result.attempts >= limit]
     if lost:
         fail_results(pending.filter(pk__in=lost), Reason.WORKER_LOST, f"{limit} workers died while they worked on it.")
     return _Slice(lease, model).work([result for result in results if result.attempts < limit])
-
-
-def fail_results(pending: ResultQuerySet, reason: Reason, message: str) -> int:
-    """End pending results with one reason; how many there were."""
-    return pending.update(status=Result.Status.FAILED, reason=reason, error=message, finished_at=timezone.now())
 
 
 class _Slice:
@@ -64,8 +53,10 @@ class _Slice:
         self.lease = lease
         self.adapter = as_transcriber(adapter_for(model.provider))
         self.model = model_config(model)
+        self.provider = model.provider
         self.concurrency = model.provider.max_concurrency
-        self.usd_per_minute = cost_of_audio(model, 60.0, timezone.localdate())
+        self.prices = price_list(model, timezone.localdate())
+        self.remote: dict[int, RemoteAudio] = {}
         self.options = lease.shard.job.run.options
         now = time.monotonic()
         self.ends_at = now + settings.SLICE_SECONDS
@@ -73,12 +64,38 @@ class _Slice:
 
     def work(self, results: list[Result]) -> bool:
         """Call the model for `results`, least often taken up first. False where the time was over before the end."""
+        if not self._put_large_audio(results):
+            return False
+        results = [result for result in results if result.sample_id in self.remote or not self._wants_upload(result)]
         with fan_out() as calls:
             for attempts, group in groupby(results, key=lambda result: result.attempts):
                 in_time = self._work_group(calls, list(group), GROUP_SIZES.get(attempts, 1))
                 self._await_calls(calls, leave=0)
                 if not in_time:
                     return False
+        return True
+
+    def _wants_upload(self, result: Result) -> bool:
+        audio = result.sample.audio
+        store = self.adapter
+        return isinstance(store, FileStore) and audio is not None and store.wants_upload(audio.mime_type, audio.size)
+
+    def _put_large_audio(self, results: list[Result]) -> bool:
+        """Audio that cannot be sent along is put at the provider first; samples whose audio cannot be had fail.
+        False where the time was over before the end."""
+        sample_ids = [result.sample_id for result in results if self._wants_upload(result)]
+        if not sample_ids or not isinstance(self.adapter, FileStore):
+            return True
+        job = self.lease.shard.job
+        soon = timezone.now() + timedelta(hours=1)
+        plan = Plan(run=job.run, provider=self.provider, sample_ids=sample_ids, alive_until=soon)
+        plan_uploads(plan)
+        with kept(self.lease) as keeper:
+            if not Uploader(plan, self.adapter, keeper, self.ends_at).work():
+                return False
+        fail_without_upload(plan, Result.objects.filter(shard=self.lease.shard).pending())
+        for upload in live_audio(plan):
+            self.remote[upload.sample_id or 0] = RemoteAudio(upload.uri, upload.mime_type)
         return True
 
     def _work_group(self, calls: FanOut[Outcome], results: list[Result], size: int) -> bool:
@@ -102,7 +119,9 @@ class _Slice:
         sample = result.sample
         language = self.options.get("language") or sample.language or sample.dataset.language
         assert sample.audio is not None  # noqa: S101  (start_run refuses datasets without audio)
-        return TranscriptionRequest(StoredAudio(sample.audio), language, self.options.get("prompt", ""))
+        return TranscriptionRequest(
+            StoredAudio(sample.audio), language, self.lease.shard.job.prompt, self.remote.get(sample.pk)
+        )
 
     def _await_calls(self, calls: FanOut[Outcome], *, leave: int) -> None:
         """Store outcomes as they come, until at most `leave` calls are under way."""
@@ -131,17 +150,8 @@ class _Slice:
             failure = outcome.failures[-1]
             fail_results(row, failure.reason, failure.message)
             return
-        row.update(
-            status=Result.Status.COMPLETED,
-            reason="" if answer.text.strip() else Reason.EMPTY_OUTPUT,
-            hypothesis=answer.text,
-            latency=answer.processing_seconds,
-            cost_usd=self._cost(outcome.audio_seconds),
-            finished_at=timezone.now(),
-        )
-
-    def _cost(self, audio_seconds: float) -> Decimal | None:
-        return None if self.usd_per_minute is None else self.usd_per_minute * Decimal(audio_seconds) / 60
+        cost = self.prices.cost_of_call(outcome.audio_seconds, answer.input_tokens, answer.output_tokens)
+        row.update(**ended_fields(answer, cost))
 
 
 def _count_attempt(results: list[Result], change: int) -> None:

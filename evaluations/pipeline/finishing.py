@@ -6,6 +6,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from evaluations.models import Job, Result, Run, Status
+from evaluations.pipeline.releasing import release_files
 
 
 def count_results(job: Job) -> dict[str, int]:
@@ -54,6 +55,7 @@ def finish(job: Job) -> None:
     """
     if finish_job(job):
         finish_run(job.run_id)
+        release_files(job.run_id)
 
 
 @transaction.atomic

@@ -15,6 +15,10 @@ from evaluations.models import Job, Result, Run, Shard, Status
 WORK = "evaluations.tasks.work_shard"
 
 
+class LeaseLost(Exception):  # noqa: N818
+    """The shard is no longer this worker's: the run was cancelled, or another worker has taken over."""
+
+
 @dataclass(frozen=True)
 class Lease:
     """A worker's hold on a shard."""
@@ -66,13 +70,13 @@ def claim_shard(shard_id: int) -> Lease | None:
 
 
 @transaction.atomic
-def give_back(lease: Lease) -> None:
-    """End a slice of work in good order: the shard is free, and queued again for the next slice."""
+def give_back(lease: Lease, *, delay: float = 0) -> None:
+    """End a slice of work in good order: the shard is free, and queued again for the next slice, `delay` s later."""
     released = Shard.objects.held_by(lease.shard.pk, lease.token).update(
         lease_token=None, lease_until=None, attempts=0, pending_at_claim=None
     )
     if released:
-        queue_shards([lease.shard.pk])
+        queue_shards([lease.shard.pk], delay=delay)
 
 
 def close_shard(lease: Lease) -> bool:

@@ -4,16 +4,22 @@ import logging
 
 from django.conf import settings
 
-from evaluations.models import Result
-from evaluations.pipeline.direct import LeaseLost, fail_results, work_direct
+from evaluations.models import Result, Shard
+from evaluations.pipeline.batches import BatchWork
+from evaluations.pipeline.direct import work_direct
+from evaluations.pipeline.ending import fail_results
 from evaluations.pipeline.finishing import finish, refresh_counts
-from evaluations.pipeline.leases import Lease, claim_shard, close_shard, give_back
+from evaluations.pipeline.keeping import kept
+from evaluations.pipeline.leases import Lease, LeaseLost, claim_shard, close_shard, give_back
 from evaluations.scoring.normalizers import get_normalizer
 from evaluations.scoring.services import score_results
 from providers.adapters.base import ProviderError
+from providers.models import SpeechModel
 from providers.reasons import Reason
 
 logger = logging.getLogger(__name__)
+
+BATCH_PATIENCE = 5  # times as many claims: most of them wait, and end nothing
 
 
 def work_on_shard(shard_id: int) -> None:
@@ -23,28 +29,43 @@ def work_on_shard(shard_id: int) -> None:
         return
     job = lease.shard.job
     try:
-        done = _work(lease)
+        pause = _work(lease)
     except LeaseLost:
-        logger.info("shard %s of job %s of run %s: lease lost", shard_id, job.pk, job.run_id)
+        logger.info("run %s job %s shard %s: lease lost", job.run_id, job.pk, shard_id)
         return
     normalizer = get_normalizer(job.run.normalizer, job.run.normalizer_version)
     score_results(Result.objects.filter(shard=shard_id), normalizer)
     refresh_counts(job)
-    if not done:
-        give_back(lease)
+    if pause is not None:
+        give_back(lease, delay=pause)
     elif close_shard(lease):
-        logger.info("shard %s of job %s of run %s: done", shard_id, job.pk, job.run_id)
+        logger.info("run %s job %s shard %s: done", job.run_id, job.pk, shard_id)
         finish(job)
 
 
-def _work(lease: Lease) -> bool:
-    """True where none of the shard's results is pending any more."""
-    pending = Result.objects.filter(shard=lease.shard).pending()
-    if lease.shard.attempts > settings.SHARD_MAX_ATTEMPTS:
+def _work(lease: Lease) -> float | None:
+    """Seconds until it is worth going on; None where none of the shard's results is pending any more."""
+    shard = lease.shard
+    pending = Result.objects.filter(shard=shard).pending()
+    patience = BATCH_PATIENCE if shard.kind == Shard.Kind.BATCH else 1
+    if shard.attempts > settings.SHARD_MAX_ATTEMPTS * patience:
         fail_results(pending, Reason.WORKER_LOST, "Workers died again and again on this sample's shard.")
-        return True
+        return None
+    model = shard.job.model
+    if model is None:
+        fail_results(pending, Reason.MODEL_REMOVED, "The model was deleted before this sample was sent to it.")
+        return None
     try:
-        return work_direct(lease)
+        if shard.kind == Shard.Kind.BATCH:
+            pause = _work_batch(lease, model)
+            if pause is not None or shard.kind == Shard.Kind.BATCH:
+                return pause
+        return None if work_direct(lease, model) else 0.0
     except ProviderError as error:
         fail_results(pending, error.reason, str(error))
-        return True
+        return None
+
+
+def _work_batch(lease: Lease, model: SpeechModel) -> float | None:
+    with kept(lease) as keeper:
+        return BatchWork(lease, keeper, model).work()

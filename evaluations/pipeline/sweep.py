@@ -10,8 +10,10 @@ from django.utils import timezone
 from config.queue import enqueue, waiting
 from datasets.services import resume_stale_imports
 from evaluations.models import Job, Run, Shard, Timer
+from evaluations.pipeline.cleanup import runs_to_clean_up
 from evaluations.pipeline.finishing import finish_job, finish_run
 from evaluations.pipeline.leases import queue_shards
+from evaluations.pipeline.releasing import CLEAN_UP, release_files
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +27,8 @@ def sweep_if_due() -> None:
     shards = _requeue_lost_shards()
     jobs = _finish_ended_jobs()
     imports = resume_stale_imports()
+    for run_id in runs_to_clean_up():
+        enqueue(CLEAN_UP, run_id)
     if shards or jobs or imports:
         logger.info("sweep: %s shards and %s imports queued again, %s jobs closed", shards, imports, jobs)
 
@@ -58,6 +62,7 @@ def _finish_ended_jobs() -> int:
     jobs = list(Job.objects.unfinished().without_open_shards())
     for job in jobs:
         finish_job(job)
+        release_files(job.run_id)
     for run in Run.objects.unfinished().without_unfinished_jobs():
         finish_run(run.pk)
     return len(jobs)

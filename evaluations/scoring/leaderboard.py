@@ -151,13 +151,13 @@ def _scores(run: Run, normalizer: Normalizer) -> dict[int, dict[str, Any]]:
             **{f"{name}_sum": Sum(name, filter=spoken) for name in _SUMS},
         )
     )
-    return {group.pop("job"): group for group in groups}
+    return {group["job"]: dict(group) for group in groups}
 
 
 def _row(job: Job, state: dict[str, Any], score: dict[str, Any]) -> Row:
     counted = ["scored", "empty_references", "empty_references_with_output"]
-    counts = {name: score.get(name, 0) for name in counted}
-    sums = {name: score.get(f"{name}_sum") or 0 for name in _SUMS}
+    numbers: dict[str, Any] = {name: score.get(name, 0) for name in counted}
+    numbers |= {name: score.get(f"{name}_sum") or 0 for name in _SUMS}
     priced = state.pop("priced")
     cost = state.pop("cost_usd")
     completed = state["completed"]
@@ -166,9 +166,8 @@ def _row(job: Job, state: dict[str, Any], score: dict[str, Any]) -> Row:
         job_id=job.pk,
         status=job.status,
         **state,
-        **counts,
-        **sums,
-        without_reference=completed - counts["scored"] - counts["empty_references"],
+        **numbers,
+        without_reference=completed - numbers["scored"] - numbers["empty_references"],
         mean_wer=score.get("mean_wer"),
         latency_p50=_latency(job, completed, 0.50),
         latency_p95=_latency(job, completed, 0.95),

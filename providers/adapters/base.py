@@ -4,10 +4,12 @@ An adapter is made from a `ProviderConfig` and holds no database row, so that it
 of the process that made it, and in no other process.
 """
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, runtime_checkable
+from typing import Any, BinaryIO, Literal, Protocol, runtime_checkable
 
 from providers.reasons import Reason
 
@@ -15,10 +17,20 @@ from providers.reasons import Reason
 class ProviderError(Exception):
     """A call failed. `str(error)` is for a person, and holds no audio, text or key."""
 
-    def __init__(self, reason: Reason, message: str, *, retryable: bool = False) -> None:
+    def __init__(
+        self,
+        reason: Reason,
+        message: str,
+        *,
+        retryable: bool = False,
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.retryable = retryable
+        self.status = status  # of the provider's HTTP answer; None: there was none
+        self.retry_after = retry_after  # seconds that the provider asks to wait
 
 
 class CapabilityNotSupported(ProviderError):  # noqa: N818
@@ -73,16 +85,36 @@ class AudioSource(Protocol):
 
 
 @dataclass(frozen=True)
+class Instructions:
+    """What a model is told beside the audio."""
+
+    language: str = ""  # BCP-47
+    prompt: str = ""  # empty: the adapter's own
+
+
+@dataclass(frozen=True)
+class RemoteAudio:
+    """Audio that was put at the provider before."""
+
+    uri: str
+    mime_type: str
+
+
+@dataclass(frozen=True)
 class TranscriptionRequest:
     audio: AudioSource
     language: str = ""  # BCP-47
     prompt: str = ""
+    remote: RemoteAudio | None = None  # where the audio was put at the provider before
 
 
 @dataclass(frozen=True)
 class Transcription:
     text: str
-    processing_seconds: float  # what the provider needed; waiting for a free place is not in it
+    processing_seconds: float | None  # what the provider needed, waiting for a free place apart; None: in a batch
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cut_off: bool = False  # the model stopped at its output limit, not at the audio's end
 
 
 @dataclass(frozen=True)
@@ -119,6 +151,94 @@ class Adapter(Protocol):
         """Let go of connections and processes; the adapter is not used afterwards."""
 
 
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file at a provider, as it was when asked."""
+
+    name: str
+    uri: str
+    state: Literal["processing", "active", "failed"]
+    expires_at: datetime | None = None
+    error: str = ""  # why it failed
+
+
+@dataclass(frozen=True)
+class RemoteBatch:
+    """A batch job at a provider, as it was when asked."""
+
+    name: str
+    state: Literal["running", "ended", "failed", "cancelled", "expired"]  # ended: with results, maybe not for all
+    remote_state: str  # the provider's own word
+    error: str = ""  # the provider's own text
+    output_file: str = ""  # name of the file with the results; also of what did not succeed there may be one
+
+
+@dataclass(frozen=True)
+class BatchLine:
+    """One line of a batch's result file."""
+
+    key: str | None  # None: it cannot be told whose line it is
+    answer: Transcription | ProviderError
+
+
+@runtime_checkable
+class FileStore(Protocol):
+    """A provider that audio is put at before a model can hear it. Names are chosen by the caller.
+
+    Every method blocks, may be called from several threads at once, and raises ProviderError.
+    """
+
+    def takes(self, mime_type: str) -> bool:
+        """Whether the models hear audio of this type; other audio is transcoded to FLAC first."""
+
+    def wants_upload(self, mime_type: str, size: int) -> bool:
+        """Whether audio must be put there before a direct call too: too large to be sent along, or of another type."""
+
+    def upload_file(self, name: str, stream: BinaryIO, size: int, mime_type: str) -> RemoteFile:
+        """Put a file of `size` bytes under `name`. Where one of that name is there already, that one is returned."""
+
+    def get_file(self, name: str) -> RemoteFile | None:
+        """None where there is no such file (any more)."""
+
+    def delete_file(self, name: str) -> None:
+        """A file that is not there counts as deleted."""
+
+
+@runtime_checkable
+class BatchTranscriber(FileStore, Protocol):
+    """A provider that takes many samples in one job."""
+
+    def batch_line(self, key: str, audio: RemoteAudio, instructions: Instructions) -> bytes:
+        """A request of a batch's input file: one line of JSON."""
+
+    def create_batch(self, model: ModelConfig, input_file: str, display_name: str) -> RemoteBatch:
+        """Make the job. Not safe to repeat: after an error that leaves it open, look for it first."""
+
+    def find_batches(self, display_name: str) -> list[RemoteBatch]:
+        """The jobs of that name, oldest first."""
+
+    def get_batch(self, name: str) -> RemoteBatch | None:
+        """None where there is no such job (any more)."""
+
+    def cancel_batch(self, name: str) -> None:
+        """A job that has ended, or is not there, counts as cancelled."""
+
+    def download_file(self, name: str) -> Iterator[bytes]:
+        """The file's bytes, in pieces."""
+
+    def read_line(self, line: bytes) -> BatchLine: ...
+
+
+class AdapterClass(Protocol):
+    """The class of an adapter."""
+
+    @property
+    def default_prompt(self) -> str:
+        """What models are told beside the audio where nobody says otherwise; empty: nothing."""
+
+    def __call__(self, config: ProviderConfig) -> Adapter: ...
+
+
 def as_transcriber(adapter: Adapter) -> Transcriber:
     """The adapter as one that transcribes. Raises CapabilityNotSupported."""
     if not isinstance(adapter, Transcriber):
@@ -130,4 +250,11 @@ def as_speaker(adapter: Adapter) -> Speaker:
     """The adapter as one that speaks. Raises CapabilityNotSupported."""
     if not isinstance(adapter, Speaker):
         raise CapabilityNotSupported(f"Providers of the kind {adapter.kind!r} do not speak.")
+    return adapter
+
+
+def as_batch_transcriber(adapter: Adapter) -> BatchTranscriber:
+    """The adapter as one that takes batches. Raises CapabilityNotSupported."""
+    if not isinstance(adapter, BatchTranscriber):
+        raise CapabilityNotSupported(f"Providers of the kind {adapter.kind!r} take no batches.")
     return adapter

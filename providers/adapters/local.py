@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 from providers.adapters.base import (
     AudioSource,
@@ -39,6 +39,7 @@ LONGEST_WAIT = 300.0
 
 class LocalAdapter:
     kind = "local"
+    default_prompt: ClassVar[str] = ""
 
     def __init__(self, config: ProviderConfig) -> None:
         """There is nothing to configure: the engines belong to the process, not to a provider."""

@@ -105,7 +105,7 @@ def test_another_tenants_dataset_and_models_are_as_unknown_as_any(api, workspace
     [
         ({"callback_url": "http://example.com"}, "callback_url"),
         ({"voice": "anna"}, "voice"),
-        ({"mode": "batch"}, "mode"),
+        ({"mode": "some day"}, "mode"),
         ({"normalizer": "best"}, "normalizer"),
         ({"models": []}, "models"),
         ({"models": "scripted/model-a"}, "models"),

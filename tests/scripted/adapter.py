@@ -21,6 +21,7 @@ from providers.reasons import Reason
 
 class ScriptedAdapter:
     kind = "scripted"
+    default_prompt = ""
 
     def __init__(self, config):
         self.failed_before = set()

@@ -1,0 +1,35 @@
+"""Stored audio in another format, for those that do not take it as it is."""
+
+import tempfile
+from contextlib import closing
+from typing import BinaryIO, Protocol, cast
+
+import av
+
+from datasets.errors import AudioReason, AudioRefused
+from datasets.probe import FENCE
+
+
+class Readable(Protocol):
+    def open(self) -> BinaryIO: ...
+
+
+def as_flac(source: Readable) -> BinaryIO:
+    """The audio as FLAC, losslessly but for its depth of 16 bits, in a temporary file that is gone when closed.
+
+    Rate and channels stay (FLAC takes up to 8). Memory does not grow with the audio. Raises AudioRefused.
+    """
+    target = tempfile.NamedTemporaryFile(suffix=".flac")  # noqa: SIM115  (the caller closes it)
+    try:
+        with closing(source.open()) as file, av.open(file, "r", options=FENCE) as audio:
+            with av.open(target.name, "w", format="flac") as flac:
+                heard = audio.streams.audio[0]
+                written = flac.add_stream("flac", rate=heard.rate, layout=heard.layout.name, format="s16")
+                for frame in audio.decode(heard):
+                    frame.pts = None
+                    flac.mux(written.encode(frame))
+                flac.mux(written.encode(None))
+    except (av.FFmpegError, ValueError, PermissionError, IndexError) as error:
+        target.close()
+        raise AudioRefused(AudioReason.DAMAGED, "The stored audio could not be transcoded. Upload it again.") from error
+    return cast(BinaryIO, target)

@@ -1,0 +1,297 @@
+"""Shards of models that take many samples in one job: upload, submit, poll, collect; each step resumed anywhere."""
+
+import logging
+import random
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import BinaryIO, cast
+
+from django.conf import settings
+from django.db.models import Max, Min
+from django.utils import timezone
+
+from evaluations.models import Batch, Result, Shard, Upload
+from evaluations.pipeline.collecting import Collector, keep_output
+from evaluations.pipeline.ending import fail_results
+from evaluations.pipeline.keeping import KeptLease
+from evaluations.pipeline.leases import Lease, LeaseLost
+from evaluations.pipeline.uploads import Plan, Uploader, fail_without_upload, live_audio, plan_uploads, upload_name
+from providers.adapters.base import (
+    BatchTranscriber,
+    Instructions,
+    ProviderError,
+    RemoteAudio,
+    RemoteBatch,
+    as_batch_transcriber,
+)
+from providers.models import SpeechModel
+from providers.pricing import price_list
+from providers.reasons import Reason
+from providers.registry import adapter_for, model_config
+
+logger = logging.getLogger(__name__)
+
+State = Batch.State
+OTHERS_UPLOAD_SECONDS = 1.0  # before looking again whether another worker's uploads are through
+LONGEST_PAUSE = 600.0
+DOWNLOADS = 2  # more, of a result file that lacks lines
+UPLOAD_HOURS = 4.0  # a file that lives this much shorter than the deadline is still good enough
+REASONS = {
+    "failed": (Reason.BATCH_FAILED, "The provider's batch failed"),
+    "cancelled": (Reason.BATCH_CANCELLED, "The batch was cancelled at the provider"),
+    "expired": (Reason.BATCH_EXPIRED, "The provider gave the batch up"),
+    "ended": (Reason.MISSING_IN_OUTPUT, "The provider's results hold nothing for this sample"),
+}
+
+
+def settled(sent_at: datetime | None) -> bool:
+    """Whether a call to create a batch that was sent then cannot be under way any more."""
+    return sent_at is None or timezone.now() > sent_at + timedelta(seconds=1.5 * settings.PROVIDER_TIMEOUT_SECONDS)
+
+
+def new_batch(shard: Shard) -> Batch:
+    """The shard's next batch. Its name is unique in the world, and is how the job is found at the provider."""
+    number = (shard.batches.aggregate(last=Max("number"))["last"] or 0) + 1
+    name = upload_name(shard.job.run_id, shard.job.model_id or 0, f"shard/{shard.pk}", number)
+    return Batch.objects.get_or_create(
+        shard=shard,
+        number=number,
+        defaults={
+            "display_name": f"earshot-{name[3:]}",
+            "deadline_at": timezone.now() + timedelta(hours=settings.BATCH_DEADLINE_HOURS),
+        },
+    )[0]
+
+
+class BatchWork:
+    """One worker's time with a batch shard."""
+
+    def __init__(self, lease: Lease, keeper: KeptLease, model: SpeechModel) -> None:
+        self.keeper = keeper
+        self.model = model
+        self.shard = lease.shard
+        self.run = lease.shard.job.run
+        self.adapter: BatchTranscriber = as_batch_transcriber(adapter_for(model.provider))
+        self.pending = Result.objects.filter(shard=self.shard).pending()
+        self.ends_at = time.monotonic() + settings.SLICE_SECONDS
+        self.batch = self.shard.batches.exclude(state=State.ENDED).order_by("number").last() or new_batch(self.shard)
+
+    def work(self) -> float | None:
+        """Take the shard as far as it goes now. Seconds until it is worth going on; None when it has ended."""
+        steps: dict[str, Callable[[], float | None]] = {
+            State.PREPARING: self._prepare,
+            State.SUBMITTING: self._submit,
+            State.SUBMITTED: self._poll,
+            State.COLLECTING: self._collect,
+        }
+        while self.batch.state != State.ENDED:
+            self.keeper.check()
+            pause = self._step(steps[self.batch.state])
+            if pause is not None:
+                return pause
+        return None
+
+    def _step(self, step: Callable[[], float | None]) -> float | None:
+        """One step; a fault that may pass is waited out, with what it was on screen; another one ends the batch."""
+        if self.batch.deadline_at and timezone.now() > self.batch.deadline_at:
+            self._give_up(Reason.BATCH_DEADLINE, "The batch did not end before its deadline.")
+            return None
+        try:
+            pause = step()
+        except ProviderError as error:
+            if not error.retryable:
+                self._give_up(error.reason, str(error))
+                return None
+            return self._wait(error)
+        if self.batch.faults and self.batch.state != State.ENDED:
+            self._set(faults=0, waiting_for="")
+        return pause
+
+    def _set(self, **fields: object) -> None:
+        for name, value in fields.items():
+            setattr(self.batch, name, value)
+        if not Batch.objects.filter(pk=self.batch.pk, ended_at=None).update(**fields):
+            raise LeaseLost  # cancelled in the meantime
+
+    def _wait(self, error: ProviderError) -> float:
+        self._set(faults=self.batch.faults + 1, waiting_for=str(error))
+        longest = min(LONGEST_PAUSE, settings.BATCH_POLL_SECONDS * 2)
+        pause = min(longest, 0.5 * 2 ** min(self.batch.faults, 12)) * random.uniform(0.5, 1.5)  # noqa: S311
+        return max(pause, error.retry_after or 0.0)
+
+    def _give_up(self, reason: str, message: str) -> None:
+        """End the batch and every result that still waits for it."""
+        fail_results(self.pending, reason, message)
+        self._end(error=message, cancel_pending=bool(self.batch.create_sent_at))
+
+    def _end(self, **fields: object) -> None:
+        now = timezone.now()
+        self._set(state=State.ENDED, ended_at=now, waiting_for="", **fields)
+        self.batch.uploads.alive().filter(delete_due_at=None).update(delete_due_at=now)
+
+    # --- preparing --------------------------------------------------------------------------------
+
+    def _plan(self) -> Plan:
+        return Plan(
+            run=self.run,
+            provider=self.model.provider,
+            sample_ids=list(self.pending.values_list("sample", flat=True)),
+            alive_until=timezone.now() + timedelta(hours=settings.BATCH_DEADLINE_HOURS - UPLOAD_HOURS),
+        )
+
+    def _prepare(self) -> float | None:
+        """Audio of every pending result at the provider; those whose audio cannot be had fail."""
+        plan = self._plan()
+        plan_uploads(plan)
+        if not Uploader(plan, self.adapter, self.keeper, self.ends_at).work():
+            return 0.0 if time.monotonic() >= self.ends_at else OTHERS_UPLOAD_SECONDS
+        fail_without_upload(plan, self.pending)
+        if not self.pending.exists():
+            self._end(error="No audio could be uploaded: nothing was submitted.")
+        else:
+            self._set(state=State.SUBMITTING)
+        return None
+
+    # --- submitting -------------------------------------------------------------------------------
+
+    def _submit(self) -> float | None:
+        """Create the batch, unless an earlier try has: after one without an answer it is looked for first."""
+        if self.batch.create_sent_at:
+            found = self.adapter.find_batches(self.batch.display_name)
+            if found:
+                self._adopt(*found)
+                return None
+            if not settled(self.batch.create_sent_at):
+                return min(5.0, settings.BATCH_POLL_SECONDS)
+        plan = self._plan()
+        if live_audio(plan).count() < len(plan.sample_ids):
+            self._set(state=State.PREPARING)  # files have expired while it waited for a quota
+            return None
+        name = self._upload_input(plan)
+        self._set(create_sent_at=timezone.now())
+        try:
+            created = self.adapter.create_batch(model_config(self.model), name, self.batch.display_name)
+        except ProviderError as error:
+            if error.status and error.status < 500 and error.status != 408:
+                self._set(create_sent_at=None)  # refused: nothing was created
+            if self._takes_no_batches(error):
+                self._go_direct(error)
+                return None
+            raise
+        self._adopt(created)
+        return None
+
+    def _upload_input(self, plan: Plan) -> str:
+        """The requests, one line for each pending result, written to disk and put at the provider; its name there."""
+        generation = (self.batch.uploads.aggregate(last=Max("generation"))["last"] or 0) + 1
+        name = upload_name(self.run.pk, self.model.provider.pk, f"batch/{self.batch.pk}", generation)
+        Upload.objects.create(
+            run=self.run,
+            provider=self.model.provider,
+            kind=Upload.Kind.INPUT,
+            batch=self.batch,
+            generation=generation,
+            name=name,
+            mime_type="application/json",
+        )
+        with tempfile.TemporaryFile() as lines:
+            self._write_lines(plan, cast(BinaryIO, lines))
+            size = lines.tell()
+            lines.seek(0)
+            file = self.adapter.upload_file(name, cast(BinaryIO, lines), size, "application/json")
+        Upload.objects.filter(name=name).update(state=Upload.State.ACTIVE, uri=file.uri, expires_at=file.expires_at)
+        # What earlier tries have put there is not needed any more.
+        self.batch.uploads.alive().filter(generation__lt=generation, delete_due_at=None).update(
+            delete_due_at=timezone.now()
+        )
+        return name
+
+    def _write_lines(self, plan: Plan, lines: BinaryIO) -> None:
+        audio = {
+            sample_id: RemoteAudio(uri, mime_type)
+            for sample_id, uri, mime_type in live_audio(plan).values_list("sample", "uri", "mime_type")
+        }
+        rows = self.pending.order_by("pk").values_list("pk", "sample", "sample__language", "sample__dataset__language")
+        own = self.run.options.get("language", "")
+        for result_id, sample_id, sample_language, dataset_language in rows.iterator(chunk_size=500):
+            told = Instructions(own or sample_language or dataset_language, self.shard.job.prompt)
+            lines.write(self.adapter.batch_line(str(result_id), audio[sample_id], told))
+
+    def _takes_no_batches(self, error: ProviderError) -> bool:
+        """The model, or its batches of audio, is refused as such: a run that leaves the mode open goes on without."""
+        refused = error.status in {400, 404, 501} and error.reason == Reason.REQUEST_REFUSED
+        return refused and self.run.options.get("mode") == "auto" and self.model.supports_direct
+
+    def _go_direct(self, error: ProviderError) -> None:
+        self._end(error=f"Sent one by one instead, since the batch was refused: {error}")
+        Shard.objects.filter(pk=self.shard.pk).update(kind=Shard.Kind.DIRECT)
+        self.shard.kind = Shard.Kind.DIRECT
+
+    def _adopt(self, batch: RemoteBatch, *others: RemoteBatch) -> None:
+        """From now on it is this one that is waited for. Others of the same name are stopped."""
+        for other in others:
+            self.adapter.cancel_batch(other.name)
+        now = timezone.now()
+        expires = live_audio(self._plan()).aggregate(first=Min("expires_at"))["first"]
+        deadline = now + timedelta(hours=settings.BATCH_DEADLINE_HOURS)
+        self._set(
+            state=State.SUBMITTED,
+            remote_name=batch.name,
+            remote_state=batch.remote_state,
+            submitted_at=now,
+            deadline_at=min(deadline, expires) if expires else deadline,
+        )
+        logger.info("run %s job %s shard %s: batch submitted", self.run.pk, self.shard.job_id, self.shard.pk)
+
+    # --- polling and collecting -------------------------------------------------------------------
+
+    def _poll(self) -> float | None:
+        batch = self.adapter.get_batch(self.batch.remote_name)
+        if batch is None:
+            self._give_up(Reason.BATCH_FAILED, "The provider does not know the batch any more.")
+            return None
+        self._set(remote_state=batch.remote_state, error=batch.error)
+        if batch.state == "running":
+            return self._poll_pause()
+        if batch.output_file:
+            Upload.objects.get_or_create(
+                provider=self.model.provider,
+                name=batch.output_file.removeprefix("files/"),
+                defaults={
+                    "run": self.run,
+                    "kind": Upload.Kind.OUTPUT,
+                    "batch": self.batch,
+                    "state": Upload.State.ACTIVE,
+                    "expires_at": timezone.now() + timedelta(hours=48),
+                },
+            )
+            self._set(state=State.COLLECTING)
+            return None
+        self._end_unanswered(batch.state, batch.error or batch.remote_state)
+        return None
+
+    def _poll_pause(self) -> float:
+        """Short at first, then up to BATCH_POLL_SECONDS, spread so that batches are not asked for all at once."""
+        waited = (timezone.now() - (self.batch.submitted_at or timezone.now())).total_seconds()
+        return min(settings.BATCH_POLL_SECONDS, 1.0 + waited / 10) * random.uniform(0.75, 1.25)  # noqa: S311
+
+    def _collect(self) -> float | None:
+        output = self.batch.uploads.get(kind=Upload.Kind.OUTPUT)
+        if not self.batch.output:
+            keep_output(self.batch, self.adapter, f"files/{output.name}", self.keeper)
+        collector = Collector(self.batch, self.adapter, price_list(self.model, timezone.localdate()))
+        collector.collect()
+        if collector.lacks_lines(self.pending) and self.batch.faults < DOWNLOADS:
+            self._set(output="")
+            raise ProviderError(Reason.PROVIDER_ERROR, "The result file is not whole.", retryable=True)
+        batch = self.adapter.get_batch(self.batch.remote_name) if self.pending.exists() else None
+        self._end_unanswered(batch.state if batch else "ended", self.batch.error)
+        return None
+
+    def _end_unanswered(self, state: str, detail: str) -> None:
+        """What the provider has not answered fails with what became of the batch."""
+        reason, sentence = REASONS[state]
+        fail_results(self.pending, reason, f"{sentence}{': ' + detail if detail else ''}.")
+        self._end()

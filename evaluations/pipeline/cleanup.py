@@ -1,0 +1,157 @@
+"""What we put at providers is taken away again when nothing needs it, however the run ended; until it is gone."""
+
+import logging
+import random
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
+
+from config.queue import enqueue
+from evaluations.models import Batch, Upload
+from evaluations.pipeline.batches import settled
+from evaluations.pipeline.releasing import CLEAN_UP
+from evaluations.querysets import BatchQuerySet, UploadQuerySet
+from providers.adapters.base import BatchTranscriber, FileStore, ProviderError, as_batch_transcriber
+from providers.models import Provider
+from providers.registry import adapter_for
+
+logger = logging.getLogger(__name__)
+
+GROUP = 200
+LONGEST_PAUSE = 3600.0
+
+
+def clean_up_run(run_id: int) -> None:
+    """One round: stop batches, delete files. What is left is queued again, later and later while it fails."""
+    ends_at = time.monotonic() + settings.SLICE_SECONDS
+    _stop_at_providers(run_id)
+    for provider in Provider.objects.filter(pk__in=_due(run_id).values("provider")):
+        _Deleter(run_id, provider).work(ends_at)
+    _expire(run_id)
+    next_due = _next_due(run_id)
+    if next_due is not None:
+        enqueue(CLEAN_UP, run_id, delay=next_due)
+
+
+def runs_to_clean_up() -> list[int]:
+    """Runs with something due that may have no task on the queue: for the sweep."""
+    overdue = timezone.now() - timedelta(seconds=settings.SWEEP_SECONDS)
+    files = Upload.objects.alive().free().filter(delete_due_at__lte=overdue)
+    batches = Batch.objects.to_cancel().filter(ended_at__lte=overdue)
+    return sorted({*files.values_list("run", flat=True), *batches.values_list("shard__job__run", flat=True)})
+
+
+def _due(run_id: int) -> UploadQuerySet:
+    return Upload.objects.to_delete().filter(run=run_id)
+
+
+def _batches_to_cancel(run_id: int) -> BatchQuerySet:
+    return Batch.objects.to_cancel().filter(shard__job__run=run_id)
+
+
+def _next_due(run_id: int) -> float | None:
+    """Seconds until something of the run is due again; None where nothing is left."""
+    if _batches_to_cancel(run_id).exists():
+        return 5.0
+    waiting = Upload.objects.alive().filter(run=run_id, delete_due_at__isnull=False)
+    first = waiting.order_by("delete_due_at").values_list("delete_due_at", "lease_until").first()
+    if first is None:
+        return None
+    due_at = max(moment for moment in first if moment)
+    return max(1.0, (due_at - timezone.now()).total_seconds())
+
+
+def _stop_at_providers(run_id: int) -> None:
+    for batch in _batches_to_cancel(run_id).select_related("shard__job__model__provider"):
+        model = batch.shard.job.model
+        try:
+            stopped = model is None or _stop(batch, as_batch_transcriber(adapter_for(model.provider)))
+        except ProviderError as error:
+            Batch.objects.filter(pk=batch.pk).update(waiting_for=f"Stopping it at the provider failed: {error}")
+            stopped = not error.retryable
+        if stopped:
+            Batch.objects.filter(pk=batch.pk).update(cancel_pending=False)
+
+
+def _stop(batch: Batch, adapter: BatchTranscriber) -> bool:
+    """False where it may yet appear at the provider: a call to create it may still be under way."""
+    names = [batch.remote_name] if batch.remote_name else [b.name for b in adapter.find_batches(batch.display_name)]
+    for name in names:
+        adapter.cancel_batch(name)
+    return bool(names) or settled(batch.create_sent_at)
+
+
+@dataclass(frozen=True)
+class _Tried:
+    upload: Upload
+    error: ProviderError | None
+
+
+class _Deleter:
+    """Deletes a run's due files at one provider, many at once."""
+
+    def __init__(self, run_id: int, provider: Provider) -> None:
+        self.run_id = run_id
+        self.provider = provider
+        self.store = adapter_for(provider)
+
+    def work(self, ends_at: float) -> None:
+        if not isinstance(self.store, FileStore):
+            return
+        with ThreadPoolExecutor(settings.UPLOAD_CONCURRENCY, thread_name_prefix="delete") as threads:
+            while time.monotonic() < ends_at and (group := self._claim()):
+                gone = []
+                for tried in threads.map(self._delete, group):
+                    if tried.error is None:
+                        gone.append(tried.upload.pk)
+                    else:
+                        _note_failure(tried.upload, tried.error)
+                now = timezone.now()
+                Upload.objects.filter(pk__in=gone).update(
+                    state=Upload.State.GONE, gone_at=now, delete_error="", lease_until=None
+                )
+
+    def _claim(self) -> list[Upload]:
+        token = uuid.uuid4()
+        due = _due(self.run_id).filter(provider=self.provider)
+        ids = list(due.values_list("pk", flat=True)[:GROUP])
+        lease_until = timezone.now() + timedelta(seconds=settings.SHARD_LEASE_SECONDS)
+        due.filter(pk__in=ids).update(lease_token=token, lease_until=lease_until)
+        return list(Upload.objects.filter(pk__in=ids, lease_token=token))
+
+    def _delete(self, upload: Upload) -> _Tried:
+        """In a thread of its own; touches no row."""
+        assert isinstance(self.store, FileStore)  # noqa: S101  (work() has looked)
+        try:
+            self.store.delete_file(upload.name)
+        except ProviderError as error:
+            return _Tried(upload, error)
+        return _Tried(upload, None)
+
+
+def _note_failure(upload: Upload, error: ProviderError) -> None:
+    """Try again later; what the provider refuses to delete at all, when it has expired."""
+    pause = min(LONGEST_PAUSE, 2.0 ** min(upload.delete_attempts, 12)) * random.uniform(0.5, 1.5)  # noqa: S311
+    due_at = timezone.now() + timedelta(seconds=pause)
+    if not error.retryable and upload.expires_at:
+        due_at = upload.expires_at
+    Upload.objects.filter(pk=upload.pk).update(
+        delete_due_at=due_at,
+        delete_attempts=upload.delete_attempts + 1,
+        delete_error=str(error),
+        lease_until=None,
+    )
+
+
+def _expire(run_id: int) -> None:
+    """Files whose time at the provider is over are gone by themselves."""
+    now = timezone.now()
+    Upload.objects.alive().filter(run=run_id, expires_at__lt=now).filter(~Q(delete_due_at=None)).update(
+        state=Upload.State.GONE, gone_at=now
+    )

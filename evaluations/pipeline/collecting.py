@@ -1,0 +1,107 @@
+"""A batch's result file: kept as it came, then turned into rows. Doing it twice changes nothing."""
+
+import gzip
+import logging
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from itertools import islice
+
+from django.core.files import File
+from django.db import transaction
+
+from evaluations.models import Batch, Result
+from evaluations.pipeline.ending import ended_fields
+from evaluations.pipeline.keeping import KeptLease
+from evaluations.querysets import ResultQuerySet
+from providers.adapters.base import BatchLine, BatchTranscriber, ProviderError, Transcription
+from providers.pricing import PriceList
+from providers.reasons import Reason
+
+logger = logging.getLogger(__name__)
+
+LINES = 500  # turned into rows at a time
+
+
+def keep_output(batch: Batch, adapter: BatchTranscriber, remote_file: str, keeper: KeptLease) -> None:
+    """Stream the provider's result file into our storage, gzipped, before anything is read from it."""
+    with tempfile.TemporaryFile() as copy:
+        with gzip.GzipFile(fileobj=copy, mode="wb", compresslevel=3) as packed:
+            for piece in adapter.download_file(remote_file):
+                packed.write(piece)
+                keeper.check()
+        copy.seek(0)
+        run_id = batch.shard.job.run_id
+        batch.output.save(f"batches/{run_id}/{batch.display_name}.jsonl.gz", File(copy), save=False)
+    Batch.objects.filter(pk=batch.pk).update(output=batch.output.name)
+
+
+class Collector:
+    """Rows from the kept file of one batch."""
+
+    def __init__(self, batch: Batch, adapter: BatchTranscriber, prices: PriceList, *, again: bool = False) -> None:
+        self.batch = batch
+        self.adapter = adapter
+        self.prices = prices
+        self.open_states = [Result.Status.PENDING, *([Result.Status.FAILED] if again else [])]
+        self.seen: set[str] = set()
+        self.problems: Counter[str] = Counter()
+
+    def collect(self) -> None:
+        """End the result of each line, in bulk. Lines that are no result's are counted on the batch, by what is
+        wrong with them."""
+        lines = self._answers()
+        while group := dict(islice(lines, LINES)):
+            self._end_results(group)
+        Batch.objects.filter(pk=self.batch.pk).update(problems=dict(self.problems))
+
+    def lacks_lines(self, pending: ResultQuerySet) -> bool:
+        """Whether results are left that the file has no line for, readable or not: it may have been cut short."""
+        return pending.count() > self.problems["bad_json"] + self.problems["missing_key"]
+
+    def _answers(self) -> Iterator[tuple[int, Transcription | ProviderError]]:
+        """Result id and answer, each id once: the first line of a key counts."""
+        with self.batch.output.open("rb") as packed, gzip.open(packed) as lines:
+            for line in lines:
+                if not line.strip():
+                    continue
+                read = self.adapter.read_line(line)
+                if read.key is None:
+                    self.problems[_problem_without_key(read)] += 1
+                elif not read.key.isdigit():
+                    self.problems["unknown_key"] += 1
+                elif read.key in self.seen:
+                    self.problems["duplicate_key"] += 1
+                else:
+                    self.seen.add(read.key)
+                    yield int(read.key), read.answer
+
+    @transaction.atomic
+    def _end_results(self, answers: dict[int, Transcription | ProviderError]) -> None:
+        rows = Result.objects.filter(shard=self.batch.shard_id, pk__in=answers)
+        found = set(rows.values_list("pk", flat=True))
+        self.problems["unknown_key"] += len(answers) - len(found)
+        open_rows = list(rows.filter(status__in=self.open_states).select_for_update())
+        names: Iterable[str] = ()
+        for row in open_rows:
+            answer = answers[row.pk]
+            fields = ended_fields(answer, self._cost(answer, row.audio_seconds))
+            for name, value in fields.items():
+                setattr(row, name, value)
+            names = fields
+        # One statement for all of them: an insert of rows that are there already updates them.
+        if open_rows:
+            Result.objects.bulk_create(
+                open_rows, update_conflicts=True, unique_fields=["id"], update_fields=list(names)
+            )
+
+    def _cost(self, answer: Transcription | ProviderError, seconds: float | None) -> Decimal | None:
+        if isinstance(answer, ProviderError):
+            return None
+        return self.prices.cost_of_call(seconds, answer.input_tokens, answer.output_tokens, batch=True)
+
+
+def _problem_without_key(line: BatchLine) -> str:
+    bad = isinstance(line.answer, ProviderError) and line.answer.reason == Reason.BAD_JSON
+    return "bad_json" if bad else "missing_key"

@@ -1,0 +1,50 @@
+"""How results end."""
+
+from decimal import Decimal
+
+from django.utils import timezone
+
+from evaluations.models import Result
+from evaluations.querysets import ResultQuerySet
+from providers.adapters.base import ProviderError, Transcription
+from providers.reasons import Reason
+
+CUT_OFF = "The model stopped at its output limit: the text is not whole."
+
+
+def fail_results(pending: ResultQuerySet, reason: str, message: str) -> int:
+    """End pending results with one reason; how many there were."""
+    return pending.pending().update(
+        status=Result.Status.FAILED, reason=reason, error=message, finished_at=timezone.now()
+    )
+
+
+def ended_fields(answer: Transcription | ProviderError, cost_usd: Decimal | None) -> dict[str, object]:
+    """The fields of a result that ends with this answer: {name: value}, the same ones for every answer.
+
+    A text that was cut off is kept, but the result has failed: it would be scored for what the model never wrote.
+    """
+    fields: dict[str, object] = {
+        "status": Result.Status.FAILED,
+        "reason": "",
+        "error": "",
+        "hypothesis": "",
+        "latency": None,
+        "input_tokens": None,
+        "output_tokens": None,
+        "cost_usd": None,
+        "finished_at": timezone.now(),
+    }
+    if isinstance(answer, ProviderError):
+        return {**fields, "reason": answer.reason, "error": str(answer)}
+    fields |= {
+        "hypothesis": answer.text,
+        "latency": answer.processing_seconds,
+        "input_tokens": answer.input_tokens,
+        "output_tokens": answer.output_tokens,
+        "cost_usd": cost_usd,
+    }
+    if answer.cut_off:
+        return {**fields, "reason": Reason.CUT_OFF, "error": CUT_OFF}
+    reason = "" if answer.text.strip() else Reason.EMPTY_OUTPUT
+    return {**fields, "status": Result.Status.COMPLETED, "reason": reason}

@@ -1,0 +1,209 @@
+"""The adapter of the provider kind `gemini`."""
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import Any, BinaryIO, ClassVar
+
+from django.conf import settings
+from google.genai import types
+
+from providers.adapters.base import (
+    BatchLine,
+    Instructions,
+    ModelConfig,
+    ProviderConfig,
+    ProviderError,
+    RemoteAudio,
+    RemoteBatch,
+    RemoteFile,
+    Transcription,
+    TranscriptionRequest,
+)
+from providers.adapters.gemini.answers import DEFAULT_PROMPT, file_part, read_answer, read_line, request_body
+from providers.adapters.gemini.client import GONE, GeminiClient, provider_errors
+from providers.adapters.gemini.states import remote_batch
+from providers.adapters.gemini.streams import SizedStream
+from providers.reasons import Reason
+
+TAKEN = {"audio/wav", "audio/mpeg", "audio/aiff", "audio/aac", "audio/ogg", "audio/flac"}
+INLINE_BYTES = 14 * 1024 * 1024  # the request may have 20 MB, with the audio in base64
+LIST_PAGE = 100
+
+
+class GeminiAdapter:
+    """Uploads, batches and direct calls. The client is made with the first call, in the process that makes it."""
+
+    kind = "gemini"
+    default_prompt: ClassVar[str] = DEFAULT_PROMPT
+
+    def __init__(self, config: ProviderConfig) -> None:
+        # The environment's key goes to the environment's address only, never to one that somebody typed.
+        if config.base_url or config.credential:
+            self._key, self._base_url = config.credential, config.base_url
+        else:
+            self._key, self._base_url = settings.GEMINI_API_KEY, settings.GEMINI_BASE_URL
+
+    @cached_property
+    def _connections(self) -> int:
+        return settings.UPLOAD_CONCURRENCY + 16
+
+    @cached_property
+    def _client(self) -> GeminiClient:
+        return GeminiClient(
+            api_key=self._key,
+            base_url=self._base_url,
+            connections=self._connections,
+            timeout=settings.PROVIDER_TIMEOUT_SECONDS,
+        )
+
+    @cached_property
+    def _threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._connections, thread_name_prefix="gemini")
+
+    def close(self) -> None:
+        if "_client" in self.__dict__:
+            self._client.close()
+        if "_threads" in self.__dict__:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    # --- one sample, directly ---------------------------------------------------------------------
+
+    async def transcribe(self, model: ModelConfig, request: TranscriptionRequest) -> Transcription:
+        """By `generateContent`, with the audio in the request or, where it was put there before, by its address."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._transcribe, model, request)
+
+    def _transcribe(self, model: ModelConfig, request: TranscriptionRequest) -> Transcription:
+        instructions = Instructions(request.language, request.prompt)
+        part = file_part(request.remote) if request.remote else self._inline_part(request)
+        body = request_body([part], instructions)
+        started = time.monotonic()
+        with provider_errors():
+            answer = self._client.sdk.models.generate_content(
+                model=model.upstream_name,
+                contents=body["contents"],
+                config=types.GenerateContentConfig(
+                    temperature=0,
+                    automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
+                    automatic_continuation=False,
+                ),
+            )
+            raw = answer.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return read_answer(raw, time.monotonic() - started)
+
+    def _inline_part(self, request: TranscriptionRequest) -> dict[str, Any]:
+        with request.audio.open() as stream:
+            data = base64.b64encode(stream.read()).decode()
+        return {"inlineData": {"data": data, "mimeType": request.audio.mime_type}}
+
+    def wants_upload(self, mime_type: str, size: int) -> bool:
+        return size > INLINE_BYTES or not self.takes(mime_type)
+
+    # --- files ------------------------------------------------------------------------------------
+
+    def takes(self, mime_type: str) -> bool:
+        return mime_type in TAKEN
+
+    def upload_file(self, name: str, stream: BinaryIO, size: int, mime_type: str) -> RemoteFile:
+        config = types.UploadFileConfig(name=name, mime_type=mime_type)
+        try:
+            with provider_errors():
+                return _remote_file(self._client.sdk.files.upload(file=SizedStream(stream, size), config=config))
+        except ProviderError as error:
+            if error.status != 409 and not (error.status == 400 and "already exists" in str(error)):
+                raise
+        # An earlier try got through although its answer did not.
+        found = self.get_file(name)
+        if found is None or found.state == "failed":
+            raise ProviderError(Reason.NAME_TAKEN, "The file's name at the provider cannot be used any more.")
+        return found
+
+    def get_file(self, name: str) -> RemoteFile | None:
+        try:
+            with provider_errors():
+                return _remote_file(self._client.sdk.files.get(name=name))
+        except ProviderError as error:
+            if error.status in GONE:
+                return None
+            raise
+
+    def delete_file(self, name: str) -> None:
+        try:
+            with provider_errors():
+                self._client.sdk.files.delete(name=name)
+        except ProviderError as error:
+            if error.status not in GONE:
+                raise
+
+    def download_file(self, name: str) -> Iterator[bytes]:
+        with provider_errors():
+            with self._client.stream(name) as pieces:
+                yield from pieces
+
+    # --- batches ----------------------------------------------------------------------------------
+
+    def batch_line(self, key: str, audio: RemoteAudio, instructions: Instructions) -> bytes:
+        line = {"key": key, "request": request_body([file_part(audio)], instructions)}
+        return json.dumps(line, ensure_ascii=False).encode() + b"\n"
+
+    def create_batch(self, model: ModelConfig, input_file: str, display_name: str) -> RemoteBatch:
+        with provider_errors():
+            job = self._client.sdk.batches.create(
+                model=model.upstream_name, src=f"files/{input_file}", config={"display_name": display_name}
+            )
+            if not job.name:
+                raise ValueError("an empty answer")
+        return RemoteBatch(name=job.name, state="running", remote_state="PENDING")
+
+    def find_batches(self, display_name: str) -> list[RemoteBatch]:
+        """Read page by page without the SDK, to which an empty answer is an empty list."""
+        found: list[RemoteBatch] = []
+        token = ""
+        while True:
+            with provider_errors():
+                page = self._client.get_json("batches", pageSize=LIST_PAGE, pageToken=token)
+                if not page.keys() <= {"operations", "nextPageToken"}:
+                    raise ValueError("not a list of batches")
+                for operation in page.get("operations", []):
+                    if (operation.get("metadata") or {}).get("displayName") == display_name:
+                        found.append(remote_batch(operation))
+            token = page.get("nextPageToken", "")
+            if not token:
+                return found[::-1]
+
+    def get_batch(self, name: str) -> RemoteBatch | None:
+        try:
+            with provider_errors():
+                return remote_batch(self._client.get_json(name))
+        except ProviderError as error:
+            if error.status in GONE:
+                return None
+            raise
+
+    def cancel_batch(self, name: str) -> None:
+        try:
+            with provider_errors():
+                self._client.sdk.batches.cancel(name=name)
+        except ProviderError as error:
+            if error.status not in {*GONE, 400}:  # 400: it has ended
+                raise
+
+    def read_line(self, line: bytes) -> BatchLine:
+        return read_line(line)
+
+
+def _remote_file(file: types.File) -> RemoteFile:
+    if not file.name or not file.uri:
+        raise ValueError("an empty answer")
+    state = str(getattr(file.state, "value", file.state) or "")
+    return RemoteFile(
+        name=file.name.removeprefix("files/"),
+        uri=file.uri,
+        state="processing" if state == "PROCESSING" else "failed" if state == "FAILED" else "active",
+        expires_at=file.expiration_time,
+        error=(file.error.message or "") if file.error else "",
+    )

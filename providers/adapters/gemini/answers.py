@@ -1,0 +1,105 @@
+"""What is asked of Gemini, and its answers, both in the API's own JSON: the same for batches and direct calls."""
+
+import json
+import re
+from typing import Any
+
+from django.utils.translation import get_language_info
+
+from providers.adapters.base import BatchLine, Instructions, ProviderError, RemoteAudio, Transcription
+from providers.reasons import Reason
+
+DEFAULT_PROMPT = (
+    "Transcribe this audio verbatim: every word exactly as it is spoken, in the script that the language is normally "
+    "written in, without translation, summary, speaker names, time stamps or comments. Answer with the transcript "
+    "alone. If nothing is said, answer with nothing."
+)
+BLOCKING = {"SAFETY", "RECITATION", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "IMAGE_SAFETY", "LANGUAGE"}
+_KEY = re.compile(rb'"key"\s*:\s*"([^"\\]{1,100})"')
+
+
+def prompt_text(instructions: Instructions) -> str:
+    """The prompt with the language by its name, which models know better than its code."""
+    if not instructions.language:
+        return instructions.prompt
+    return f"{instructions.prompt}\nThe language is {language_name(instructions.language)}."
+
+
+def language_name(code: str) -> str:
+    """English name of a BCP-47 code with the code, as in "Hindi (hi)"; the code alone where it has no known name."""
+    try:
+        return f"{get_language_info(code.lower())['name']} ({code})"
+    except KeyError:
+        return code
+
+
+def request_body(parts: list[dict[str, Any]], instructions: Instructions) -> dict[str, Any]:
+    """A GenerateContentRequest."""
+    return {
+        "contents": [{"role": "user", "parts": [*parts, {"text": prompt_text(instructions)}]}],
+        "generationConfig": {"temperature": 0},
+    }
+
+
+def file_part(audio: RemoteAudio) -> dict[str, Any]:
+    return {"fileData": {"fileUri": audio.uri, "mimeType": audio.mime_type}}
+
+
+def read_answer(answer: dict[str, Any], seconds: float | None) -> Transcription:
+    """The text of a GenerateContentResponse. Raises ProviderError where it holds none, with the reason it gives."""
+    candidates = answer.get("candidates") or []
+    if not candidates:
+        blocked = (answer.get("promptFeedback") or {}).get("blockReason")
+        if blocked:
+            raise ProviderError(Reason.BLOCKED, f"The provider blocked the request ({blocked}).")
+        raise ProviderError(Reason.NO_CANDIDATES, "The provider's answer holds no candidate.")
+    candidate = candidates[0]
+    finish = candidate.get("finishReason", "")
+    if finish in BLOCKING:
+        raise ProviderError(Reason.BLOCKED, f"The provider blocked the answer ({finish}).")
+    parts = (candidate.get("content") or {}).get("parts") or []
+    usage = answer.get("usageMetadata") or {}
+    return Transcription(
+        text="".join(part.get("text", "") for part in parts if not part.get("thought")).strip(),
+        processing_seconds=seconds,
+        input_tokens=usage.get("promptTokenCount"),
+        output_tokens=_output_tokens(usage),
+        cut_off=finish == "MAX_TOKENS",
+    )
+
+
+def _output_tokens(usage: dict[str, Any]) -> int | None:
+    """Thoughts are billed as output. Where nothing was written its count is left out."""
+    if "promptTokenCount" not in usage:
+        return None
+    return int(usage.get("candidatesTokenCount", 0)) + int(usage.get("thoughtsTokenCount", 0))
+
+
+def read_line(line: bytes) -> BatchLine:
+    """A line of a batch's result file: {"key", "response"} or {"key", "error"}."""
+    try:
+        entry = json.loads(line)
+        if not isinstance(entry, dict):
+            raise ValueError
+    except ValueError:
+        found = _KEY.search(line)
+        key = found[1].decode(errors="replace") if found else None
+        return BatchLine(key, ProviderError(Reason.BAD_JSON, "The provider's line for this sample is no valid JSON."))
+    key = entry.get("key")
+    return BatchLine(str(key) if key is not None else None, _read_entry(entry))
+
+
+def _read_entry(entry: dict[str, Any]) -> Transcription | ProviderError:
+    if isinstance(entry.get("response"), dict) and entry["response"]:
+        try:
+            return read_answer(entry["response"], None)
+        except ProviderError as error:
+            return error
+        except (AttributeError, TypeError, ValueError, IndexError):
+            return ProviderError(Reason.NO_RESPONSE, "The provider's answer is not of the documented form.")
+    fault = entry.get("error")
+    if isinstance(fault, dict) and fault:
+        return ProviderError(
+            Reason.PROVIDER_ERROR, f"{fault.get('code', '')}: {fault.get('message', 'no reason given')}"
+        )
+    return ProviderError(Reason.NO_RESPONSE, "The provider's line holds neither an answer nor an error.")

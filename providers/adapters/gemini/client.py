@@ -1,0 +1,120 @@
+"""The SDK's client as we use it, and its failures as ours."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx2
+from google import genai
+from google.genai import errors, types
+
+from providers.adapters.base import ProviderError
+from providers.reasons import Reason
+
+BASE_URL = "https://generativelanguage.googleapis.com"
+API_VERSION = "v1beta"  # files and batches are documented under it
+GONE = {403, 404}  # 403: Gemini's answer for a file that is not there, or is another project's
+
+
+class GeminiClient:
+    """One client of the SDK and, for what the SDK leaves out of its answers, the same API without it.
+
+    Thread-safe. Retries are off everywhere: whether a call may be repeated is ours to decide.
+    """
+
+    def __init__(self, *, api_key: str, base_url: str, connections: int, timeout: float) -> None:
+        if not api_key:
+            raise ProviderError(
+                Reason.INVALID_CREDENTIALS, "No API key: enter one for the provider, or set GEMINI_API_KEY."
+            )
+        self.base_url = base_url.rstrip("/") or BASE_URL
+        limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
+        self._headers = {"x-goog-api-key": api_key}
+        self.http = httpx2.Client(limits=limits, timeout=timeout)
+        self.sdk = genai.Client(
+            vertexai=False,  # whatever the environment says
+            api_key=api_key,
+            http_options=types.HttpOptions(
+                base_url=self.base_url,
+                api_version=API_VERSION,
+                timeout=int(timeout * 1000),  # milliseconds, of each step of a call
+                httpx_client=self.http,
+                retry_options=types.HttpRetryOptions(attempts=1),
+            ),
+        )
+
+    def get_json(self, path: str, **params: Any) -> dict[str, Any]:
+        """GET of a resource as the API answers it; an answer that is no JSON object is an error."""
+        answer = self.http.get(f"{self.base_url}/{API_VERSION}/{path}", params=params, headers=self._headers)
+        errors.APIError.raise_for_response(answer)
+        body = answer.json()
+        if not isinstance(body, dict):
+            raise ValueError("not a JSON object")
+        return body
+
+    @contextmanager
+    def stream(self, path: str) -> Iterator[Iterator[bytes]]:
+        """The bytes of a file, in pieces."""
+        url = f"{self.base_url}/{API_VERSION}/{path}:download"
+        with self.http.stream("GET", url, params={"alt": "media"}, headers=self._headers) as answer:
+            if answer.status_code >= 400:
+                answer.read()
+            errors.APIError.raise_for_response(answer)
+            yield answer.iter_bytes(1 << 16)
+
+    def close(self) -> None:
+        self.sdk.close()
+        self.http.close()
+
+
+@contextmanager
+def provider_errors() -> Iterator[None]:
+    """What the SDK raises inside comes out as ProviderError. Only SDK calls belong inside."""
+    try:
+        yield
+    except errors.APIError as error:
+        raise _api_error(error) from error
+    except httpx2.TimeoutException as error:
+        raise ProviderError(Reason.TIMEOUT, "The provider did not answer in time.", retryable=True) from error
+    except httpx2.TransportError as error:
+        message = f"The connection to the provider failed ({type(error).__name__})."
+        raise ProviderError(Reason.PROVIDER_ERROR, message, retryable=True) from error
+    except (json.JSONDecodeError, ValueError, KeyError, TypeError) as error:
+        # A 200 that holds no JSON, or not what it should: the SDK has no error of its own for it.
+        message = f"The provider's answer could not be read ({type(error).__name__})."
+        raise ProviderError(Reason.PROVIDER_ERROR, message, retryable=True) from error
+
+
+def _api_error(error: errors.APIError) -> ProviderError:
+    message = f"{error.code} {error.status or ''}: {error.message or 'no reason given'}"[:2000]
+    if _has_reason(error, "API_KEY_INVALID") or error.code == 401:
+        return ProviderError(Reason.INVALID_CREDENTIALS, message, status=error.code)
+    if error.code == 429:
+        return ProviderError(Reason.RATE_LIMITED, message, retryable=True, status=429, retry_after=_retry_after(error))
+    if error.code == 408 or error.code >= 500:
+        return ProviderError(Reason.PROVIDER_ERROR, message, retryable=True, status=error.code)
+    return ProviderError(Reason.REQUEST_REFUSED, message, status=error.code)
+
+
+def _details(error: errors.APIError) -> list[dict[str, Any]]:
+    body = error.details if isinstance(error.details, dict) else {}
+    inner = body.get("error", body)
+    details = inner.get("details") if isinstance(inner, dict) else None
+    return [entry for entry in details or [] if isinstance(entry, dict)]
+
+
+def _has_reason(error: errors.APIError, reason: str) -> bool:
+    return any(entry.get("reason") == reason for entry in _details(error))
+
+
+def _retry_after(error: errors.APIError) -> float | None:
+    """Seconds that the provider asks to wait, where it says so."""
+    for entry in _details(error):
+        delay = str(entry.get("retryDelay", ""))
+        if delay.endswith("s"):
+            try:
+                return float(delay[:-1])
+            except ValueError:
+                return None
+    return None

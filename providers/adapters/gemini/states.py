@@ -1,0 +1,34 @@
+"""Batch jobs as the API answers them, read without the SDK: it drops their error and some of their states."""
+
+from typing import Any, Literal
+
+from providers.adapters.base import RemoteBatch
+
+State = Literal["running", "ended", "failed", "cancelled", "expired"]
+STATES: dict[str, State] = {
+    "SUCCEEDED": "ended",
+    "PARTIALLY_SUCCEEDED": "ended",
+    "FAILED": "failed",
+    "CANCELLED": "cancelled",
+    "EXPIRED": "expired",
+}
+
+
+def remote_batch(answer: dict[str, Any]) -> RemoteBatch:
+    """A batch from its JSON. Raises ValueError or KeyError where it is no batch."""
+    metadata = answer.get("metadata") or {}
+    word = str(metadata.get("state") or answer.get("state") or "")
+    word = word.removeprefix("BATCH_STATE_").removeprefix("JOB_STATE_")
+    if not word:
+        raise ValueError("a batch without a state")
+    output = metadata.get("output") or answer.get("response") or {}
+    error = answer.get("error") or {}
+    # A state that is not known here goes on, unless the provider says that the job is done.
+    state = STATES.get(word, "ended" if answer.get("done") else "running")
+    return RemoteBatch(
+        name=str(answer["name"]),
+        state=state,
+        remote_state=word,
+        error=str(error.get("message", ""))[:2000],
+        output_file=str(output.get("responsesFile", "")),
+    )
