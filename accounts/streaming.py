@@ -1,25 +1,39 @@
 """Bodies that are sent while they are made, with constant memory under WSGI and ASGI alike."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
+BLOCK = 64 * 1024  # bytes
 
-def streamable(request: HttpRequest, chunks: Iterator[bytes]) -> Iterator[bytes] | AsyncIterator[bytes]:
+
+def streamable(request: HttpRequest, pieces: Iterator[bytes]) -> Iterator[bytes] | AsyncIterator[bytes]:
     """What a StreamingHttpResponse to `request` streams without reading it whole first.
 
     Under ASGI Django would collect a plain iterator in memory before it sends anything.
     """
-    return _in_request_thread(chunks) if isinstance(request, ASGIRequest) else chunks
+    blocks = _blocks(pieces)
+    return _in_request_thread(blocks) if isinstance(request, ASGIRequest) else blocks
 
 
-async def _in_request_thread(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Each chunk is made in the request's own thread, where its database connection lives."""
+def _blocks(pieces: Iterator[bytes]) -> Generator[bytes]:
+    """The same bytes in larger pieces: an export yields lines, and each piece costs a switch of threads."""
+    block = bytearray()
+    for piece in pieces:
+        block += piece
+        if len(block) >= BLOCK:
+            yield bytes(block)
+            block.clear()
+    if block:
+        yield bytes(block)
+
+
+async def _in_request_thread(blocks: Generator[bytes]) -> AsyncIterator[bytes]:
+    """Each block is made in the request's own thread, where its database connection lives."""
     try:
-        while (chunk := await sync_to_async(lambda: next(chunks, None))()) is not None:
-            yield chunk
+        while (block := await sync_to_async(lambda: next(blocks, None))()) is not None:
+            yield block
     finally:
-        if close := getattr(chunks, "close", None):
-            await sync_to_async(close)()
+        await sync_to_async(blocks.close)()
