@@ -21,6 +21,7 @@ from evaluations.querysets import ResultQuerySet
 from evaluations.templatetags import figures
 
 SHORT = 90  # characters of a hypothesis in the list
+NULLABLE = ("score__wer", "audio_seconds", "latency")
 
 
 class ResultPaginator(NoCountPaginator):
@@ -36,14 +37,16 @@ class ResultPaginator(NoCountPaginator):
 class ResultChangeList(NoCountChangeList):
     """Where a column has no value (not finished, not scored), the row comes last, whichever way it is ordered."""
 
-    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[OrderBy]:
-        names = [str(name) for name in super().get_ordering(request, queryset)]
-        if names == ["-pk"]:
-            return [F("pk").desc()]
-        return [
-            F(name[1:]).desc(nulls_last=True) if name.startswith("-") else F(name).asc(nulls_last=True)
-            for name in names
-        ]
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[OrderBy | str]:
+        return [_nulls_last(str(name)) for name in super().get_ordering(request, queryset)]
+
+
+def _nulls_last(name: str) -> OrderBy | str:
+    """The same order with nulls last. Others stay as they are: saying it of a key would hide its index."""
+    column = name.removeprefix("-")
+    if column not in NULLABLE:
+        return name
+    return F(column).desc(nulls_last=True) if name.startswith("-") else F(column).asc(nulls_last=True)
 
 
 @admin.register(Result)
