@@ -85,7 +85,7 @@ def _name(head: bytes) -> str | None:
     for magic, name in ((b"fLaC", "flac"), (b"OggS", "ogg"), (b"#!AMR", "amr"), (b"caff", "caf"), (b"riff", "w64")):
         if head.startswith(magic):
             return name
-    return _frames(head)
+    return _frames(head.lstrip(b"\x00"))  # some encoders pad
 
 
 def _frames(head: bytes) -> str | None:

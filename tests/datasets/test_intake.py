@@ -97,6 +97,12 @@ def test_a_webm_that_was_recorded_live_claims_no_length_and_is_taken(add):
     assert add(encode("webm", 2, options={"live": "1"})).audio.duration == pytest.approx(2.0, abs=0.15)
 
 
+@pytest.mark.parametrize("before", [bytes(100), b"ID3\x04\0\0\0\0\x4e\x20" + bytes(10_016)])
+def test_an_mp3_behind_padding_or_a_large_tag_is_taken(add, before):
+    audio = add(before + encode("mp3", 2)).audio
+    assert (audio.container, audio.duration) == ("mp3", pytest.approx(2.0, abs=0.1))
+
+
 def test_an_mp3_without_a_frame_count_is_not_held_against_a_guessed_length(add):
     quiet, loud = (
         encode("mp3", 3, freq=0.01, options={"write_xing": "0"}),
