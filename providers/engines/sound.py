@@ -19,7 +19,7 @@ FENCE = {
     "protocol_whitelist": "",
 }
 
-FRAME = RATE // 100
+FRAME = RATE // 200
 DIGITAL_SILENCE_DB = 65.0
 ACTIVE_RMS = 2000.0
 NOISE_BELOW_DB = 35.0
@@ -85,7 +85,7 @@ def with_noise_floor(samples: Samples) -> Samples:
 
 
 def _frame_levels(samples: Samples) -> npt.NDArray[np.float64]:
-    """RMS of each frame of 10 ms; a rest shorter than a frame counts only where it is all there is."""
+    """RMS of each frame of 5 ms; a rest shorter than a frame counts only where it is all there is."""
     whole = len(samples) // FRAME * FRAME
     frames = samples[:whole].reshape(-1, FRAME) if whole else samples.reshape(1, -1)
     levels: npt.NDArray[np.float64] = np.sqrt(np.mean(frames.astype(np.float64) ** 2, axis=1))
