@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db.models import Max, Min
 from django.utils import timezone
 
-from evaluations.models import Batch, Result, Shard, Upload
+from evaluations.models import Batch, Job, Result, Shard, Upload
 from evaluations.pipeline.collecting import Collector, keep_output
 from evaluations.pipeline.ending import fail_results
 from evaluations.pipeline.keeping import KeptLease
@@ -88,6 +88,7 @@ class BatchWork:
         }
         while self.batch.state != State.ENDED:
             self.keeper.check()
+            Job.objects.filter(pk=self.shard.job_id).update(stage=State(self.batch.state).label)
             pause = self._step(steps[self.batch.state])
             if pause is not None:
                 return pause

@@ -1,0 +1,94 @@
+"""A run in batches while workers are killed and every fifth call to the provider goes wrong."""
+
+import os
+import random
+import signal
+import time
+
+import psutil
+import pytest
+
+from config.queue import enqueue
+from evaluations.models import Job, Result, Run, Upload
+from evaluations.services import start_run
+from providers.models import SpeechModel
+from tests.evaluations.cluster import running_cluster, wait_for
+from tests.evaluations.gemini import make_audio_dataset, make_gemini
+from tests.servers.gemini import GeminiServer
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+SAMPLES = 300
+KILLS = 20
+# The SDK repeats a chunk that is answered badly by itself, asleep: chunks are dropped instead.
+OPERATIONS = ["upload_start", "file_get", "file_delete", "download", "batch_create", "batch_get", "batch_list"]
+QUICK = {
+    "BATCH_SHARD_SIZE": "100",
+    "BATCH_POLL_SECONDS": "0.5",
+    "PROVIDER_TIMEOUT_SECONDS": "3",
+    "UPLOAD_CONCURRENCY": "8",
+}
+
+
+@pytest.fixture
+def hostile():
+    """A stand-in that fails one call in five: 429, 500, dropped before or after it was done, or late."""
+    with GeminiServer.start(own_process=True, batch_running_seconds=1.0) as server:
+        for operation in OPERATIONS:
+            server.fault(operation, "status", status=429, probability=0.05)
+            server.fault(operation, "status", status=500, probability=0.05)
+            server.fault(operation, "drop", effect=True, probability=0.04)
+            server.fault(operation, "drop", effect=False, probability=0.04)
+            server.fault(operation, "delay", seconds=1.0, probability=0.04)
+        server.fault("upload_chunk", "drop", effect=True, probability=0.1)
+        server.fault("upload_chunk", "drop", effect=False, probability=0.1)
+        yield server
+
+
+def kill_a_busy_worker(cluster, port):
+    """kill -9 of one process of the cluster that talks to the provider. False where none does just now."""
+    processes = psutil.Process(cluster.process.pid).children(recursive=True)
+    random.shuffle(processes)
+    for process in processes:
+        try:
+            if any(one.raddr and one.raddr.port == port for one in process.net_connections()):
+                os.kill(process.pid, signal.SIGKILL)
+                return True
+        except (psutil.Error, ProcessLookupError):
+            continue
+    return False
+
+
+def test_a_run_survives_killed_workers_and_a_failing_provider(workspace, hostile, tmp_path, settings):
+    settings.BATCH_SHARD_SIZE = 100
+    provider = make_gemini(workspace, hostile)
+    flash = SpeechModel.objects.get(provider=provider, name="gemini-3.8-flash")
+    pro = SpeechModel.objects.create(
+        provider=provider,
+        name="gemini-2.5-pro",
+        upstream_name="gemini-2.5-pro",
+        speech_to_text=True,
+        supports_batch=True,
+    )
+    run = start_run(dataset=make_audio_dataset(workspace, samples=SAMPLES), models=[flash, pro], mode="batch")
+    enqueue("evaluations.tasks.sweep")
+    kills = 0
+    with running_cluster(tmp_path, **QUICK) as cluster:
+        while kills < KILLS and not ended_and_clean(run):
+            wait_for(lambda: kill_a_busy_worker(cluster, hostile.port) or ended_and_clean(run), seconds=60)
+            kills += 1
+            time.sleep(random.uniform(0.2, 2.0))
+        wait_for(lambda: ended_and_clean(run), seconds=180)
+    assert kills >= KILLS
+    assert Run.objects.get(pk=run.pk).status == "completed"
+    assert Result.objects.filter(run=run, status="completed").count() == 2 * SAMPLES
+    for job in Job.objects.filter(run=run):
+        assert (job.completed, job.failed, job.cancelled, job.total) == (SAMPLES, 0, 0, SAMPLES)
+    state = hostile.state()
+    assert state["files"] == []
+    assert len(state["submitted_keys"]) == 2 * SAMPLES
+    assert set(state["submitted_keys"].values()) == {1}
+
+
+def ended_and_clean(run):
+    return Run.objects.get(pk=run.pk).is_finished and not Upload.objects.alive().filter(run=run).exists()
