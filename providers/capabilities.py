@@ -19,6 +19,11 @@ def problem_with(model: SpeechModel, *, task: str, mode: str = "auto") -> str:
     return ""
 
 
+def goes_in_batches(model: SpeechModel, mode: str) -> bool:
+    """Whether a run in `mode` sends its samples to `model` in batches."""
+    return mode != "direct" and model.supports_batch
+
+
 def language_warning(model: SpeechModel, language: str) -> str:
     """What to expect of `model` on speech in `language` (BCP-47) that it is not made for; empty where it is."""
     if not model.languages or not language:

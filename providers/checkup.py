@@ -23,7 +23,7 @@ from providers.adapters.base import (
     as_transcriber,
 )
 from providers.models import Provider, SpeechModel
-from providers.registry import adapter_for, model_config
+from providers.registry import adapter_for, default_prompt, model_config
 
 SENTENCE = "The quick test of this provider is over in a few seconds."
 
@@ -89,7 +89,7 @@ async def _speak(adapter: Adapter, model: SpeechModel) -> tuple[ModelCheck, byte
 
 async def _hear(adapter: Adapter, model: SpeechModel, audio: bytes) -> ModelCheck:
     start = time.monotonic()
-    request = TranscriptionRequest(WavAudio(audio), language="en")
+    request = TranscriptionRequest(WavAudio(audio), language="en", prompt=default_prompt(model.provider.kind))
     try:
         heard = await as_transcriber(adapter).transcribe(model_config(model), request)
     except ProviderError as error:

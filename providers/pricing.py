@@ -8,6 +8,7 @@ from providers.models import Price, SpeechModel
 
 MILLION = Decimal(1_000_000)
 BATCH_SHARE = Decimal("0.5")  # batches cost half
+SMALLEST = Decimal("1e-8")  # as costs are stored: sums of what is shown are what is shown as their sum
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,9 @@ class PriceList:
         cost = None if seconds is None else self.cost_of_audio(seconds)
         if cost is None:
             cost = self.cost_of_tokens(input_tokens, output_tokens)
-        return cost * BATCH_SHARE if cost is not None and batch else cost
+        if cost is None:
+            return None
+        return (cost * BATCH_SHARE if batch else cost).quantize(SMALLEST)
 
 
 def price_list(model: SpeechModel, on: date) -> PriceList:
@@ -43,7 +46,7 @@ def price_list(model: SpeechModel, on: date) -> PriceList:
     return PriceList({price.unit: price.usd for price in Price.objects.in_force(on).filter(model=model).reverse()})
 
 
-def cost_of_audio(model: SpeechModel, seconds: float, on: date) -> Decimal | None:
+def cost_of_audio(model: SpeechModel, seconds: float, on: date, *, batch: bool = False) -> Decimal | None:
     """US dollars for `seconds` of audio before it is sent: by the minute, or by the tokens that it comes to.
 
     A model that is paid by the token says in its options how many a second of audio comes to (`input_tokens_a_second`,
@@ -52,4 +55,4 @@ def cost_of_audio(model: SpeechModel, seconds: float, on: date) -> Decimal | Non
     prices = price_list(model, on)
     tokens = [model.options.get(f"{side}_tokens_a_second") for side in ("input", "output")]
     read, written = [None if rate is None else round(rate * seconds) for rate in tokens]
-    return prices.cost_of_call(seconds, read, written)
+    return prices.cost_of_call(seconds, read, written, batch=batch)

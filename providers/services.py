@@ -4,6 +4,7 @@ from datetime import date
 from decimal import Decimal
 from typing import TypedDict, Unpack
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from accounts.models import Workspace
@@ -40,11 +41,18 @@ class ProviderSettings(TypedDict, total=False):
 
 @transaction.atomic
 def ensure_catalogue(*, workspace: Workspace) -> None:
-    """Give `workspace` the embedded provider with its models. What is there already stays as staff have made it."""
+    """Give `workspace` the embedded provider with its models, and Gemini where the environment has a key for it.
+
+    What is there already stays as staff have made it.
+    """
     local, _ = Provider.objects.get_or_create(
         workspace=workspace, name="local", defaults={"kind": "local", "max_concurrency": engines_at_once()}
     )
     _add_missing_models(local)
+    if settings.GEMINI_API_KEY:
+        # With neither address nor credential of its own: both are the environment's.
+        gemini, _ = Provider.objects.get_or_create(workspace=workspace, name="gemini", defaults={"kind": "gemini"})
+        _add_missing_models(gemini)
 
 
 def create_provider(*, workspace: Workspace, kind: str, **settings: Unpack[ProviderSettings]) -> Provider:
