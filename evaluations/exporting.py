@@ -34,6 +34,8 @@ COLUMNS = [
     "tags",
     "audio_seconds",
     "latency",
+    "input_tokens",
+    "output_tokens",
     "cost_usd",
 ]
 
@@ -81,6 +83,8 @@ def _row(run: Run, result: Any) -> dict[str, Any]:
         "tags": sample.tags,
         "audio_seconds": result.audio_seconds,
         "latency": result.latency,
+        "input_tokens": result.input_tokens,
+        "output_tokens": result.output_tokens,
         "cost_usd": None if result.cost_usd is None else str(result.cost_usd),
     }
 

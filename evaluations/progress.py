@@ -7,6 +7,7 @@ from django.db.models import Count
 from django.utils import timezone
 
 from evaluations.models import Result, Run
+from evaluations.remote import Stage, stages_of
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class JobProgress(Counts):
     name: str
     status: str
     stage: str
+    waiting_for: list[str]  # why it does not go on, such as a quota at the provider
     error: str
     failures_by_reason: dict[str, int]
 
@@ -42,20 +44,22 @@ class RunProgress(Counts):
 
 
 def run_progress(run: Run) -> RunProgress:
-    """Counted from the results themselves, as they are now. Two queries, whatever the number of jobs."""
+    """Counted from the results themselves, as they are now. Five queries at most, whatever the number of jobs."""
     by_job: dict[int, Counter[tuple[str, str]]] = {}
     states = Result.objects.filter(run=run).order_by().values_list("job", "status", "reason")
     for job_id, status, reason, count in states.annotate(count=Count("pk")):
         by_job.setdefault(job_id, Counter())[status, reason] = count
+    stages = stages_of(run)
     jobs = []
     for job in run.jobs.all():
-        states_of_job = by_job.get(job.pk, Counter())
+        states_of_job, stage = by_job.get(job.pk, Counter()), stages.get(job.pk, Stage(""))
         jobs.append(
             JobProgress(
                 **_by_status(states_of_job),
                 name=job.model_name,
                 status=job.status,
-                stage=job.stage,
+                stage=stage.text,
+                waiting_for=stage.waiting_for,
                 error=job.error,
                 failures_by_reason={r: n for (s, r), n in states_of_job.items() if s == Result.Status.FAILED},
             )

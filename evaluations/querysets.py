@@ -156,6 +156,18 @@ class ScoreQuerySet(models.QuerySet["Score"]):
 
 
 class BatchQuerySet(models.QuerySet["Batch"]):
+    def of_run(self, run: "Run") -> Self:
+        """With their shards and jobs, in the order of the samples, then of the retries."""
+        batches = self.filter(shard__job__run=run).select_related("shard__job__model")
+        return batches.order_by("shard__job", "shard__index", "number")
+
+    def live(self) -> Self:
+        return self.exclude(state="ended")
+
+    def kept(self) -> Self:
+        """Batches whose result file is in our storage."""
+        return self.exclude(output="")
+
     def to_cancel(self) -> Self:
         """Batches that are still to be stopped at the provider."""
         return self.filter(cancel_pending=True)

@@ -11,12 +11,13 @@ from accounts.models import User
 from config.queue import enqueue
 from datasets.models import Dataset, Sample, Task
 from evaluations.models import UNFINISHED, Batch, Job, Result, Run, Shard, Status
+from evaluations.pipeline.again import collect_again
 from evaluations.pipeline.finishing import refresh_counts
 from evaluations.pipeline.leases import queue_shards
 from evaluations.pipeline.releasing import release_files, stop_batches
 from evaluations.scoring.normalizers import DEFAULT, Normalizer, UnknownNormalizer, get_normalizer
 from evaluations.scoring.services import score_results
-from providers.capabilities import problem_with
+from providers.capabilities import goes_in_batches, problem_with
 from providers.models import SpeechModel
 from providers.registry import default_prompt
 
@@ -107,7 +108,7 @@ class _Item:
 def _make_job(run: Run, model: SpeechModel) -> list[Shard]:
     samples = Sample.objects.filter(dataset=run.dataset_id).order_by("pk")
     items = [_Item(*row) for row in samples.values_list("pk", "audio__duration")]
-    in_batches = run.options["mode"] != "direct" and model.supports_batch
+    in_batches = goes_in_batches(model, run.options["mode"])
     kind, size = (
         (Shard.Kind.BATCH, settings.BATCH_SHARD_SIZE) if in_batches else (Shard.Kind.DIRECT, settings.DIRECT_SHARD_SIZE)
     )
@@ -184,12 +185,22 @@ def retry_failed(*, run: Run) -> int:
 
 
 def start_collecting(*, run: Run) -> None:
-    """Have a worker read the run's kept result files again. Raises RunRefused."""
+    """Have a worker `collect` the run. Raises RunRefused."""
+    _refuse_collecting(run)
+    enqueue("evaluations.tasks.collect_run", run.pk)
+
+
+def collect(*, run: Run) -> None:
+    """Read the run's kept result files again; no provider is called. Raises RunRefused."""
+    _refuse_collecting(run)
+    collect_again(run)
+
+
+def _refuse_collecting(run: Run) -> None:
     if not run.is_finished:
         raise RunRefused("", "This run is still going on. Wait until it has ended.")
-    if not Batch.objects.filter(shard__job__run=run).exclude(output="").exists():
+    if not Batch.objects.of_run(run).kept().exists():
         raise RunRefused("", "No result file of a batch is kept for this run: there is nothing to collect from.")
-    enqueue("evaluations.tasks.collect_run", run.pk)
 
 
 def start_rescore(*, run: Run, normalizer: str) -> None:

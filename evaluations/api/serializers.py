@@ -9,7 +9,9 @@ from rest_framework import serializers
 
 from accounts.api.serializers import StrictMixin
 from datasets.models import Dataset
-from evaluations.models import Attempt, Job, Result, Run
+from evaluations.models import Attempt, Batch, Job, Result, Run
+from evaluations.progress import JobProgress
+from evaluations.remote import Files
 from evaluations.scoring.leaderboard import Leaderboard, Row
 from evaluations.scoring.normalizers import DEFAULT, NORMALIZERS
 from evaluations.services import MODES
@@ -26,12 +28,23 @@ class RunInput(StrictMixin):
         child=serializers.CharField(), allow_empty=False, help_text="Public names: provider/name."
     )
     name = serializers.CharField(required=False, max_length=200, help_text="Made from the dataset's name without one.")
-    prompt = serializers.CharField(required=False, allow_blank=True, help_text="For models that take one.")
+    prompt = serializers.CharField(
+        required=False, allow_blank=True, help_text="For models that take one; without it their provider's default."
+    )
     language = serializers.CharField(
-        required=False, allow_blank=True, max_length=35, help_text="BCP-47; the samples' own without one."
+        required=False,
+        allow_blank=True,
+        max_length=35,
+        help_text="BCP-47. Models that take a hint are told it by name; without it each sample's, or the dataset's.",
     )
     normalizer = serializers.ChoiceField(choices=NORMALIZER_NAMES, required=False, default=DEFAULT)
-    mode = serializers.ChoiceField(choices=MODES, required=False, default="auto")
+    mode = serializers.ChoiceField(
+        choices=MODES,
+        required=False,
+        default="auto",
+        help_text="batch: many samples in one job at the provider, at half the price of tokens; direct: one call a "
+        "sample, answered at once; auto: batch for models that have it, direct for the others.",
+    )
 
     def validate_dataset(self, pk: int) -> Dataset:
         dataset = Dataset.objects.for_workspace(self.context["workspace"]).filter(pk=pk).first()
@@ -95,6 +108,8 @@ class RowSerializer(CountsSerializer):
     processing_seconds = serializers.FloatField()
     latency_p50 = serializers.FloatField(allow_null=True, help_text="seconds")
     latency_p95 = serializers.FloatField(allow_null=True, help_text="seconds")
+    input_tokens = serializers.IntegerField(allow_null=True, help_text="null: the provider counts none.")
+    output_tokens = serializers.IntegerField(allow_null=True)
     cost_usd = serializers.DecimalField(
         max_digits=20, decimal_places=8, allow_null=True, help_text="null: unknown for at least one result."
     )
@@ -137,30 +152,109 @@ class RunSerializer(serializers.ModelSerializer[Run]):
         return _sums(jobs, lambda job: job.total - job.completed - job.failed - job.cancelled)
 
 
+class BatchSerializer(serializers.ModelSerializer[Batch]):
+    """A batch job at the provider."""
+
+    part = serializers.SerializerMethodField(help_text="Which part of the samples: 1 is the first.")
+    number = serializers.IntegerField(help_text="1, and one more for each retry of that part's failed results.")
+    output_kept = serializers.SerializerMethodField(help_text="Its result file is kept: it can be collected again.")
+    problems = serializers.DictField(
+        child=serializers.IntegerField(), help_text="Lines of the result file that are no result's, by what is wrong."
+    )
+
+    class Meta:
+        model = Batch
+        fields = [
+            "part",
+            "number",
+            "state",
+            "display_name",
+            "remote_name",
+            "remote_state",
+            "waiting_for",
+            "error",
+            "problems",
+            "output_kept",
+            "submitted_at",
+            "deadline_at",
+            "ended_at",
+        ]
+
+    def get_part(self, batch: Batch) -> int:
+        return batch.shard.index + 1
+
+    def get_output_kept(self, batch: Batch) -> bool:
+        return bool(batch.output)
+
+
+class FilesSerializer(serializers.Serializer[Files]):
+    """Files that the run has put at its providers: alive + gone = total."""
+
+    total = serializers.IntegerField()
+    alive = serializers.IntegerField(help_text="Are there, or may be.")
+    gone = serializers.IntegerField(help_text="Deleted, or expired.")
+    deletion_failures = serializers.IntegerField(help_text="Of those alive: deleting failed so far, and is repeated.")
+    errors = serializers.ListField(child=serializers.CharField(), help_text="What was said of these, a few.")
+
+
 class JobSerializer(serializers.ModelSerializer[Job]):
+    """Of a job in the context of RunDetailSerializer."""
+
     model = serializers.CharField(source="model_name")
+    stage = serializers.SerializerMethodField(help_text="What is being done; empty where nothing is.")
+    waiting_for = serializers.SerializerMethodField(help_text="Why it does not go on, such as a quota.")
+    batches = serializers.SerializerMethodField()
 
     class Meta:
         model = Job
-        fields = ["model", "status", "stage", "error", "started_at", "finished_at"]
+        fields = [
+            "model",
+            "status",
+            "stage",
+            "waiting_for",
+            "prompt",
+            "error",
+            "batches",
+            "started_at",
+            "finished_at",
+        ]
+
+    def get_stage(self, job: Job) -> str:
+        return self._progress(job).stage
+
+    @extend_schema_field(serializers.ListField(child=serializers.CharField()))
+    def get_waiting_for(self, job: Job) -> list[str]:
+        return self._progress(job).waiting_for
+
+    @extend_schema_field(BatchSerializer(many=True))
+    def get_batches(self, job: Job) -> Any:
+        return BatchSerializer(self.context["batches"].get(job.pk, []), many=True).data
+
+    def _progress(self, job: Job) -> JobProgress:
+        return next(part for part in self.context["progress"].jobs if part.name == job.model_name)
 
 
 class RunDetailSerializer(RunSerializer):
-    """Of a run with its jobs. The context holds its leaderboard and progress: all counts are of the results
-    themselves, as they are now."""
+    """Of a run with its jobs. The context holds its leaderboard, progress, batches and files: all counts are of the
+    results themselves, as they are now."""
 
     jobs = JobSerializer(many=True)
-    results = serializers.SerializerMethodField(help_text="By model: counts that add up, metrics, cost.")
+    files = serializers.SerializerMethodField(help_text="At its providers.")
+    results = serializers.SerializerMethodField(help_text="By model: counts that add up, metrics, tokens, cost.")
     cost_usd = serializers.SerializerMethodField(help_text="Of all models; null: unknown for at least one.")
     seconds_elapsed = serializers.SerializerMethodField(help_text="null: not begun.")
     seconds_left = serializers.SerializerMethodField(help_text="By the pace so far; null: not known, or over.")
 
     class Meta(RunSerializer.Meta):
-        fields = [*RunSerializer.Meta.fields, "jobs", "results", "cost_usd", "seconds_elapsed", "seconds_left"]
+        fields = [*RunSerializer.Meta.fields, "jobs", "files", "results", "cost_usd", "seconds_elapsed", "seconds_left"]
 
     @extend_schema_field(CountsSerializer)
     def get_counts(self, run: Run) -> dict[str, int]:
         return _sums(self.context["board"].rows, lambda row: row.pending)
+
+    @extend_schema_field(FilesSerializer)
+    def get_files(self, run: Run) -> Any:
+        return FilesSerializer(self.context["files"]).data
 
     @extend_schema_field(RowSerializer(many=True))
     def get_results(self, run: Run) -> Any:
@@ -225,6 +319,8 @@ class ResultSerializer(serializers.ModelSerializer[Result]):
             "reference_words",
             "audio_seconds",
             "latency",
+            "input_tokens",
+            "output_tokens",
             "cost_usd",
             "attempts",
             "finished_at",

@@ -9,6 +9,7 @@ urlpatterns = [
     path("runs/<int:pk>/", runs({"get": "retrieve", "delete": "destroy"}), name="run-detail"),
     path("runs/<int:pk>/cancel/", runs({"post": "cancel"}), name="run-cancel"),
     path("runs/<int:pk>/retry/", runs({"post": "retry"}), name="run-retry"),
+    path("runs/<int:pk>/collect/", runs({"post": "collect"}), name="run-collect"),
     path("runs/<int:pk>/rescore/", runs({"post": "rescore"}), name="run-rescore"),
     path("runs/<int:pk>/leaderboard/", runs({"get": "leaderboard"}), name="run-leaderboard"),
     path("runs/<int:pk>/events/", runs({"get": "events"}), name="run-events"),

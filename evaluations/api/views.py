@@ -37,10 +37,19 @@ from evaluations.exporting import FORMATS, export_run
 from evaluations.models import Result, Run, Status
 from evaluations.progress import run_progress
 from evaluations.querysets import ResultQuerySet, RunQuerySet
+from evaluations.remote import batches_by_job, files_of
 from evaluations.scoring.alignment import align
 from evaluations.scoring.leaderboard import leaderboard
 from evaluations.scoring.normalizers import UnknownNormalizer, get_normalizer
-from evaluations.services import RunRefused, cancel_run, delete_run, retry_failed, start_rescore, start_run
+from evaluations.services import (
+    RunRefused,
+    cancel_run,
+    delete_run,
+    retry_failed,
+    start_collecting,
+    start_rescore,
+    start_run,
+)
 
 KEY_LENGTH = 200
 EXPORT_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl"}
@@ -85,7 +94,12 @@ class RunViewSet(mixins.ListModelMixin, mixins.DestroyModelMixin, GenericViewSet
     @extend_schema(responses=RunDetailSerializer)
     def retrieve(self, request: Request, pk: int) -> Response:
         run = self.get_object()
-        context = {"board": leaderboard(run), "progress": run_progress(run)}
+        context = {
+            "board": leaderboard(run),
+            "progress": run_progress(run),
+            "batches": batches_by_job(run),
+            "files": files_of(run),
+        }
         return Response(RunDetailSerializer(run, context=context).data)
 
     @extend_schema(request=RunInput, responses={200: RunSerializer, 201: RunSerializer}, parameters=[IDEMPOTENCY_KEY])
@@ -117,6 +131,14 @@ class RunViewSet(mixins.ListModelMixin, mixins.DestroyModelMixin, GenericViewSet
         run = self.get_object()
         with refusals():
             retry_failed(run=run)
+        return self._accepted(run)
+
+    @extend_schema(request=None, responses={202: RunSerializer})
+    def collect(self, request: Request, pk: int) -> Response:
+        """Read the kept result files of the run's batches again; no provider is called."""
+        run = self.get_object()
+        with refusals():
+            start_collecting(run=run)
         return self._accepted(run)
 
     @extend_schema(request=NormalizerInput, responses={202: RunSerializer})

@@ -45,7 +45,9 @@ class Row:
     processing_seconds: float
     latency_p50: float | None  # seconds
     latency_p95: float | None  # seconds
-    cost_usd: Decimal | None  # None: unknown for at least one result
+    input_tokens: int | None  # of every answer, failed ones too; None where the provider counts none
+    output_tokens: int | None
+    cost_usd: Decimal | None  # of every answer that is paid for; None: unknown for at least one completed result
 
     @property
     def wer(self) -> float | None:
@@ -97,6 +99,8 @@ def _states(run: Run) -> dict[int, dict[str, Any]]:
             processing=Sum("latency"),
             cost=Sum("cost_usd"),
             priced=Count("cost_usd"),
+            input_tokens=Sum("input_tokens"),
+            output_tokens=Sum("output_tokens"),
         )
     )
     for group in groups:
@@ -105,11 +109,14 @@ def _states(run: Run) -> dict[int, dict[str, Any]]:
         state["total"] += group["count"]
         if group["status"] == Result.Status.FAILED:
             state["failures_by_reason"][group["reason"]] = group["count"]
+        state["cost_usd"] += group["cost"] or 0
+        for side in ("input_tokens", "output_tokens"):
+            if group[side] is not None:
+                state[side] = (state[side] or 0) + group[side]
         if group["status"] == Result.Status.COMPLETED:
             state["empty_outputs"] += group["count"] if group["reason"] else 0
             state["audio_seconds"] += group["audio"] or 0.0
             state["processing_seconds"] += group["processing"] or 0.0
-            state["cost_usd"] += group["cost"] or 0
             state["priced"] += group["priced"]
     return jobs
 
@@ -121,6 +128,8 @@ def _nothing() -> dict[str, Any]:
         "failures_by_reason": {},
         "audio_seconds": 0.0,
         "processing_seconds": 0.0,
+        "input_tokens": None,
+        "output_tokens": None,
         "cost_usd": Decimal(0),
     }
 
@@ -171,7 +180,7 @@ def _row(job: Job, state: dict[str, Any], score: dict[str, Any]) -> Row:
         mean_wer=score.get("mean_wer"),
         latency_p50=_latency(job, completed, 0.50),
         latency_p95=_latency(job, completed, 0.95),
-        cost_usd=cost if completed and priced == completed else None,
+        cost_usd=cost if priced == completed and (completed or cost) else None,
     )
 
 

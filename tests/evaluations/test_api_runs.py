@@ -142,7 +142,7 @@ def test_viewers_read_and_evaluators_start(api_as, workspace):
         assert client.get(RUNS).status_code == 200
         for name in ("", "results/", "leaderboard/", "export/"):
             assert client.get(address(run, name)).status_code == 200
-        for name in ("cancel/", "retry/", "rescore/"):
+        for name in ("cancel/", "retry/", "collect/", "rescore/"):
             assert client.post(address(run, name)).status_code == 403
         assert client.delete(address(run)).status_code == 403
     assert start(api_as(Role.EVALUATOR), dataset).status_code == 201
@@ -245,7 +245,7 @@ def test_one_run_costs_the_same_however_many_results_it_has(api, workspace, djan
     run = make_run(workspace, samples=50, models=2)
     complete(run)
     api.get(RUNS)
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(12):
         api.get(address(run))
 
 
