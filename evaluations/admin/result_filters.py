@@ -1,15 +1,16 @@
 """Filters of the result list. Their choices come from runs, jobs and enums: none of them reads the results."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from unfold.contrib.filters.admin import DropdownFilter, RangeNumericListFilter, TextFilter
+from unfold.contrib.filters.admin import RangeNumericListFilter, TextFilter
 
 from accounts.admin_base import access_of
 from evaluations.models import Job, Result, Run
-from evaluations.querysets import ResultQuerySet
 from providers.reasons import Reason
 
 RECENT_RUNS = 200
@@ -21,12 +22,19 @@ def run_of(request: HttpRequest) -> int | None:
     return int(run) if run.isdecimal() else None
 
 
-class Filter(DropdownFilter):
-    """A dropdown that can say what was chosen."""
+class Filter(admin.SimpleListFilter):
+    """A choice that can say what was chosen. Drawn without a form of its own, which is most of a filter's time."""
+
+    template = "admin/evaluations/result/_filter_choice.html"
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        for value, label in self.lookup_choices:
+            yield {"value": value, "label": label, "selected": value == self.value()}
 
     def chosen(self) -> str:
         """What a person reads about the choice; empty without one."""
-        return dict(self.lookup_choices).get(self.value(), self.value() or "")
+        value = self.value() or ""
+        return str(dict(self.lookup_choices).get(value, value))
 
 
 class RunFilter(Filter):
@@ -44,7 +52,7 @@ class RunFilter(Filter):
             recent |= runs.in_bulk([wanted])
         return [(str(pk), f"{run.name} (#{pk})") for pk, run in recent.items()]
 
-    def queryset(self, request: HttpRequest, queryset: ResultQuerySet) -> ResultQuerySet:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Result]) -> QuerySet[Result]:
         if not self.value():
             return queryset
         run = run_of(request)
@@ -63,7 +71,7 @@ class ModelFilter(Filter):
         names = jobs.order_by("model_name").values_list("model_name", flat=True).distinct()
         return [(name, name) for name in names]
 
-    def queryset(self, request: HttpRequest, queryset: ResultQuerySet) -> ResultQuerySet:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Result]) -> QuerySet[Result]:
         if not self.value():
             return queryset
         jobs = Job.objects.filter(model_name=self.value())
@@ -79,7 +87,7 @@ class StatusFilter(Filter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         return Result.Status.choices
 
-    def queryset(self, request: HttpRequest, queryset: ResultQuerySet) -> ResultQuerySet:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Result]) -> QuerySet[Result]:
         return queryset.filter(status=self.value()) if self.value() else queryset
 
 
@@ -90,7 +98,7 @@ class ReasonFilter(Filter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         return [(reason.value, reason.value.replace("_", " ")) for reason in Reason]
 
-    def queryset(self, request: HttpRequest, queryset: ResultQuerySet) -> ResultQuerySet:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Result]) -> QuerySet[Result]:
         return queryset.filter(reason=self.value()) if self.value() else queryset
 
 
@@ -101,7 +109,7 @@ class OutputFilter(Filter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         return [("empty", "Empty: completed without a word"), ("text", "Some text")]
 
-    def queryset(self, request: HttpRequest, queryset: ResultQuerySet) -> ResultQuerySet:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Result]) -> QuerySet[Result]:
         if self.value() not in ("empty", "text"):
             return queryset
         completed = queryset.filter(status=Result.Status.COMPLETED)
@@ -111,6 +119,12 @@ class OutputFilter(Filter):
 class WerFilter(RangeNumericListFilter):
     title = "WER of the sample, in percent"
     parameter_name = "wer"
+    template = "admin/evaluations/result/_filter_range.html"
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        for end, word in (("from", "From"), ("to", "To")):
+            name = f"wer_{end}"
+            yield {"name": name, "word": word, "value": self.used_parameters.get(name, "")}
 
     def bounds(self) -> tuple[float | None, float | None]:
         """From and to, in percent, both included; what is no number is no bound."""
@@ -122,25 +136,29 @@ class WerFilter(RangeNumericListFilter):
         words = [f"from {low:g}%" if low is not None else "", f"to {high:g}%" if high is not None else ""]
         return " ".join(word for word in words if word)
 
-    def queryset(self, request: HttpRequest, queryset: ResultQuerySet) -> ResultQuerySet:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Result]) -> QuerySet[Result]:
         low, high = self.bounds()
         if low is not None:
-            queryset = queryset.filter(score__wer__gte=low / 100)
-        return queryset if high is None else queryset.filter(score__wer__lte=high / 100)
+            queryset = queryset.filter(Q(score__wer__gte=low / 100))
+        return queryset if high is None else queryset.filter(Q(score__wer__lte=high / 100))
 
 
 class TagFilter(TextFilter):
-    title = "tag of the sample (name=value)"
+    title = "tag of the sample"
     parameter_name = "tag"
+    template = "admin/evaluations/result/_filter_tag.html"
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        yield {"value": self.value() or ""}
 
     def chosen(self) -> str:
         return self.value() or ""
 
-    def queryset(self, request: HttpRequest, queryset: ResultQuerySet) -> ResultQuerySet:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Result]) -> QuerySet[Result]:
         name, _, value = (self.value() or "").partition("=")
         if not name.strip():
             return queryset
-        return queryset.tagged(name.strip(), value.strip())
+        return queryset.tagged(name.strip(), value.strip())  # type: ignore[attr-defined]
 
 
 RESULT_FILTERS = (RunFilter, ModelFilter, StatusFilter, ReasonFilter, OutputFilter, WerFilter, TagFilter)

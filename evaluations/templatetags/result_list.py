@@ -3,7 +3,6 @@
 from typing import Any
 
 from django import template
-from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from unfold.templatetags.unfold_list import result_headers
 
 from accounts.admin_paging import NoCountChangeList
@@ -13,14 +12,13 @@ register = template.Library()
 
 @register.inclusion_tag("admin/evaluations/result/_table.html")
 def result_table(changelist: NoCountChangeList) -> dict[str, Any]:
-    """Headers that order, and rows of (address, first cell, [(label, other cell)])."""
+    """Headers that order, and rows of (address from the list's own, first cell, [(label, other cell)])."""
     headers = list(result_headers(changelist))
     labels = [header["text"] for header in headers]
     first, *others = (getattr(changelist.model_admin, name) for name in changelist.list_display)
-    shared = {"preserved_filters": changelist.preserved_filters, "opts": changelist.opts}
     rows = [
         (
-            add_preserved_filters(shared, changelist.url_for_result(result)),
+            f"{result.pk}/change/",
             first(result),
             [(label, cell(result)) for label, cell in zip(labels[1:], others, strict=True)],
         )
