@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 
 from django.conf import settings
 from django.core.checks import ERROR, run_checks
@@ -15,7 +16,8 @@ from django_q.conf import Conf
 from django_q.models import OrmQ
 
 from config.stall import stall_seconds
-from evaluations.models import Timer
+from evaluations.leftovers import Leftover, leftovers, live_batches
+from evaluations.models import Batch, Timer
 from evaluations.pipeline.sweep import SWEEP
 from providers.checkup import check_up
 from providers.models import Provider
@@ -86,10 +88,44 @@ def check_providers() -> str:
     return "the embedded engines speak and hear"
 
 
+def check_remote() -> str:
+    """What is at providers now, a line for each run; files of runs that are over are being deleted."""
+    files, batches = leftovers(), live_batches()
+    if not (files or batches):
+        return "nothing is left at a provider"
+    lines = [f"{sum(left.files for left in files)} files and {len(batches)} batches are at providers"]
+    return "\n".join(lines + [_file_line(left) for left in files] + [_batch_line(batch) for batch in batches])
+
+
+def _file_line(left: Leftover) -> str:
+    line = f"run {left.run_id} ({left.run_status}) at {left.at or 'a provider that was deleted here'}: "
+    line += f"{left.files} files, the oldest for {_span(timezone.now() - left.oldest)}"
+    if left.deletion_failures:
+        line += f"; deleting {left.deletion_failures} of them failed and is tried again"
+    if left.expires:
+        line += f"; they expire by {left.expires:%Y-%m-%d %H:%M} UTC"
+    return line
+
+
+def _batch_line(batch: Batch) -> str:
+    run = batch.shard.job.run
+    state = "to be stopped" if batch.cancel_pending else batch.get_state_display().lower()
+    line = f"run {run.pk} ({run.status}): batch {batch.remote_name or batch.display_name}, {state}"
+    if batch.submitted_at:
+        line += f", submitted {_span(timezone.now() - batch.submitted_at)} ago"
+    return f"{line}; {batch.waiting_for}" if batch.waiting_for else line
+
+
+def _span(time: timedelta) -> str:
+    minutes = round(time.total_seconds() / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"
+
+
 CHECKS: dict[str, Callable[[], str]] = {
     "settings": check_settings,
     "database": check_database,
     "queue": check_queue,
     "storage": check_storage,
     "providers": check_providers,
+    "remote": check_remote,
 }

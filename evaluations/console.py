@@ -1,8 +1,8 @@
-"""A run's progress in a terminal."""
+"""Runs in a terminal: which one is meant, and how far it is."""
 
 import time
 
-from django.core.management.base import OutputWrapper
+from django.core.management.base import CommandError, OutputWrapper
 
 from evaluations.models import UNFINISHED, Run, Shard
 from evaluations.progress import RunProgress, run_progress
@@ -12,6 +12,15 @@ LINE_SECONDS = 10.0  # between two lines where there is no terminal to draw a ba
 IDLE_SECONDS = 30.0
 WIDTH = 30  # characters of the bar
 IDLE = "Nothing works on this run. Start a worker: manage.py watchdog (or make serve)."
+
+
+def run_numbered(number: int) -> Run:
+    """Raises CommandError."""
+    run = Run.objects.filter(pk=number).first()
+    if run is None:
+        recent = ", ".join(str(pk) for pk in Run.objects.order_by("-pk").values_list("pk", flat=True)[:10])
+        raise CommandError(f"There is no run {number}. The latest are: {recent or 'none yet'}.")
+    return run
 
 
 def watch(run: Run, stream: OutputWrapper) -> None:

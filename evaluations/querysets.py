@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from django.apps import apps
 from django.db import models
-from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, Sum
+from django.db.models import Count, Exists, F, FilteredRelation, Max, Min, OuterRef, Q, Sum
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, Left, Now
 
@@ -164,6 +164,10 @@ class BatchQuerySet(models.QuerySet["Batch"]):
     def live(self) -> Self:
         return self.exclude(state="ended")
 
+    def unsettled(self) -> Self:
+        """Live ones, and those that are still to be stopped at the provider."""
+        return self.filter(~Q(state="ended") | Q(cancel_pending=True))
+
     def kept(self) -> Self:
         """Batches whose result file is in our storage."""
         return self.exclude(output="")
@@ -188,3 +192,13 @@ class UploadQuerySet(models.QuerySet["Upload"]):
     def to_delete(self) -> Self:
         """Files that are not needed any more, whose deletion is due, and that nobody may still be uploading."""
         return self.alive().free().filter(delete_due_at__lte=Now())
+
+    def by_run(self) -> "models.QuerySet[Any, dict[str, Any]]":
+        """One row for each run and provider: how many files, since when, until when, how many are hard to delete."""
+        groups = self.order_by("run", "provider").values("run_id", run_status=F("run__status"), at=F("provider__name"))
+        return groups.annotate(
+            files=Count("pk"),
+            oldest=Min("created_at"),
+            expires=Max("expires_at"),
+            deletion_failures=Count("pk", filter=Q(delete_attempts__gt=0)),
+        )

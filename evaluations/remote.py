@@ -19,7 +19,7 @@ class Files:
     alive: int  # are there, or may be
     gone: int
     deletion_failures: int  # of those alive: deleting them has failed so far, and is tried again
-    errors: list[str]  # what was said of these, a few
+    deletion_errors: list[str]  # what was said of these, a few
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def files_of(run: Run) -> Files:
     if counts["deletion_failures"]:
         failing = run.uploads.alive().exclude(delete_error="")
         errors = list(failing.order_by("delete_error").values_list("delete_error", flat=True).distinct()[:ERRORS])
-    return Files(**counts, alive=counts["total"] - counts["gone"], errors=errors)
+    return Files(**counts, alive=counts["total"] - counts["gone"], deletion_errors=errors)
 
 
 def batches_by_job(run: Run) -> dict[int, list[Batch]]:

@@ -194,7 +194,7 @@ class FilesSerializer(serializers.Serializer[Files]):
     alive = serializers.IntegerField(help_text="Are there, or may be.")
     gone = serializers.IntegerField(help_text="Deleted, or expired.")
     deletion_failures = serializers.IntegerField(help_text="Of those alive: deleting failed so far, and is repeated.")
-    errors = serializers.ListField(child=serializers.CharField(), help_text="What was said of these, a few.")
+    deletion_errors = serializers.ListField(child=serializers.CharField(), help_text="What was said of these, a few.")
 
 
 class JobSerializer(serializers.ModelSerializer[Job]):

@@ -61,7 +61,7 @@ def test_a_finished_run_shows_its_batch_its_files_its_tokens_and_its_cost(worksp
     assert (batch["part"], batch["number"], batch["state"], batch["remote_state"]) == (1, 1, "ended", "SUCCEEDED")
     assert (batch["problems"], batch["error"], batch["output_kept"]) == ({"unknown_key": 0}, "", True)
     assert batch["remote_name"].startswith("batches/")
-    assert body["files"] == {"total": 5, "alive": 0, "gone": 5, "deletion_failures": 0, "errors": []}
+    assert body["files"] == {"total": 5, "alive": 0, "gone": 5, "deletion_failures": 0, "deletion_errors": []}
     results = api.get(address(run, "results/")).json()["results"]
     assert row["input_tokens"] == sum(result["input_tokens"] for result in results) > 0
     assert row["output_tokens"] == sum(result["output_tokens"] for result in results) > 0
@@ -107,7 +107,7 @@ def test_deletions_that_fail_are_counted_with_what_was_said(workspace, api, gemi
     files = api.get(address(run)).json()["files"]
 
     assert (files["total"], files["alive"], files["deletion_failures"]) == (4, 4, 4)
-    assert files["errors"] == ["400 INVALID_ARGUMENT: not today"]
+    assert files["deletion_errors"] == ["400 INVALID_ARGUMENT: not today"]
 
 
 def test_what_failed_is_collected_again_from_the_kept_file(workspace, api, gemini, flash):

@@ -54,7 +54,7 @@ def test_the_doctor_finds_a_working_site_well(site):
 
     assert (outcome.returncode, outcome.stderr) == (0, "")
     assert [line.split()[:2] for line in outcome.stdout.splitlines()] == [
-        ["ok", part] for part in ["settings", "database", "queue", "storage", "providers"]
+        ["ok", part] for part in ["settings", "database", "queue", "storage", "providers", "remote"]
     ]
 
 

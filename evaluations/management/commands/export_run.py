@@ -3,10 +3,10 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
+from evaluations.console import run_numbered
 from evaluations.exporting import FORMATS, export_run
-from evaluations.models import Run
 
 
 class Command(BaseCommand):
@@ -17,9 +17,6 @@ class Command(BaseCommand):
         parser.add_argument("--file-format", choices=FORMATS, default="csv", help="(default: %(default)s)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        run = Run.objects.filter(pk=options["run"]).first()
-        if run is None:
-            recent = ", ".join(str(pk) for pk in Run.objects.order_by("-pk").values_list("pk", flat=True)[:10])
-            raise CommandError(f"There is no run {options['run']}. The latest are: {recent or 'none yet'}.")
+        run = run_numbered(options["run"])
         for chunk in export_run(run, options["file_format"]):
             self.stdout.write(chunk.decode(), ending="")

@@ -1,0 +1,34 @@
+"""`manage.py collect RUN`: the kept result files of a run's batches, read again."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from evaluations.console import run_numbered
+from evaluations.models import Run
+from evaluations.progress import run_progress
+from evaluations.services import RunRefused, collect
+
+
+class Command(BaseCommand):
+    help = (
+        "Reads the kept result files of a finished run's batches again, without calling the provider: failed results "
+        "end as their lines say now, completed ones stay."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("run", type=int, help="its number")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        run = run_numbered(options["run"])
+        before = run_progress(run)
+        try:
+            collect(run=run)
+        except RunRefused as refused:
+            raise CommandError(refused.message) from refused
+        after = run_progress(Run.objects.get(pk=run.pk))
+        self.stdout.write(
+            f"Run {run.pk}: {after.completed} completed ({before.completed} before), "
+            f"{after.failed} failed ({before.failed} before), of {after.total}."
+        )

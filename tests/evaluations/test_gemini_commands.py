@@ -1,0 +1,145 @@
+"""What commands say and do about what is at providers, and about kept result files."""
+
+import io
+from datetime import timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from evaluations.models import Batch, Result, Upload
+from evaluations.services import start_run
+from providers.models import Provider, SpeechModel
+from providers.registry import close_adapters
+from tests.evaluations.gemini import deliver_until, finish, make_audio_dataset, make_gemini
+from tests.servers.gemini import GeminiServer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(scope="module")
+def server():
+    with GeminiServer.start() as server:
+        yield server
+
+
+@pytest.fixture
+def gemini(server, settings):
+    settings.BATCH_POLL_SECONDS = 0.2
+    settings.PROVIDER_TIMEOUT_SECONDS = 2
+    settings.UPLOAD_CONCURRENCY = 4
+    server.reset()
+    yield server
+    close_adapters()
+
+
+@pytest.fixture
+def flash(workspace, gemini):
+    return SpeechModel.objects.get(provider=make_gemini(workspace, gemini), name="gemini-3.8-flash")
+
+
+def say(*arguments):
+    """What the command writes; a fault of another part, such as no worker, is none here."""
+    out = io.StringIO()
+    try:
+        call_command(*arguments, stdout=out)
+    except CommandError as error:
+        out.write(str(error))
+    return out.getvalue()
+
+
+def waiting_run(workspace, gemini, flash):
+    """A run whose batch is at the provider."""
+    gemini.settings(batch_running_seconds=3600)
+    run = start_run(dataset=make_audio_dataset(workspace, samples=3), models=[flash])
+    deliver_until(lambda: Batch.objects.filter(remote_state="RUNNING").exists())
+    return run
+
+
+def run_with_stubborn_files(workspace, gemini, flash):
+    """A finished run whose files the provider does not delete."""
+    gemini.fault("file_delete", "status", status=500, message="not today")
+    run = start_run(dataset=make_audio_dataset(workspace, samples=3), models=[flash])
+    deliver_until(lambda: Upload.objects.filter(run=run, delete_attempts__gt=0).count() == 5)
+    run.refresh_from_db()
+    assert run.is_finished
+    return run
+
+
+def test_the_doctor_lists_what_is_at_the_provider(workspace, gemini, flash):
+    run = waiting_run(workspace, gemini, flash)
+    Upload.objects.update(created_at=timezone.now() - timedelta(hours=3))
+    said = say("doctor")
+    assert "ok     remote     4 files and 1 batches are at providers" in said
+    assert f"run {run.pk} (running) at gemini: 4 files, the oldest for 3 h; they expire by 20" in said
+    name = Batch.objects.get().remote_name
+    assert f"run {run.pk} (running): batch {name}, waiting for the provider, submitted 0 min ago" in said
+
+
+def test_the_doctor_says_where_deleting_fails(workspace, gemini, flash):
+    run = run_with_stubborn_files(workspace, gemini, flash)
+    expected = f"run {run.pk} (completed) at gemini: 5 files, the oldest for 0 min; deleting 5 of them failed"
+    assert expected in say("doctor")
+
+
+def test_the_doctor_finds_nothing_after_a_run_that_left_nothing(workspace, gemini, flash):
+    finish(start_run(dataset=make_audio_dataset(workspace, samples=2), models=[flash]))
+    assert "ok     remote     nothing is left at a provider" in say("doctor")
+
+
+def test_files_of_finished_runs_are_removed_on_demand(workspace, gemini, flash):
+    run_with_stubborn_files(workspace, gemini, flash)
+    gemini.clear_faults()
+    said = say("doctor", "--remove-remote-files")
+    assert "Removed 5 remote files; 0 are left." in said
+    assert gemini.state()["files"] == []
+    assert not Upload.objects.alive().exists()
+
+
+def test_what_cannot_be_removed_is_said_to_be_left(workspace, gemini, flash):
+    run_with_stubborn_files(workspace, gemini, flash)
+    said = say("doctor", "--remove-remote-files")
+    assert "Removed 0 remote files; 5 are left." in said
+    assert "deleting 5 of them failed" in said
+    assert len(gemini.state()["files"]) == 5
+
+
+def test_files_that_an_unfinished_run_needs_stay(workspace, gemini, flash):
+    waiting_run(workspace, gemini, flash)
+    assert "Removed 0 remote files; 4 are left." in say("doctor", "--remove-remote-files")
+    assert len(gemini.state()["files"]) == 4
+
+
+def test_files_of_a_deleted_provider_are_said_to_be_beyond_reach(workspace, gemini, flash):
+    run_with_stubborn_files(workspace, gemini, flash)
+    Provider.objects.all().delete()
+    assert "at a provider that was deleted here: 5 files" in say("doctor", "--remove-remote-files")
+
+
+# --- Collecting again ---------------------------------------------------------------------------
+
+
+def test_a_run_is_collected_again_without_the_provider(workspace, gemini, flash):
+    run = finish(start_run(dataset=make_audio_dataset(workspace, samples=3), models=[flash]))
+    first = Result.objects.filter(run=run).order_by("pk")[0]
+    text = first.hypothesis
+    Result.objects.filter(pk=first.pk).update(status="failed", reason="internal_error", hypothesis="")
+    calls = gemini.state()["calls"]
+
+    said = say("collect", str(run.pk))
+
+    assert said == f"Run {run.pk}: 3 completed (2 before), 0 failed (1 before), of 3.\n"
+    first.refresh_from_db()
+    assert (first.status, first.hypothesis) == ("completed", text)
+    run.refresh_from_db()
+    assert run.status == "completed"
+    assert gemini.state()["calls"] == calls
+    assert say("collect", str(run.pk)) == f"Run {run.pk}: 3 completed (3 before), 0 failed (0 before), of 3.\n"
+
+
+def test_collecting_says_why_it_cannot(workspace, gemini, flash):
+    run = start_run(dataset=make_audio_dataset(workspace, samples=1), models=[flash], mode="direct")
+    assert say("collect", str(run.pk)) == "This run is still going on. Wait until it has ended."
+    finish(run)
+    assert "No result file of a batch is kept for this run" in say("collect", str(run.pk))
+    assert f"There is no run {run.pk + 1}. The latest are: {run.pk}." in say("collect", str(run.pk + 1))
