@@ -85,7 +85,7 @@ def _row(run: Run, result: Any) -> dict[str, Any]:
         "latency": result.latency,
         "input_tokens": result.input_tokens,
         "output_tokens": result.output_tokens,
-        "cost_usd": None if result.cost_usd is None else str(result.cost_usd),
+        "cost_usd": None if result.cost_usd is None else f"{result.cost_usd:f}",
     }
 
 

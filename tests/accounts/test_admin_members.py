@@ -159,3 +159,9 @@ def test_nobody_without_staff_status_gets_into_the_admin(client, workspace):
     Membership.objects.create(user=user, workspace=workspace, role=Role.OWNER)
     client.force_login(user)
     assert client.get("/admin/").headers["Location"].startswith("/admin/login/")
+
+
+def test_who_signs_in_lands_on_the_dashboard(client, make_member):
+    make_member(username="anna")
+    response = client.post(reverse("admin:login"), {"username": "anna", "password": "pw"})
+    assert response.headers["Location"] == reverse("admin:index")

@@ -316,6 +316,7 @@ def test_csv_holds_every_result(api, workspace):
     run = make_run(workspace, samples=3, models=2)
     fail(run.results.first())
     complete(run)
+    run.results.update(cost_usd=0)
     rows = list(csv.DictReader(io.StringIO(exported(api, run, "csv"))))
     assert len(rows) == 6
     assert [row["status"] for row in rows].count("failed") == 1
@@ -323,7 +324,7 @@ def test_csv_holds_every_result(api, workspace):
     assert (done["key"], done["model"], done["normalizer"]) == ("clip-0002.wav", "scripted/model-b", "basic v1")
     assert done["hypothesis"] == done["reference"] == "the quick brown fox number 2"
     assert (float(done["wer"]), int(done["hits"]), json.loads(done["tags"])) == (0.0, 6, {"noise": "babble"})
-    assert rows[0]["wer"] == ""
+    assert (rows[0]["wer"], rows[0]["cost_usd"]) == ("", "0.00000000")
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", '=HYPERLINK("http://x")'])
