@@ -67,8 +67,9 @@ class ProviderAdmin(OwnersChange):
         return ", ".join(model.name for model in provider.models.all())
 
     @display(description="Credential stored", boolean=True)
-    def credential_stored(self, provider: Provider) -> bool:
-        return provider.has_credential
+    def credential_stored(self, provider: Provider) -> bool | None:
+        """None: it needs none."""
+        return None if provider.kind in EMBEDDED_KINDS else provider.has_credential
 
     @action(description="Test connection", url_path="test", permissions=["change"])
     def test_connection(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -116,6 +117,7 @@ class SpeechModelAdmin(OwnersChange):
     list_display = ["public_name", "task_list", "mode_list", "price_today", "is_active"]
     list_filter = ["speech_to_text", "text_to_speech", "is_active", "provider"]
     list_select_related = ["provider"]
+    fields = SpeechModelForm.Meta.fields
     search_fields = ["name", "upstream_name", "provider__name"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

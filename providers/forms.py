@@ -79,6 +79,11 @@ class SpeechModelForm(forms.ModelForm):
             "is_active",
         ]
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in {"languages", "options"} & set(self.fields):
+            self.fields[name].widget.attrs["rows"] = 3
+
     def clean_languages(self) -> list[str]:
         languages = self.cleaned_data["languages"] or []
         if not isinstance(languages, list) or not all(isinstance(language, str) for language in languages):

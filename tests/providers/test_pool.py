@@ -52,11 +52,16 @@ def reason(pool, do, **request):
     return failure.value.reason
 
 
-def is_alive(process):
+def status_of(process):
+    """[state, parent, ...] of a process; none where there is none."""
     try:
-        return Path(f"/proc/{process}/stat").read_text().split()[2] != "Z"
-    except FileNotFoundError:
-        return False
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def is_alive(process):
+    return status_of(process)[:1] not in ([], ["Z"])
 
 
 def wait_until(condition, seconds=30):
@@ -242,11 +247,7 @@ def test_killing_the_site_leaves_no_engine_and_frees_its_slot(tmp_path):
 
 
 def children(process):
-    return [
-        int(stat.parent.name)
-        for stat in Path("/proc").glob("[0-9]*/stat")
-        if stat.read_text().rpartition(")")[2].split()[1] == str(process)
-    ]
+    return [found.name for found in Path("/proc").glob("[0-9]*") if status_of(found.name)[1:2] == [str(process)]]
 
 
 def test_a_forked_process_has_engines_of_its_own():
