@@ -10,7 +10,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import mixins, serializers, status
 from rest_framework.generics import get_object_or_404
-from rest_framework.parsers import BaseParser, JSONParser, MultiPartParser
+from rest_framework.parsers import BaseParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -18,6 +18,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from accounts.api.negotiation import LenientNegotiation
 from accounts.api.pagination import CursorPagination
+from accounts.api.parsers import JSONParser
 from accounts.api.permissions import access_of
 from datasets import services
 from datasets.api.filters import DatasetFilter, SampleFilter

@@ -73,7 +73,7 @@ def test_a_second_time_it_says_that_all_is_there(workspace, folder):
     ("arguments", "reason"),
     [
         ({"path": "nowhere"}, "no file or folder"),
-        ({"workspace": "unknown"}, "no workspace unknown"),
+        ({"workspace": "unknown"}, "no workspace 'unknown'"),
         ({"language": "not one"}, "language tag"),
     ],
 )

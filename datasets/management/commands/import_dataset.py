@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from accounts.console import workspace_named
 from accounts.models import Workspace
 from datasets.errors import Refused
 from datasets.importing.work import work_here
@@ -36,7 +37,7 @@ class Command(BaseCommand):
         if not path.exists():
             raise CommandError(f"There is no file or folder {path}.")
         try:
-            dataset = _dataset(_workspace(options["workspace"]), options)
+            dataset = _dataset(workspace_named(options["workspace"]), options)
         except Refused as refused:
             raise CommandError(refused.message) from refused
         parent = Import.objects.create(dataset=dataset, source_name=clean_key(path.name), skip_bad=options["skip_bad"])
@@ -57,15 +58,6 @@ class Command(BaseCommand):
         if parent.status == Import.Status.FAILED:
             raise CommandError(parent.error)
         self.stdout.write(f"Imported {parent.done - parent.bad} samples into {parent.dataset.name}.")
-
-
-def _workspace(slug: str | None) -> Workspace:
-    found = (Workspace.objects.filter(slug=slug) if slug else Workspace.objects.all()).first()
-    if found is None:
-        raise CommandError(
-            f"There is no workspace {slug}." if slug else "There is no workspace yet. Run manage.py setup."
-        )
-    return found
 
 
 def _dataset(workspace: Workspace, options: dict[str, Any]) -> Dataset:
