@@ -44,11 +44,15 @@ class NoCountPaginator(Paginator):
     def page(self, number: int | str) -> NoCountPage:
         number = self.validate_number(number)
         first = (number - 1) * self.per_page
-        rows = list(self.object_list[first : first + self.per_page + 1])
+        rows = self.rows(first, first + self.per_page + 1)
         if not rows and number > 1:
             raise EmptyPage(self.error_messages["no_results"])
         self.shown = NoCountPage(rows[: self.per_page], number, self, more=len(rows) > self.per_page)
         return self.shown
+
+    def rows(self, first: int, last: int) -> list[Any]:
+        """The rows from the 0-based `first` up to `last`, without `last` itself."""
+        return list(self.object_list[first:last])
 
 
 class NoCountChangeList(ChangeList):

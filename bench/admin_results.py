@@ -61,6 +61,9 @@ class DefaultAdmin(admin.ModelAdmin):
     def has_view_permission(self, request, obj=None):
         return True
 
+    def has_module_permission(self, request):
+        return True  # by itself it would cost both lists two statements
+
 
 class StatementCount:
     def __init__(self):

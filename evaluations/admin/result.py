@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from accounts.admin_base import WorkspaceAdmin
-from accounts.admin_paging import NoCountChangeList, NoCountMixin, NoCountPage, NoCountPaginator
+from accounts.admin_paging import NoCountChangeList, NoCountMixin, NoCountPaginator
 from evaluations.admin.labels import status_pill
 from evaluations.admin.result_filters import RESULT_FILTERS, chosen_filters, run_of
 from evaluations.admin.result_page import result_context
@@ -25,13 +25,11 @@ NULLABLE = ("score__wer", "audio_seconds", "latency")
 
 
 class ResultPaginator(NoCountPaginator):
-    """Finds a page by its keys alone and then reads its rows: a page deep in the list skips keys, not joined rows."""
+    """Finds a page by its keys alone and joins only those: a page deep in the list skips keys, not joined rows."""
 
-    def page(self, number: int | str) -> NoCountPage:
-        page = super().page(number)
-        rows = Result.objects.filter(pk__in=list(page.object_list)).for_list().in_bulk()
-        page.object_list = [rows[pk] for pk in page.object_list if pk in rows]
-        return page
+    def rows(self, first: int, last: int) -> list[Any]:
+        keys: ResultQuerySet = self.object_list  # type: ignore[assignment]
+        return list(Result.objects.filter(pk__in=keys[first:last]).for_list().order_by(*keys.query.order_by))
 
 
 class ResultChangeList(NoCountChangeList):

@@ -45,12 +45,12 @@ class RunFilter(Filter):
         access = access_of(request)
         if access is None:
             return []
-        runs = Run.objects.for_workspace(access.workspace)
-        recent = {run.pk: run for run in runs.order_by("-pk")[:RECENT_RUNS]}
+        runs = Run.objects.for_workspace(access.workspace).values_list("pk", "name")
+        recent = dict(runs.order_by("-pk")[:RECENT_RUNS])
         wanted = run_of(request)
         if wanted and wanted not in recent:
-            recent |= runs.in_bulk([wanted])
-        return [(str(pk), f"{run.name} (#{pk})") for pk, run in recent.items()]
+            recent |= dict(runs.filter(pk=wanted))
+        return [(str(pk), f"{name} (#{pk})") for pk, name in recent.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Result]) -> QuerySet[Result]:
         if not self.value():
