@@ -1,8 +1,8 @@
 """What workers do. Each function may be delivered more than once, and more than once at the same time."""
 
 from evaluations.models import Run
+from evaluations.pipeline import batches, cleanup
 from evaluations.pipeline.again import collect_again
-from evaluations.pipeline.cleanup import clean_up_run
 from evaluations.pipeline.shards import work_on_shard
 from evaluations.pipeline.sweep import sweep_if_due
 from evaluations.services import rescore
@@ -27,7 +27,7 @@ def rescore_run(run_id: int, normalizer: str) -> None:
 
 def clean_up(run_id: int) -> None:
     """Take away what the run has put at providers; queued again until nothing is left."""
-    clean_up_run(run_id)
+    cleanup.clean_up_run(run_id)
 
 
 def collect_run(run_id: int) -> None:
@@ -35,3 +35,13 @@ def collect_run(run_id: int) -> None:
     run = Run.objects.filter(pk=run_id).first()
     if run is not None:
         collect_again(run)
+
+
+def help_with_uploads(shard_id: int) -> None:
+    """Upload beside the worker that holds the shard."""
+    batches.help_with_uploads(shard_id)
+
+
+def help_clean_up(run_id: int) -> None:
+    """Delete a run's files beside the worker that cleans up after it."""
+    cleanup.delete_due_files(run_id)

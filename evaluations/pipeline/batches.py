@@ -5,6 +5,7 @@ import random
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import BinaryIO, cast
 
@@ -12,6 +13,7 @@ from django.conf import settings
 from django.db.models import Max, Min
 from django.utils import timezone
 
+from config.queue import enqueue
 from evaluations.models import Batch, Job, Result, Shard, Upload
 from evaluations.pipeline.collecting import Collector, keep_output
 from evaluations.pipeline.ending import fail_results
@@ -34,7 +36,9 @@ from providers.registry import adapter_for, model_config
 logger = logging.getLogger(__name__)
 
 State = Batch.State
-OTHERS_UPLOAD_SECONDS = 1.0  # before looking again whether another worker's uploads are through
+HELP = "evaluations.tasks.help_with_uploads"
+HELP_FROM = 100  # files to upload; below that it is not worth while to ask other workers
+OTHERS_UPLOAD_SECONDS = 0.5  # before looking again whether another worker's uploads are through
 LONGEST_PAUSE = 600.0
 DOWNLOADS = 2  # more, of a result file that lacks lines
 UPLOAD_HOURS = 4.0  # a file that lives this much shorter than the deadline is still good enough
@@ -63,6 +67,33 @@ def new_batch(shard: Shard) -> Batch:
             "deadline_at": timezone.now() + timedelta(hours=settings.BATCH_DEADLINE_HOURS),
         },
     )[0]
+
+
+def help_with_uploads(shard_id: int) -> None:
+    """Upload what a shard's worker has planned, beside it, for a slice of time."""
+    shard = Shard.objects.open().filter(pk=shard_id).select_related("job__run", "job__model__provider").first()
+    if shard is None or shard.job.model is None:
+        return
+
+    def check() -> None:
+        if not shard.batches.filter(state=State.PREPARING).exists():
+            raise LeaseLost
+
+    adapter = as_batch_transcriber(adapter_for(shard.job.model.provider))
+    with suppress(LeaseLost):
+        Uploader(plan_of(shard), adapter, check, time.monotonic() + settings.SLICE_SECONDS).work()
+
+
+def plan_of(shard: Shard) -> Plan:
+    """The audio of the shard's pending results, to live until its batch has ended."""
+    model = shard.job.model
+    assert model is not None  # noqa: S101  (a shard whose model is gone is not worked on)
+    return Plan(
+        run=shard.job.run,
+        provider=model.provider,
+        sample_ids=list(Result.objects.filter(shard=shard).pending().values_list("sample", flat=True)),
+        alive_until=timezone.now() + timedelta(hours=settings.BATCH_DEADLINE_HOURS - UPLOAD_HOURS),
+    )
 
 
 class BatchWork:
@@ -134,19 +165,13 @@ class BatchWork:
 
     # --- preparing --------------------------------------------------------------------------------
 
-    def _plan(self) -> Plan:
-        return Plan(
-            run=self.run,
-            provider=self.model.provider,
-            sample_ids=list(self.pending.values_list("sample", flat=True)),
-            alive_until=timezone.now() + timedelta(hours=settings.BATCH_DEADLINE_HOURS - UPLOAD_HOURS),
-        )
-
     def _prepare(self) -> float | None:
         """Audio of every pending result at the provider; those whose audio cannot be had fail."""
-        plan = self._plan()
-        plan_uploads(plan)
-        if not Uploader(plan, self.adapter, self.keeper, self.ends_at).work():
+        plan = plan_of(self.shard)
+        if plan_uploads(plan) > HELP_FROM:
+            for _ in range(settings.Q_CLUSTER["workers"] - 1):
+                enqueue(HELP, self.shard.pk)
+        if not Uploader(plan, self.adapter, self.keeper.check, self.ends_at).work():
             return 0.0 if time.monotonic() >= self.ends_at else OTHERS_UPLOAD_SECONDS
         fail_without_upload(plan, self.pending)
         if not self.pending.exists():
@@ -166,7 +191,7 @@ class BatchWork:
                 return None
             if not settled(self.batch.create_sent_at):
                 return min(5.0, settings.BATCH_POLL_SECONDS)
-        plan = self._plan()
+        plan = plan_of(self.shard)
         if live_audio(plan).count() < len(plan.sample_ids):
             self._set(state=State.PREPARING)  # files have expired while it waited for a quota
             return None
@@ -235,7 +260,7 @@ class BatchWork:
         for other in others:
             self.adapter.cancel_batch(other.name)
         now = timezone.now()
-        expires = live_audio(self._plan()).aggregate(first=Min("expires_at"))["first"]
+        expires = live_audio(plan_of(self.shard)).aggregate(first=Min("expires_at"))["first"]
         deadline = now + timedelta(hours=settings.BATCH_DEADLINE_HOURS)
         self._set(
             state=State.SUBMITTED,

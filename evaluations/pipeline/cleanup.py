@@ -23,20 +23,29 @@ from providers.registry import adapter_for
 
 logger = logging.getLogger(__name__)
 
-GROUP = 200
+HELP = "evaluations.tasks.help_clean_up"
+GROUP = 100
 LONGEST_PAUSE = 3600.0
 
 
 def clean_up_run(run_id: int) -> None:
     """One round: stop batches, delete files. What is left is queued again, later and later while it fails."""
-    ends_at = time.monotonic() + settings.SLICE_SECONDS
     _stop_at_providers(run_id)
-    for provider in Provider.objects.filter(pk__in=_due(run_id).values("provider")):
-        _Deleter(run_id, provider).work(ends_at)
+    if _due(run_id).count() > GROUP:
+        for _ in range(settings.Q_CLUSTER["workers"] - 1):
+            enqueue(HELP, run_id)
+    delete_due_files(run_id)
     _expire(run_id)
     next_due = _next_due(run_id)
     if next_due is not None:
         enqueue(CLEAN_UP, run_id, delay=next_due)
+
+
+def delete_due_files(run_id: int) -> None:
+    """Delete what is due for a slice of time; several workers may be at it."""
+    ends_at = time.monotonic() + settings.SLICE_SECONDS
+    for provider in Provider.objects.filter(pk__in=_due(run_id).values("provider")):
+        _Deleter(run_id, provider).work(ends_at)
 
 
 def runs_to_clean_up() -> list[int]:

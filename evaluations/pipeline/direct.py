@@ -91,7 +91,7 @@ class _Slice:
         plan = Plan(run=job.run, provider=self.provider, sample_ids=sample_ids, alive_until=soon)
         plan_uploads(plan)
         with kept(self.lease) as keeper:
-            if not Uploader(plan, self.adapter, keeper, self.ends_at).work():
+            if not Uploader(plan, self.adapter, keeper.check, self.ends_at).work():
                 return False
         fail_without_upload(plan, Result.objects.filter(shard=self.lease.shard).pending())
         for upload in live_audio(plan):

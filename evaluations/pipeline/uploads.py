@@ -2,17 +2,20 @@
 
 import hashlib
 import hmac
+import logging
 import os
+import queue
 import random
 import time
 import uuid
-from collections.abc import Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import closing
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -22,12 +25,16 @@ from datasets.models import Audio
 from datasets.transcoding import as_flac
 from evaluations.models import Run, Upload
 from evaluations.pipeline.ending import fail_results
-from evaluations.pipeline.keeping import KeptLease
 from evaluations.querysets import ResultQuerySet, UploadQuerySet
 from providers.adapters.base import FileStore, ProviderError, RemoteFile
 from providers.models import Provider
 from providers.reasons import Reason
 
+logger = logging.getLogger(__name__)
+
+GROUP = 50  # outcomes stored at a time
+STORE_SECONDS = 0.5
+OUTCOME_FIELDS = ["state", "uri", "expires_at", "mime_type", "reason", "error", "lease_until"]
 MAX_CALLS = 5
 BACKOFF_SECONDS = 0.5
 ACTIVE_WITHIN = 120.0  # seconds a provider may take to process a file
@@ -51,8 +58,8 @@ class Plan:
     alive_until: datetime  # files that expire earlier are no use
 
 
-def plan_uploads(plan: Plan) -> None:
-    """Write down a file to be uploaded for each sample that has none: no call was made yet.
+def plan_uploads(plan: Plan) -> int:
+    """Write down a file to be uploaded for each sample that has none; how many. No call was made yet.
 
     A file that is gone, was refused, or would expire too soon is followed by its next generation.
     """
@@ -78,6 +85,7 @@ def plan_uploads(plan: Plan) -> None:
         ),
         ignore_conflicts=True,  # another model's shard may plan the same files at the same moment
     )
+    return len(missing)
 
 
 def _usable(upload: Upload, alive_until: datetime) -> bool:
@@ -120,65 +128,74 @@ class _Ended:
 
 
 class Uploader:
-    """Uploads what is planned, `UPLOAD_CONCURRENCY` files at once; each outcome is stored as it comes."""
+    """Uploads what is planned, `UPLOAD_CONCURRENCY` files at once. Several workers may be at it for one plan.
 
-    def __init__(self, plan: Plan, store: FileStore, lease: KeptLease, ends_at: float) -> None:
+    Outcomes are stored some at a time: where a worker dies before, the next one finds the files by their names.
+    `check` is called again and again, and raises where the work is not wanted any more.
+    """
+
+    def __init__(self, plan: Plan, store: FileStore, check: Callable[[], None], ends_at: float) -> None:
         self.plan = plan
         self.store = store
-        self.lease = lease
+        self.check = check
         self.ends_at = ends_at  # by time.monotonic()
         self.token = uuid.uuid4()
+        self.ended: queue.SimpleQueue[_Ended] = queue.SimpleQueue()
 
     def work(self) -> bool:
         """True where nothing that the plan needs is still to be uploaded, by this worker or another one."""
         with ThreadPoolExecutor(settings.UPLOAD_CONCURRENCY, thread_name_prefix="upload") as threads:
-            under_way: set[Future[_Ended]] = set()
             try:
-                for upload in self._claimed():
-                    under_way.add(threads.submit(self._upload, upload))
-                    if len(under_way) >= settings.UPLOAD_CONCURRENCY:
-                        under_way = self._store_ended(under_way)
-                while under_way:
-                    under_way = self._store_ended(under_way)
+                while time.monotonic() < self.ends_at and (claimed := self._claim()):
+                    for upload in claimed:
+                        threads.submit(self._upload, upload)
+                    self._store_outcomes(len(claimed))
             finally:
                 threads.shutdown(cancel_futures=True)
         return not _audio(self.plan).planned().exists()
 
-    def _claimed(self) -> Iterable[Upload]:
-        """Files that this worker is to upload, claimed a group at a time, until the slice's time is over."""
-        while time.monotonic() < self.ends_at:
-            free = _audio(self.plan).planned().free()
-            ids = list(free.values_list("pk", flat=True)[: 4 * settings.UPLOAD_CONCURRENCY])
-            lease_until = timezone.now() + timedelta(seconds=settings.SHARD_LEASE_SECONDS)
-            if not free.filter(pk__in=ids).update(lease_token=self.token, lease_until=lease_until):
-                return
-            claimed = Upload.objects.planned().filter(pk__in=ids, lease_token=self.token)
-            yield from claimed.select_related("sample__audio")
+    def _claim(self) -> list[Upload]:
+        """Files that this worker is to upload: planned, and nobody else's."""
+        free = _audio(self.plan).planned().free()
+        ids = list(free.values_list("pk", flat=True)[: GROUP + 8 * settings.UPLOAD_CONCURRENCY])
+        free.filter(pk__in=ids).update(lease_token=self.token, lease_until=_lease_end())
+        claimed = Upload.objects.planned().filter(pk__in=ids, lease_token=self.token)
+        return list(claimed.select_related("sample__audio"))
 
-    def _store_ended(self, under_way: set[Future[_Ended]]) -> set[Future[_Ended]]:
-        ended, rest = wait(under_way, return_when=FIRST_COMPLETED)
-        for future in ended:
-            self._store(future.result())
-        self.lease.check()
-        return rest
+    def _store_outcomes(self, count: int) -> None:
+        """Wait for `count` outcomes; store them as they come, at least every second."""
+        batch: list[_Ended] = []
+        stored_at = time.monotonic()
+        while count:
+            with suppress(queue.Empty):
+                batch.append(self.ended.get(timeout=STORE_SECONDS))
+                count -= 1
+            if len(batch) >= GROUP or not count or time.monotonic() > stored_at + STORE_SECONDS:
+                self._store(batch)
+                self.check()
+                batch, stored_at = [], time.monotonic()
 
-    def _store(self, ended: _Ended) -> None:
-        row = Upload.objects.filter(pk=ended.upload.pk)
-        if ended.file is not None:
-            row.planned().update(
-                state=Upload.State.ACTIVE,
-                uri=ended.file.uri,
-                expires_at=ended.file.expires_at,
-                mime_type=ended.upload.mime_type,
-                lease_until=None,
-            )
-        elif ended.fault is not None:
-            row.planned().update(
-                state=Upload.State.FAILED, reason=ended.fault.reason, error=str(ended.fault), lease_until=None
-            )
+    @transaction.atomic
+    def _store(self, batch: list[_Ended]) -> None:
+        """By one statement; rows that have been taken out of this worker's hands in the meantime stay as they are.
+        Those that are still under way are held for another lease."""
+        outcomes = {ended.upload.pk: ended for ended in batch}
+        mine = Upload.objects.planned().filter(pk__in=outcomes, lease_token=self.token).select_for_update()
+        rows = [_with_outcome(row, outcomes[row.pk]) for row in mine]
+        if rows:
+            Upload.objects.bulk_create(rows, update_conflicts=True, unique_fields=["id"], update_fields=OUTCOME_FIELDS)
+        Upload.objects.planned().filter(lease_token=self.token).update(lease_until=_lease_end())
 
-    def _upload(self, upload: Upload) -> _Ended:
+    def _upload(self, upload: Upload) -> None:
         """In a thread of its own; touches no row."""
+        try:
+            self.ended.put(self._tried(upload))
+        except Exception as error:
+            logger.exception("upload %s", upload.pk)
+            fault = ProviderError(Reason.INTERNAL_ERROR, f"{type(error).__name__} in Earshot; see the worker's log.")
+            self.ended.put(_Ended(upload, fault=fault))
+
+    def _tried(self, upload: Upload) -> _Ended:
         sample = upload.sample
         assert sample is not None  # noqa: S101  (audio uploads have one)
         assert sample.audio is not None  # noqa: S101  (samples of runs have audio)
@@ -210,6 +227,21 @@ class Uploader:
             stream.seek(0)
         with closing(stream):
             return _active(self.store, self.store.upload_file(upload.name, stream, size, upload.mime_type))
+
+
+def _lease_end() -> datetime:
+    return timezone.now() + timedelta(seconds=settings.SHARD_LEASE_SECONDS)
+
+
+def _with_outcome(row: Upload, ended: _Ended) -> Upload:
+    row.lease_until = None
+    if ended.file is not None:
+        row.state = Upload.State.ACTIVE
+        row.uri, row.expires_at, row.mime_type = ended.file.uri, ended.file.expires_at, ended.upload.mime_type
+    elif ended.fault is not None:
+        row.state = Upload.State.FAILED
+        row.reason, row.error = ended.fault.reason, str(ended.fault)
+    return row
 
 
 def _active(store: FileStore, file: RemoteFile) -> RemoteFile:

@@ -1,0 +1,296 @@
+"""The whole way of a batch run beside the plain pattern, against the stand-in: samples a second and memory.
+
+    python bench/gemini_batches.py                     # 500 and 5,000 samples at zero latency
+    python bench/gemini_batches.py --latency           # 30 ms storage, 150 ms provider, 40 uploads at once
+    python bench/gemini_batches.py --samples 50 --kb 8192
+
+The plain pattern: read each object whole, upload with a pool of 10 threads, one batch, read the result file whole,
+insert rows by 200, score each row by itself, delete one file after another. Both do the same work on the same
+stand-in (a process of its own), one after the other, each in a fresh process; ours by a real qcluster of two workers. Time is from the start of the run until
+no file is left at the provider; "visible" is when all results are stored and scored.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+
+def setup_django(folder):
+    os.environ.update(
+        DJANGO_SETTINGS_MODULE="tests.settings",
+        DATABASE_URL=os.environ.get("BENCH_DATABASE_URL", f"sqlite:///{folder}/bench.sqlite3"),
+        MEDIA_ROOT=f"{folder}/media",
+        LOG_LEVEL="WARNING",
+        BATCH_POLL_SECONDS="0.2",
+        BATCH_SHARD_SIZE="5000",
+    )
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+
+
+def make_data(server, samples, size):
+    """Dataset and provider in a new database; audio in the media folder."""
+    import hashlib
+
+    from django.conf import settings
+
+    from accounts.services import ensure_workspace
+    from datasets.models import Audio, Dataset, Sample
+    from providers.models import SpeechModel
+    from tests.evaluations.gemini import make_gemini
+    from tests.servers.gemini import words_for
+
+    workspace = ensure_workspace(slug="bench", name="Bench")
+    dataset = Dataset.objects.create(workspace=workspace, name="bench")
+    folder = Path(settings.MEDIA_ROOT) / "audio"
+    folder.mkdir(parents=True)
+    hashes = []
+    for number in range(samples):
+        data = number.to_bytes(8, "little") * (size // 8)
+        (folder / f"{number}.wav").write_bytes(data)
+        hashes.append(hashlib.sha256(data).hexdigest())
+    audio = Audio.objects.bulk_create(
+        Audio(
+            workspace=workspace,
+            sha256=sha,
+            file=f"audio/{number}.wav",
+            size=size // 8 * 8,
+            container="wav",
+            codec="pcm_s16le",
+            mime_type="audio/wav",
+            duration=1.0,
+            sample_rate=16000,
+            channels=1,
+            peaks=b"\x00",
+        )
+        for number, sha in enumerate(hashes)
+    )
+    Sample.objects.bulk_create(
+        Sample(dataset=dataset, key=str(number), audio=one, reference=words_for(sha))
+        for number, (one, sha) in enumerate(zip(audio, hashes, strict=True))
+    )
+    provider = make_gemini(workspace, server)
+    return dataset, SpeechModel.objects.get(provider=provider, name="gemini-3.8-flash")
+
+
+def slow_storage(seconds):
+    """Every opening of a stored file takes that much longer, as from an object store."""
+    from django.core.files.storage import FileSystemStorage
+
+    plain = FileSystemStorage._open
+
+    def slow(self, name, mode="rb"):
+        time.sleep(seconds)
+        return plain(self, name, mode)
+
+    FileSystemStorage._open = slow
+
+
+def ours(dataset, model, server):
+    """By a real qcluster with two workers, started before the clock is."""
+    import psutil
+
+    from config.queue import enqueue, waiting
+    from evaluations.models import Result, Run, Timer, Upload
+    from evaluations.services import start_run
+    from tests.evaluations.cluster import running_cluster, wait_for
+
+    with tempfile.TemporaryDirectory() as folder, running_cluster(Path(folder)) as cluster:
+        enqueue("evaluations.tasks.sweep")
+        wait_for(lambda: Timer.objects.exists() and not waiting(), seconds=60)  # a worker has done something
+        processes = psutil.Process(cluster.process.pid).children(recursive=True)
+        before = cpu_of(processes)
+        started = time.perf_counter()
+        run = start_run(dataset=dataset, models=[model])
+        wait_for(lambda: Run.objects.get(pk=run.pk).is_finished, seconds=1800, every=0.05)
+        visible = time.perf_counter() - started
+        wait_for(lambda: not Upload.objects.alive().filter(run=run).exists(), seconds=1800, every=0.05)
+        seconds = time.perf_counter() - started
+        cpu = cpu_of(processes) - before
+        peak = max(peak_mb(process.pid) for process in processes)
+    assert Result.objects.filter(run=run, status="completed", scores__wer=0).count() == dataset.samples.count()
+    return {"seconds": seconds, "visible": visible, "cpu": cpu, "peak_mb": peak}
+
+
+def cpu_of(processes):
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
+
+
+def peak_mb(pid):
+    """The most memory that the process ever had."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if "VmHWM" in line).split()[1]) / 1024
+
+
+def plain(dataset, model, server):
+    from concurrent.futures import ThreadPoolExecutor
+
+    import jiwer
+    from google import genai
+    from google.genai import types
+
+    from evaluations.models import Job, Result, Run, Score, Shard
+    from tests.servers.gemini import API_KEY
+
+    begun, cpu = time.perf_counter(), time.process_time()
+    client = genai.Client(
+        vertexai=False, api_key=API_KEY, http_options=types.HttpOptions(base_url=server.base_url, api_version="v1beta")
+    )
+    run = Run.objects.create(
+        workspace=dataset.workspace, dataset=dataset, name="p", normalizer="x", normalizer_version=1
+    )
+    job = Job.objects.create(run=run, model=model, model_name="m", total=0)
+    shard = Shard.objects.create(job=job, index=0)
+    samples = list(dataset.samples.select_related("audio"))
+
+    def upload(sample):
+        import io
+
+        with sample.audio.file.open("rb") as stream:
+            data = io.BytesIO(stream.read())
+        return client.files.upload(file=data, config=types.UploadFileConfig(mime_type="audio/wav"))
+
+    with ThreadPoolExecutor(10) as pool:
+        files = list(pool.map(upload, samples))
+    requests = "".join(
+        json.dumps(
+            {
+                "key": str(sample.pk),
+                "request": {
+                    "contents": [
+                        {
+                            "role": "user",
+                            "parts": [
+                                {"text": "Transcribe."},
+                                {"fileData": {"fileUri": file.uri, "mimeType": "audio/wav"}},
+                            ],
+                        }
+                    ]
+                },
+            }
+        )
+        + "\n"
+        for sample, file in zip(samples, files, strict=True)
+    )
+    import io
+
+    source = client.files.upload(
+        file=io.BytesIO(requests.encode()), config=types.UploadFileConfig(mime_type="application/json")
+    )
+    batch = client.batches.create(model=model.upstream_name, src=source.name, config={"display_name": "plain"})
+    while not batch.done:
+        time.sleep(0.2)
+        batch = client.batches.get(name=batch.name)
+    lines = client.files.download(file=batch.dest.file_name).decode().splitlines()
+    answers = {}
+    for line in lines:
+        entry = json.loads(line)
+        answers[int(entry["key"])] = entry["response"]["candidates"][0]["content"]["parts"][0]["text"]
+    rows = [
+        Result(
+            workspace=dataset.workspace,
+            run=run,
+            job=job,
+            shard=shard,
+            sample=sample,
+            status="completed",
+            hypothesis=answers[sample.pk],
+        )
+        for sample in samples
+    ]
+    for start in range(0, len(rows), 200):
+        Result.objects.bulk_create(rows[start : start + 200])
+    for row in rows:
+        words = jiwer.process_words(row.sample.reference, row.hypothesis)
+        characters = jiwer.process_characters(row.sample.reference, row.hypothesis)
+        Score.objects.create(
+            result=row,
+            job=job,
+            normalizer="x",
+            normalizer_version=1,
+            reference_revision=1,
+            reference_empty=False,
+            hits=words.hits,
+            substitutions=words.substitutions,
+            deletions=words.deletions,
+            insertions=words.insertions,
+            reference_words=words.hits,
+            character_errors=0,
+            reference_characters=characters.hits,
+            wer=words.wer,
+        )
+    visible = time.perf_counter() - begun
+    for file in [*files, source]:
+        client.files.delete(name=file.name)
+    seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
+    return {"seconds": seconds, "visible": visible, "cpu": cpu, "peak_mb": peak_mb("self")}
+
+
+def measure(way, samples, size, storage_seconds, provider_seconds):
+    """In a process of its own: seconds, CPU seconds and peak memory (of the worker with the most)."""
+    from tests.servers.gemini import GeminiServer
+
+    with tempfile.TemporaryDirectory(prefix="earshot-bench-") as folder:
+        setup_django(folder)
+        with GeminiServer.start(own_process=True, max_project_bytes=10**15) as server:
+            dataset, model = make_data(server, samples, size)
+            if storage_seconds:
+                slow_storage(storage_seconds)
+            server.settings(latency_seconds=provider_seconds)
+            print(json.dumps({"ours": ours, "plain": plain}[way](dataset, model, server)))
+
+
+def run_one(way, samples, size, storage_seconds, provider_seconds, at_once):
+    done = subprocess.run(
+        [sys.executable, __file__, "--one", way, str(samples), str(size), str(storage_seconds), str(provider_seconds)],
+        env={**os.environ, "UPLOAD_CONCURRENCY": str(at_once)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(done.stderr[-3000:])
+    got = json.loads(done.stdout.splitlines()[-1])
+    print(
+        f"{way:>6}  {samples:>6} x {size // 1024:>5} KB: {samples / got['seconds']:7.1f} samples/s, results visible after "
+        f"{got['visible']:6.1f} s, {1000 * got['cpu'] / samples:6.2f} ms of CPU a sample, peak {got['peak_mb']:.0f} MB",
+        flush=True,
+    )
+    return samples / got["seconds"]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--one", nargs=5)
+    parser.add_argument("--latency", action="store_true")
+    parser.add_argument("--samples", type=int, nargs="*", default=[500, 5000])
+    parser.add_argument("--kb", type=int, default=32)
+    parser.add_argument("--only-ours", action="store_true")
+    options = parser.parse_args()
+    if options.one:
+        way, samples, size, storage, provider = options.one
+        measure(way, int(samples), int(size), float(storage), float(provider))
+        return
+    storage, provider, at_once = (0.03, 0.15, 40) if options.latency else (0.0, 0.0, 8)
+    for samples in options.samples:
+        rate = run_one("ours", samples, options.kb * 1024, storage, provider, at_once)
+        if not options.only_ours:
+            print(
+                f"        {rate / run_one('plain', samples, options.kb * 1024, storage, provider, at_once):.2f} x the plain pattern"
+            )
+
+
+if __name__ == "__main__":
+    main()
