@@ -19,7 +19,8 @@ FENCE = {
     "protocol_whitelist": "",
 }
 
-FRAME = RATE // 200
+FRAME = RATE // 100
+QUIET_PERCENTILE = 1
 DIGITAL_SILENCE_DB = 65.0
 ACTIVE_RMS = 2000.0
 NOISE_BELOW_DB = 35.0
@@ -76,7 +77,7 @@ def with_noise_floor(samples: Samples) -> Samples:
     can bear; anything else is returned as it is. The same samples always give the same result."""
     levels = _frame_levels(samples)
     active = _active_rms(levels)
-    quiet = max(float(np.percentile(levels, 5)), 1e-3)
+    quiet = max(float(np.percentile(levels, QUIET_PERCENTILE)), 1e-3)
     if active <= 0 or 20 * np.log10(active / quiet) <= DIGITAL_SILENCE_DB:
         return samples
     louder = np.pad(samples.astype(np.float64) * (ACTIVE_RMS / active), PADDING)
@@ -85,7 +86,7 @@ def with_noise_floor(samples: Samples) -> Samples:
 
 
 def _frame_levels(samples: Samples) -> npt.NDArray[np.float64]:
-    """RMS of each frame of 5 ms; a rest shorter than a frame counts only where it is all there is."""
+    """RMS of each frame of 10 ms; a rest shorter than a frame counts only where it is all there is."""
     whole = len(samples) // FRAME * FRAME
     frames = samples[:whole].reshape(-1, FRAME) if whole else samples.reshape(1, -1)
     levels: npt.NDArray[np.float64] = np.sqrt(np.mean(frames.astype(np.float64) ** 2, axis=1))
