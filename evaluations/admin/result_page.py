@@ -22,6 +22,7 @@ def result_context(result: Result) -> dict[str, Any]:
         "run": run,
         "job": result.job,
         "sample": sample,
+        "language": run.options.get("language") or sample.language or sample.dataset.language,
         "score": score,
         "normalizer": str(normalizer),
         "normalizer_steps": normalizer.description,

@@ -18,11 +18,11 @@ from unfold.decorators import display
 from accounts.admin_base import WorkspaceAdmin
 from accounts.workspaces import WorkspaceRequest
 from evaluations.admin.labels import chips, run_bar, status_pill
-from evaluations.admin.run_page import board_context, live_context
+from evaluations.admin.run_page import board_context, live_context, prompts_of, remote_context
 from evaluations.admin.start import StartForm, estimate_of, model_choices
 from evaluations.models import Run
 from evaluations.querysets import RunQuerySet
-from evaluations.services import RunRefused, cancel_run, delete_run, retry_failed, start_run
+from evaluations.services import RunRefused, cancel_run, delete_run, retry_failed, start_collecting, start_run
 from evaluations.templatetags.figures import NONE, duration
 
 TEMPLATES = "admin/evaluations/run"
@@ -96,9 +96,11 @@ class RunAdmin(WorkspaceAdmin):
             at("start/models/", self.models_view, "start_models"),
             at("start/estimate/", self.estimate_view, "start_estimate"),
             at("<int:run_id>/live/", self.live_view, "live"),
+            at("<int:run_id>/remote/", self.remote_view, "remote"),
             at("<int:run_id>/leaderboard/", self.leaderboard_view, "leaderboard"),
             at("<int:run_id>/cancel/", self.cancel_view, "cancel"),
             at("<int:run_id>/retry/", self.retry_view, "retry"),
+            at("<int:run_id>/collect/", self.collect_view, "collect"),
             *super().get_urls(),
         ]
 
@@ -139,8 +141,8 @@ class RunAdmin(WorkspaceAdmin):
         run = self.get_object(request, object_id)
         if run is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
-        context = {**live_context(run), **board_context(run), **self._rights(request)}
-        return self._page(request, "page", title=run.name, original=run, **context)
+        context = {**live_context(run), **board_context(run), **remote_context(run), **self._rights(request)}
+        return self._page(request, "page", title=run.name, original=run, prompts=prompts_of(run), **context)
 
     def live_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
         run = self._run(request, run_id)
@@ -148,6 +150,9 @@ class RunAdmin(WorkspaceAdmin):
         if run.is_finished:
             response["HX-Trigger"] = "run-finished"
         return response
+
+    def remote_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        return self._partial(request, "remote", **remote_context(self._run(request, run_id)), **self._rights(request))
 
     def leaderboard_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
         run = self._run(request, run_id)
@@ -166,6 +171,15 @@ class RunAdmin(WorkspaceAdmin):
         try:
             retried = retry_failed(run=run)
             messages.success(request, f"{retried} failed result{'s are' if retried > 1 else ' is'} tried again.")
+        except RunRefused as refusal:
+            messages.error(request, refusal.message)
+        return redirect("admin:evaluations_run_change", run.pk)
+
+    def collect_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        run = self._run_to_change(request, run_id)
+        try:
+            start_collecting(run=run)
+            messages.success(request, "The kept result files are read again; what changes is seen here in a moment.")
         except RunRefused as refusal:
             messages.error(request, refusal.message)
         return redirect("admin:evaluations_run_change", run.pk)

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from evaluations.models import Run
+from evaluations.models import Batch, Run
 from evaluations.progress import run_progress
+from evaluations.remote import files_of
 from evaluations.scoring.leaderboard import leaderboard
 
 LARGE = 20_000  # results: from here on counting them takes long enough to ask for it less often
@@ -13,6 +14,26 @@ def live_context(run: Run) -> dict[str, Any]:
     """What changes while the run goes on."""
     progress = run_progress(run)
     return {"run": run, "progress": progress, "poll_seconds": 1 if progress.total < LARGE else 5}
+
+
+def remote_context(run: Run) -> dict[str, Any]:
+    """Batches and files at the providers. They change after the run's end, too: until the files are gone."""
+    batches, files = list(Batch.objects.of_run(run)), files_of(run)
+    return {
+        "run": run,
+        "batches": batches,
+        "files": files,
+        "may_collect": run.is_finished and any(batch.output for batch in batches),
+        "is_live": not run.is_finished or files.alive or any(batch.cancel_pending for batch in batches),
+    }
+
+
+def prompts_of(run: Run) -> list[tuple[str, list[str]]]:
+    """What models were told, each text with the models' names."""
+    names: dict[str, list[str]] = {}
+    for job in run.jobs.all():
+        names.setdefault(job.prompt, []).append(job.model_name)
+    return list(names.items())
 
 
 def board_context(run: Run) -> dict[str, Any]:

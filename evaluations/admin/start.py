@@ -19,6 +19,7 @@ from evaluations.scoring.normalizers import DEFAULT, NORMALIZERS
 from evaluations.services import RunRefused
 from providers.capabilities import problem_with
 from providers.models import Provider, SpeechModel
+from providers.registry import default_prompt
 
 
 class StartForm(forms.Form):
@@ -50,13 +51,24 @@ class StartForm(forms.Form):
     language = forms.CharField(
         max_length=35,
         required=False,
-        help_text="Optional hint for every model, BCP-47 such as en or pt-BR. Without one: each sample's own.",
+        help_text="Optional, BCP-47 such as en or pt-BR. Models that take a hint are told the language by its name. "
+        "Without one: each sample's own language, or else its dataset's.",
         widget=UnfoldAdminTextInputWidget(),
+    )
+    mode = forms.ChoiceField(
+        initial="auto",
+        choices=[
+            ("auto", "Auto: in batches where the model has them, else one call a sample"),
+            ("batch", "Batch: many samples in one job at the provider, at half the price; may take hours"),
+            ("direct", "Direct: one call a sample, answered at once, at the full price"),
+        ],
+        help_text="Results, reasons and scores are the same either way.",
+        widget=UnfoldAdminSelectWidget(),
     )
     prompt = forms.CharField(
         required=False,
         help_text="Optional. Given to models that take one: names, spelling, context.",
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}),
     )
     idempotency_key = forms.CharField(max_length=200, widget=forms.HiddenInput, initial=lambda: uuid.uuid4().hex)
 
@@ -67,6 +79,21 @@ class StartForm(forms.Form):
         usable = self.catalogue.usable().filter(speech_to_text=True)
         self.fields["dataset"].queryset = self.datasets  # type: ignore[attr-defined]
         self.fields["models"].queryset = usable  # type: ignore[attr-defined]
+        self._show_default_prompt()
+
+    def _show_default_prompt(self) -> None:
+        kinds = sorted({model.provider.kind for model in self.catalogue})
+        defaults = {kind: text for kind in kinds if (text := default_prompt(kind))}
+        if not defaults:
+            return
+        field = self.fields["prompt"]
+        field.widget.attrs["placeholder"] = next(iter(defaults.values()))
+        told = " ".join(f"{kind}: “{text}”" for kind, text in defaults.items())
+        field.help_text = f"For this run and every model that takes a prompt. Empty: the provider's default. {told}"
+
+    @property
+    def chosen_mode(self) -> str:
+        return (self.is_bound and self.cleaned_data.get("mode")) or "auto"
 
     def chosen(self) -> tuple[Dataset | None, list[SpeechModel]]:
         """The dataset and the models that are chosen so far, whether or not the form is complete."""
@@ -95,9 +122,13 @@ def model_choices(form: StartForm) -> list[tuple[Provider, list[ModelChoice]]]:
     """Every model by its provider, with what it would cost on the chosen dataset or why it cannot be used."""
     dataset, chosen = form.chosen()
     models = list(form.catalogue)
-    estimates = {e.model.pk: e for e in estimate_run(dataset=dataset, models=models).models} if dataset else {}
+    estimates: dict[int, ModelEstimate] = {}
+    if dataset:
+        estimates = {e.model.pk: e for e in estimate_run(dataset=dataset, models=models, mode=form.chosen_mode).models}
     choices = [
-        ModelChoice(model, problem_with(model, task=Task.STT), estimates.get(model.pk), model in chosen)
+        ModelChoice(
+            model, problem_with(model, task=Task.STT, mode=form.chosen_mode), estimates.get(model.pk), model in chosen
+        )
         for model in models
     ]
     by_provider = groupby(choices, key=lambda choice: choice.model.provider)
@@ -107,4 +138,4 @@ def model_choices(form: StartForm) -> list[tuple[Provider, list[ModelChoice]]]:
 def estimate_of(form: StartForm) -> Estimate | None:
     """What the run would be as it is chosen so far; None without a dataset."""
     dataset, chosen = form.chosen()
-    return estimate_run(dataset=dataset, models=chosen) if dataset else None
+    return estimate_run(dataset=dataset, models=chosen, mode=form.chosen_mode) if dataset else None

@@ -54,7 +54,7 @@ class Collector:
         lines = self._answers()
         while group := dict(islice(lines, LINES)):
             self._end_results(group)
-        Batch.objects.filter(pk=self.batch.pk).update(problems=dict(self.problems))
+        Batch.objects.filter(pk=self.batch.pk).update(problems=dict(+self.problems))
 
     def lacks_lines(self, pending: ResultQuerySet) -> bool:
         """Whether results are left that the file has no line for, readable or not: it may have been cut short."""

@@ -48,7 +48,7 @@ def text_of(response):
 def answers(form, **changes):
     """What the browser would send of a rendered start form."""
     key = re.search(r'name="idempotency_key" value="(\w+)"', form.content.decode())[1]
-    return {"idempotency_key": key, "normalizer": "basic", **changes}
+    return {"idempotency_key": key, "normalizer": "basic", "mode": "auto", **changes}
 
 
 # --- Starting one -------------------------------------------------------------------------------
@@ -228,6 +228,7 @@ def test_a_viewer_sees_the_run_without_any_button(sign_in, workspace):
     assert "Cancel" not in re.sub(r"Cancelled", "", page.split('id="run-live"')[1])
     assert client.post(address(run, "cancel")).status_code == 403
     assert client.post(address(run, "retry")).status_code == 403
+    assert client.post(address(run, "collect")).status_code == 403
 
 
 def test_cancelling_ends_what_is_pending(evaluator, workspace):
@@ -274,10 +275,10 @@ def test_a_finished_run_is_deleted_after_a_question(evaluator, workspace):
     assert not Run.objects.exists()
 
 
-@pytest.mark.parametrize("name", ["live", "leaderboard", "cancel", "retry"])
+@pytest.mark.parametrize("name", ["live", "remote", "leaderboard", "cancel", "retry", "collect"])
 def test_another_workspaces_run_answers_like_one_that_does_not_exist(evaluator, other_workspace, name):
     theirs = make_run(other_workspace)
-    ask = evaluator.post if name in ("cancel", "retry") else evaluator.get
+    ask = evaluator.post if name in ("cancel", "retry", "collect") else evaluator.get
     unknown = reverse(f"admin:evaluations_run_{name}", args=[theirs.pk + 1000])
     assert ask(address(theirs, name)).status_code == ask(unknown).status_code == 404
 
