@@ -93,6 +93,8 @@ class GeminiAdapter:
                 ),
             )
             raw = answer.model_dump(mode="json", by_alias=True, exclude_none=True)
+            if not raw.keys() - {"sdkHttpResponse"}:
+                raise ValueError("an empty answer")
         return read_answer(raw, time.monotonic() - started)
 
     def _inline_part(self, request: TranscriptionRequest) -> dict[str, Any]:
