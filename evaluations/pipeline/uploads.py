@@ -35,8 +35,9 @@ logger = logging.getLogger(__name__)
 GROUP = 50  # outcomes stored at a time
 STORE_SECONDS = 0.5
 OUTCOME_FIELDS = ["state", "uri", "expires_at", "mime_type", "reason", "error", "lease_until"]
-MAX_CALLS = 5
-BACKOFF_SECONDS = 0.5
+MAX_CALLS = 8  # of a file, where the fault may pass
+BACKOFF_SECONDS = 0.5  # doubled with each call, up to LONGEST_BACKOFF
+LONGEST_BACKOFF = 8.0
 ACTIVE_WITHIN = 120.0  # seconds a provider may take to process a file
 FLAC = "audio/flac"
 
@@ -212,7 +213,7 @@ class Uploader:
                 fault = error
             if not fault.retryable or number == MAX_CALLS:
                 break
-            time.sleep(BACKOFF_SECONDS * 2 ** (number - 1) * random.uniform(0.5, 1.5))  # noqa: S311
+            time.sleep(min(LONGEST_BACKOFF, BACKOFF_SECONDS * 2 ** (number - 1)) * random.uniform(0.5, 1.5))  # noqa: S311
         return _Ended(upload, fault=fault)
 
     def _put(self, upload: Upload, audio: Audio) -> RemoteFile:

@@ -80,6 +80,7 @@ def test_a_run_survives_killed_workers_and_a_failing_provider(workspace, hostile
             time.sleep(random.uniform(0.2, 2.0))
         wait_for(lambda: ended_and_clean(run), seconds=180)
     assert kills >= KILLS
+    assert not set(Result.objects.filter(run=run, status="failed").values_list("reason", "error"))
     assert Run.objects.get(pk=run.pk).status == "completed"
     assert Result.objects.filter(run=run, status="completed").count() == 2 * SAMPLES
     for job in Job.objects.filter(run=run):
