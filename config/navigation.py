@@ -50,8 +50,7 @@ def _item(title: str, icon: str, label: str) -> dict[str, Any]:
 
 
 def _may_open(label: str, request: HttpRequest) -> bool:
-    model = apps.get_model(label)
-    return admin.site.is_registered(model) and admin.site.get_model_admin(model).has_view_permission(request)
+    return admin.site.get_model_admin(apps.get_model(label)).has_view_permission(request)
 
 
 def _has_choice(request: HttpRequest) -> bool:
