@@ -2,11 +2,11 @@
 
 import socket
 import subprocess
-import sys
 from contextlib import contextmanager
 
 import httpx
 
+from config.processes import uvicorn
 from tests.evaluations.cluster import ROOT, environment, wait_for
 
 
@@ -17,13 +17,13 @@ def free_port():
 
 
 @contextmanager
-def running_site(tmp_path):
+def running_site(tmp_path, **env):
     """Yields its address."""
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "config.asgi:application", "--port", str(port), "--lifespan", "off"]
+    command = uvicorn("127.0.0.1", port)
     with (tmp_path / "site.log").open("ab") as log:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            command, cwd=ROOT, env=environment(**env), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
         )
         address = f"http://127.0.0.1:{port}"
         try:
