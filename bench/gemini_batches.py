@@ -5,9 +5,9 @@
     python bench/gemini_batches.py --samples 50 --kb 8192
 
 The plain pattern: read each object whole, upload with a pool of 10 threads, one batch, read the result file whole,
-insert rows by 200, score each row by itself, delete one file after another. Both do the same work on the same
-stand-in (a process of its own), one after the other, each in a fresh process; ours by a real qcluster of two workers. Time is from the start of the run until
-no file is left at the provider; "visible" is when all results are stored and scored.
+insert rows by 200, score each row by itself, delete one file after another. Both do the same work on the same stand-in
+(a process of its own), one after the other, each in a fresh process; ours by a real qcluster of two workers. Time is
+from the start of the run until no file is left at the provider; "visible" is when all results are stored and scored.
 """
 
 import argparse
@@ -264,8 +264,9 @@ def run_one(way, samples, size, storage_seconds, provider_seconds, at_once):
         raise SystemExit(done.stderr[-3000:])
     got = json.loads(done.stdout.splitlines()[-1])
     print(
-        f"{way:>6}  {samples:>6} x {size // 1024:>5} KB: {samples / got['seconds']:7.1f} samples/s, results visible after "
-        f"{got['visible']:6.1f} s, {1000 * got['cpu'] / samples:6.2f} ms of CPU a sample, peak {got['peak_mb']:.0f} MB",
+        f"{way:>6}  {samples:>6} x {size // 1024:>5} KB: {samples / got['seconds']:7.1f} samples/s, "
+        f"results visible after {got['visible']:6.1f} s, "
+        f"{1000 * got['cpu'] / samples:6.2f} ms of CPU a sample, peak {got['peak_mb']:.0f} MB",
         flush=True,
     )
     return samples / got["seconds"]
@@ -285,11 +286,11 @@ def main():
         return
     storage, provider, at_once = (0.03, 0.15, 40) if options.latency else (0.0, 0.0, 8)
     for samples in options.samples:
-        rate = run_one("ours", samples, options.kb * 1024, storage, provider, at_once)
+        size = options.kb * 1024
+        rate = run_one("ours", samples, size, storage, provider, at_once)
         if not options.only_ours:
-            print(
-                f"        {rate / run_one('plain', samples, options.kb * 1024, storage, provider, at_once):.2f} x the plain pattern"
-            )
+            plain_rate = run_one("plain", samples, size, storage, provider, at_once)
+            print(f"        {rate / plain_rate:.2f} x the plain pattern")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Case, F, Q, Value, When
+from django.db.models import Case, Count, F, OuterRef, Subquery, Value, When
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from config.queue import enqueue
@@ -47,15 +48,15 @@ def claim_shard(shard_id: int) -> Lease | None:
     Attempts count claims in a row that got nothing done: fewer pending results than at the last claim start anew.
     """
     token = uuid.uuid4()
-    pending = Result.objects.filter(shard=shard_id).pending().count()
-    stuck = Q(pending_at_claim__isnull=False, pending_at_claim__lte=pending)
+    results = Result.objects.filter(shard=OuterRef("pk")).pending().order_by().values("shard")
+    pending = Coalesce(Subquery(results.annotate(count=Count("pk")).values("count")), 0)
     claimed = (
         Shard.objects.free()
         .filter(pk=shard_id)
         .update(
             lease_token=token,
             lease_until=timezone.now() + timedelta(seconds=settings.SHARD_LEASE_SECONDS),
-            attempts=Case(When(stuck, then=F("attempts") + 1), default=Value(1)),
+            attempts=Case(When(pending_at_claim__lte=pending, then=F("attempts") + 1), default=Value(1)),
             pending_at_claim=pending,
         )
     )
