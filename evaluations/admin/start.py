@@ -87,9 +87,9 @@ class StartForm(forms.Form):
         if not defaults:
             return
         field = self.fields["prompt"]
-        field.widget.attrs["placeholder"] = next(iter(defaults.values()))
+        field.widget.attrs["placeholder"] = "The default below"
         told = " ".join(f"{kind}: “{text}”" for kind, text in defaults.items())
-        field.help_text = f"For this run and every model that takes a prompt. Empty: the provider's default. {told}"
+        field.help_text = f"Optional, for every model that takes a prompt. Empty: the provider's default. {told}"
 
     @property
     def chosen_mode(self) -> str:

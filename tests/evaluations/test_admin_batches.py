@@ -146,7 +146,7 @@ def test_a_finished_run_shows_tokens_and_cost_and_its_results_show_theirs(evalua
     run = finish(start_run(dataset=make_audio_dataset(workspace, samples=2), models=[flash], prompt="Say <it>."))
     results = Result.objects.filter(run=run)
     read, written = (sum(results.values_list(f"{side}_tokens", flat=True)) for side in ("input", "output"))
-    assert f"{read} in, {written} out" in text_of(evaluator.get(page_of(run)))
+    assert f"{read} in {written} out" in text_of(evaluator.get(page_of(run)))
 
     one = results[0]
     said = text_of(evaluator.get(reverse("admin:evaluations_result_change", args=[one.pk])))
