@@ -4,6 +4,7 @@ from pathlib import Path
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
 
 from config import dotenv
 
@@ -96,6 +97,7 @@ CACHES = {"default": env.cache_url("CACHE_URL", default="locmemcache://")}
 MEDIA_ROOT = Path(env.str("MEDIA_ROOT", default=str(BASE_DIR / "media")))
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
+FAVICON = "earshot/favicon.svg"
 SERVESTATIC_USE_FINDERS = True  # static files are served from the apps, without a collect step
 
 AWS_STORAGE_BUCKET_NAME = env.str("AWS_STORAGE_BUCKET_NAME", default="")
@@ -251,6 +253,7 @@ UNFOLD = {
     "SITE_HEADER": "Earshot",
     "SITE_SUBHEADER": "Evaluation of speech models",
     "SITE_SYMBOL": "hearing",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static(FAVICON)}],
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "accounts.workspaces.current_workspace_badge",

@@ -1,5 +1,6 @@
 """What the site says of wrong settings, and whether it is ready."""
 
+from django.contrib.staticfiles import finders
 from django.core.checks import run_checks
 
 
@@ -63,3 +64,10 @@ def test_a_site_whose_database_does_not_answer_is_alive_but_not_ready(site):
     )
 
     assert outcome.stdout == "200 503\n"
+
+
+def test_the_pages_name_an_icon_that_is_there_also_where_browsers_look_by_themselves(client, db):
+    assert '<link rel="icon" href="/static/earshot/favicon.svg"' in client.get("/admin/login/").content.decode()
+    answer = client.get("/favicon.ico")
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/static/earshot/favicon.svg")
+    assert finders.find("earshot/favicon.svg")
