@@ -11,31 +11,23 @@ from providers.models import Price
 
 @dataclass(frozen=True)
 class CatalogueModel:
-    """Fields of a SpeechModel, with its prices per unit in US dollars from `priced_from` on."""
+    """Fields of a SpeechModel, with its prices: from a day on, US dollars a unit."""
 
     name: str
     fields: dict[str, Any]
-    prices: dict[Price.Unit, Decimal] = field(default_factory=dict)
-    priced_from: date = date(2026, 1, 1)
+    prices: dict[date, dict[Price.Unit, Decimal]] = field(default_factory=dict)
+
+
+IN_2026, IN_2027 = date(2026, 1, 1), date(2027, 1, 1)
+FREE = {IN_2026: {Price.Unit.AUDIO_MINUTE: Decimal(0)}}
 
 
 # Measured: 32 tokens a second of audio are read; some 4 a second are written, at a usual pace of speech.
 TOKENS = {"input_tokens_a_second": 32, "output_tokens_a_second": 4}
 
 
-def _gemini(name: str, read: str, written: str) -> CatalogueModel:
-    """A Gemini model with its prices of a million tokens."""
-    return CatalogueModel(
-        name=name,
-        fields={
-            "upstream_name": name,
-            "speech_to_text": True,
-            "supports_batch": True,
-            "max_audio_seconds": 9.5 * 3600,
-            "options": TOKENS,
-        },
-        prices={Price.Unit.INPUT_TOKENS: Decimal(read), Price.Unit.OUTPUT_TOKENS: Decimal(written)},
-    )
+def _a_million_tokens(read: str, written: str) -> dict[Price.Unit, Decimal]:
+    return {Price.Unit.INPUT_TOKENS: Decimal(read), Price.Unit.OUTPUT_TOKENS: Decimal(written)}
 
 
 CATALOGUE: dict[str, list[CatalogueModel]] = {
@@ -48,7 +40,7 @@ CATALOGUE: dict[str, list[CatalogueModel]] = {
                 "languages": ["en"],
                 "max_audio_seconds": MAX_SECONDS,
             },
-            prices={Price.Unit.AUDIO_MINUTE: Decimal(0)},
+            prices=FREE,
         ),
         CatalogueModel(
             name="pocketsphinx-fast",
@@ -59,17 +51,27 @@ CATALOGUE: dict[str, list[CatalogueModel]] = {
                 "max_audio_seconds": MAX_SECONDS,
                 "options": {"ds": 2, "maxhmmpf": 3000, "maxwpf": 5},
             },
-            prices={Price.Unit.AUDIO_MINUTE: Decimal(0)},
+            prices=FREE,
         ),
         CatalogueModel(
             name="espeak-ng",
             fields={"upstream_name": ESPEAK, "text_to_speech": True, "options": {"voice": "en-us"}},
-            prices={Price.Unit.AUDIO_MINUTE: Decimal(0)},
+            prices=FREE,
         ),
     ],
-    # Prices of 2026; staff enter later ones with their day.
+    # As announced; staff enter later prices with their day.
     "gemini": [
-        _gemini("gemini-3.8-flash", "0.75", "3.75"),
+        CatalogueModel(
+            name="gemini-3.8-flash",
+            fields={
+                "upstream_name": "gemini-3.8-flash",
+                "speech_to_text": True,
+                "supports_batch": True,
+                "max_audio_seconds": 9.5 * 3600,
+                "options": TOKENS,
+            },
+            prices={IN_2026: _a_million_tokens("0.75", "3.75"), IN_2027: _a_million_tokens("1.50", "7.50")},
+        ),
         CatalogueModel(
             name="gemini-3.5-transcribe",
             fields={
@@ -77,7 +79,7 @@ CATALOGUE: dict[str, list[CatalogueModel]] = {
                 "speech_to_text": True,
                 "max_audio_seconds": 9.5 * 3600,
             },
-            prices={Price.Unit.AUDIO_MINUTE: Decimal("0.003")},
+            prices={IN_2026: {Price.Unit.AUDIO_MINUTE: Decimal("0.003")}},
         ),
     ],
 }

@@ -125,5 +125,6 @@ def _add_missing_models(provider: Provider) -> None:
     for entry in CATALOGUE.get(provider.kind, []):
         model, is_new = SpeechModel.objects.get_or_create(provider=provider, name=entry.name, defaults=entry.fields)
         if is_new:
-            for unit, usd in entry.prices.items():
-                set_price(model=model, unit=unit, usd=usd, valid_from=entry.priced_from)
+            for day, prices in entry.prices.items():
+                for unit, usd in prices.items():
+                    set_price(model=model, unit=unit, usd=usd, valid_from=day)
