@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import BinaryIO, cast
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Max, Min
 from django.utils import timezone
 
@@ -19,7 +20,16 @@ from evaluations.pipeline.collecting import Collector, keep_output
 from evaluations.pipeline.ending import fail_results
 from evaluations.pipeline.keeping import KeptLease
 from evaluations.pipeline.leases import Lease, LeaseLost
-from evaluations.pipeline.uploads import Plan, Uploader, fail_without_upload, live_audio, plan_uploads, upload_name
+from evaluations.pipeline.releasing import FILE_HOURS
+from evaluations.pipeline.uploads import (
+    Plan,
+    Uploader,
+    fail_without_upload,
+    lease_end,
+    live_audio,
+    plan_uploads,
+    upload_name,
+)
 from providers.adapters.base import (
     BatchTranscriber,
     Instructions,
@@ -40,6 +50,8 @@ HELP = "evaluations.tasks.help_with_uploads"
 HELP_FROM = 100  # files to upload; below that it is not worth while to ask other workers
 OTHERS_UPLOAD_SECONDS = 0.5  # before looking again whether another worker's uploads are through
 LONGEST_PAUSE = 600.0
+LONGEST_ASKED = 3600.0  # a provider may ask for a longer pause
+REFUSALS = 8  # in a row, before what was paid for is given up
 DOWNLOADS = 2  # more, of a result file that lacks lines
 UPLOAD_HOURS = 4.0  # a file that lives this much shorter than the deadline is still good enough
 REASONS = {
@@ -92,7 +104,8 @@ def plan_of(shard: Shard) -> Plan:
         run=shard.job.run,
         provider=model.provider,
         sample_ids=list(Result.objects.filter(shard=shard).pending().values_list("sample", flat=True)),
-        alive_until=timezone.now() + timedelta(hours=settings.BATCH_DEADLINE_HOURS - UPLOAD_HOURS),
+        # No longer than any file can live: none would do, and all would be uploaded again and again.
+        alive_until=timezone.now() + timedelta(hours=min(settings.BATCH_DEADLINE_HOURS, FILE_HOURS) - UPLOAD_HOURS),
     )
 
 
@@ -100,6 +113,7 @@ class BatchWork:
     """One worker's time with a batch shard."""
 
     def __init__(self, lease: Lease, keeper: KeptLease, model: SpeechModel) -> None:
+        self.lease = lease
         self.keeper = keeper
         self.model = model
         self.shard = lease.shard
@@ -126,33 +140,47 @@ class BatchWork:
         return None
 
     def _step(self, step: Callable[[], float | None]) -> float | None:
-        """One step; a fault that may pass is waited out, with what it was on screen; another one ends the batch."""
-        if self.batch.deadline_at and timezone.now() > self.batch.deadline_at:
-            self._give_up(Reason.BATCH_DEADLINE, "The batch did not end before its deadline.")
-            return None
+        """One step; a fault that may pass is waited out, with what it was on screen; another one ends the batch.
+        The deadline ends what would have to wait longer, never what is there to be fetched."""
         try:
             pause = step()
         except ProviderError as error:
-            if not error.retryable:
+            if not self._may_pass(error):
                 self._give_up(error.reason, str(error))
                 return None
-            return self._wait(error)
-        if self.batch.faults and self.batch.state != State.ENDED:
-            self._set(faults=0, waiting_for="")
+            pause = self._wait(error)
+        else:
+            if self.batch.faults and self.batch.state != State.ENDED:
+                self._set(faults=0, waiting_for="")
+        if pause is not None and self.batch.deadline_at and timezone.now() > self.batch.deadline_at:
+            self._give_up(Reason.BATCH_DEADLINE, "The batch did not end before its deadline.")
+            return None
         return pause
 
+    def _may_pass(self, error: ProviderError) -> bool:
+        """What was submitted is paid for: no poll fails it, and its results are asked for again and again. A key that
+        is refused by then may be a new one soon."""
+        if error.retryable or self.batch.state == State.SUBMITTED:
+            return True
+        if self.batch.state != State.COLLECTING:
+            return False
+        return error.reason == Reason.INVALID_CREDENTIALS or self.batch.faults < REFUSALS
+
     def _set(self, **fields: object) -> None:
+        """Raises LeaseLost where the batch was ended, or its shard taken over, in the meantime."""
+        mine = Batch.objects.filter(pk=self.batch.pk, ended_at=None, shard__lease_token=self.lease.token)
+        if not mine.update(**fields):
+            raise LeaseLost
         for name, value in fields.items():
             setattr(self.batch, name, value)
-        if not Batch.objects.filter(pk=self.batch.pk, ended_at=None).update(**fields):
-            raise LeaseLost  # cancelled in the meantime
 
     def _wait(self, error: ProviderError) -> float:
         self._set(faults=self.batch.faults + 1, waiting_for=str(error))
         longest = min(LONGEST_PAUSE, settings.BATCH_POLL_SECONDS * 2)
         pause = min(longest, 0.5 * 2 ** min(self.batch.faults, 12)) * random.uniform(0.5, 1.5)  # noqa: S311
-        return max(pause, error.retry_after or 0.0)
+        return max(pause, min(error.retry_after or 0.0, LONGEST_ASKED))
 
+    @transaction.atomic
     def _give_up(self, reason: str, message: str) -> None:
         """End the batch and every result that still waits for it."""
         fail_results(self.pending, reason, message)
@@ -171,9 +199,10 @@ class BatchWork:
         if plan_uploads(plan) > HELP_FROM:
             for _ in range(settings.Q_CLUSTER["workers"] - 1):
                 enqueue(HELP, self.shard.pk)
-        if not Uploader(plan, self.adapter, self.keeper.check, self.ends_at).work():
-            return 0.0 if time.monotonic() >= self.ends_at else OTHERS_UPLOAD_SECONDS
+        through = Uploader(plan, self.adapter, self.keeper.check, self.ends_at).work()
         fail_without_upload(plan, self.pending)
+        if not through:
+            return 0.0 if time.monotonic() >= self.ends_at else OTHERS_UPLOAD_SECONDS
         if not self.pending.exists():
             self._end(error="No audio could be uploaded: nothing was submitted.")
         else:
@@ -193,24 +222,51 @@ class BatchWork:
                 return min(5.0, settings.BATCH_POLL_SECONDS)
         plan = plan_of(self.shard)
         if live_audio(plan).count() < len(plan.sample_ids):
+            self._release_inputs()
             self._set(state=State.PREPARING)  # files have expired while it waited for a quota
             return None
-        name = self._upload_input(plan)
+        name = self._live_input() or self._upload_input(plan)
+        sent_before = self.batch.create_sent_at
         self._set(create_sent_at=timezone.now())
         try:
             created = self.adapter.create_batch(model_config(self.model), name, self.batch.display_name)
         except ProviderError as error:
-            if error.status and error.status < 500 and error.status != 408:
-                self._set(create_sent_at=None)  # refused: nothing was created
+            if error.refused:
+                self._set(create_sent_at=sent_before)  # nothing was created by this call; by an earlier one, maybe
+            else:
+                self._note_open_create()
             if self._takes_no_batches(error):
                 self._go_direct(error)
                 return None
             raise
-        self._adopt(created)
+        try:
+            self._adopt(created)
+        except LeaseLost:
+            self._note_open_create()
+            raise
         return None
+
+    def _note_open_create(self) -> None:
+        """A call to create the batch has ended just now, and may have made one: whoever looks for it waits until it
+        must have appeared. Where nobody will, since the batch was ended meanwhile, it is to be stopped."""
+        batch = Batch.objects.filter(pk=self.batch.pk)
+        batch.update(create_sent_at=timezone.now())
+        batch.filter(state=State.ENDED).update(cancel_pending=True)
+
+    def _live_input(self) -> str:
+        """Name of the requests' file from an earlier try to create the batch; empty where there is none."""
+        soon = timezone.now() + timedelta(hours=1)
+        inputs = self.batch.uploads.filter(kind=Upload.Kind.INPUT, state=Upload.State.ACTIVE, delete_due_at=None)
+        return inputs.exclude(expires_at__lt=soon).values_list("name", flat=True).last() or ""
+
+    def _release_inputs(self) -> None:
+        self.batch.uploads.alive().filter(kind=Upload.Kind.INPUT, delete_due_at=None).update(
+            delete_due_at=timezone.now()
+        )
 
     def _upload_input(self, plan: Plan) -> str:
         """The requests, one line for each pending result, written to disk and put at the provider; its name there."""
+        self._release_inputs()  # what tries without an answer may have put there
         generation = (self.batch.uploads.aggregate(last=Max("generation"))["last"] or 0) + 1
         name = upload_name(self.run.pk, self.model.provider.pk, f"batch/{self.batch.pk}", generation)
         Upload.objects.create(
@@ -221,16 +277,15 @@ class BatchWork:
             generation=generation,
             name=name,
             mime_type="application/json",
+            lease_until=lease_end(),
         )
         with tempfile.TemporaryFile() as lines:
             self._write_lines(plan, cast(BinaryIO, lines))
             size = lines.tell()
             lines.seek(0)
             file = self.adapter.upload_file(name, cast(BinaryIO, lines), size, "application/json")
-        Upload.objects.filter(name=name).update(state=Upload.State.ACTIVE, uri=file.uri, expires_at=file.expires_at)
-        # What earlier tries have put there is not needed any more.
-        self.batch.uploads.alive().filter(generation__lt=generation, delete_due_at=None).update(
-            delete_due_at=timezone.now()
+        Upload.objects.filter(provider=self.model.provider, name=name).update(
+            state=Upload.State.ACTIVE, uri=file.uri, expires_at=file.expires_at, lease_until=None
         )
         return name
 
@@ -276,7 +331,10 @@ class BatchWork:
     def _poll(self) -> float | None:
         batch = self.adapter.get_batch(self.batch.remote_name)
         if batch is None:
-            self._give_up(Reason.BATCH_FAILED, "The provider does not know the batch any more.")
+            unknown = "The provider does not know the batch any more."
+            if self.batch.faults < REFUSALS:
+                raise ProviderError(Reason.BATCH_FAILED, unknown, retryable=True)
+            self._give_up(Reason.BATCH_FAILED, unknown)
             return None
         self._set(remote_state=batch.remote_state, error=batch.error)
         if batch.state == "running":
@@ -290,11 +348,13 @@ class BatchWork:
                     "kind": Upload.Kind.OUTPUT,
                     "batch": self.batch,
                     "state": Upload.State.ACTIVE,
-                    "expires_at": timezone.now() + timedelta(hours=48),
+                    "expires_at": timezone.now() + timedelta(hours=FILE_HOURS),
                 },
             )
             self._set(state=State.COLLECTING)
             return None
+        if batch.state == "ended" and self.batch.faults < REFUSALS:
+            raise ProviderError(Reason.PROVIDER_ERROR, "The provider names no result file yet.", retryable=True)
         self._end_unanswered(batch.state, batch.error or batch.remote_state)
         return None
 
@@ -307,15 +367,19 @@ class BatchWork:
         output = self.batch.uploads.get(kind=Upload.Kind.OUTPUT)
         if not self.batch.output:
             keep_output(self.batch, self.adapter, f"files/{output.name}", self.keeper)
-        collector = Collector(self.batch, self.adapter, price_list(self.model, timezone.localdate()))
+        collector = Collector(
+            self.batch, self.adapter, price_list(self.model, timezone.localdate(self.batch.submitted_at))
+        )
         collector.collect()
         if collector.lacks_lines(self.pending) and self.batch.faults < DOWNLOADS:
+            self.batch.output.delete(save=False)
             self._set(output="")
             raise ProviderError(Reason.PROVIDER_ERROR, "The result file is not whole.", retryable=True)
         batch = self.adapter.get_batch(self.batch.remote_name) if self.pending.exists() else None
         self._end_unanswered(batch.state if batch else "ended", self.batch.error)
         return None
 
+    @transaction.atomic
     def _end_unanswered(self, state: str, detail: str) -> None:
         """What the provider has not answered fails with what became of the batch."""
         reason, sentence = REASONS[state]

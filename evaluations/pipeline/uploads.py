@@ -6,7 +6,9 @@ import logging
 import os
 import queue
 import random
+import threading
 import time
+import traceback
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +40,7 @@ OUTCOME_FIELDS = ["state", "uri", "expires_at", "mime_type", "reason", "error", 
 MAX_CALLS = 8  # of a file, where the fault may pass
 BACKOFF_SECONDS = 0.5  # doubled with each call, up to LONGEST_BACKOFF
 LONGEST_BACKOFF = 8.0
+TRY_SECONDS = 180.0  # no call for a file begins later than that after its first: a worker's time is limited
 ACTIVE_WITHIN = 120.0  # seconds a provider may take to process a file
 FLAC = "audio/flac"
 
@@ -90,10 +93,10 @@ def plan_uploads(plan: Plan) -> int:
 
 
 def _usable(upload: Upload, alive_until: datetime) -> bool:
-    if upload.state == Upload.State.PLANNED:
-        return True
+    if upload.delete_due_at is not None:
+        return False
     alive = upload.expires_at is None or upload.expires_at >= alive_until
-    return upload.state == Upload.State.ACTIVE and upload.delete_due_at is None and alive
+    return upload.state == Upload.State.PLANNED or (upload.state == Upload.State.ACTIVE and alive)
 
 
 def live_audio(plan: Plan) -> UploadQuerySet:
@@ -106,9 +109,10 @@ def live_audio(plan: Plan) -> UploadQuerySet:
 
 
 def fail_without_upload(plan: Plan, pending: ResultQuerySet) -> None:
-    """End results whose audio could not be put at the provider, each with what became of it."""
-    usable = live_audio(plan).values("sample")
-    failed = _audio(plan).filter(state=Upload.State.FAILED).exclude(sample__in=usable).order_by("generation")
+    """End results whose audio could not be put at the provider, each with what became of the last try. Those that are
+    still to be uploaded wait."""
+    others = live_audio(plan).values("sample").union(_wanted(plan).values("sample"))
+    failed = _audio(plan).filter(state=Upload.State.FAILED).exclude(sample__in=others).order_by("-generation")
     for upload in failed:
         fail_results(pending.filter(sample=upload.sample_id), upload.reason, upload.error)
 
@@ -119,9 +123,14 @@ def _audio(plan: Plan) -> UploadQuerySet:
     )
 
 
+def _wanted(plan: Plan) -> UploadQuerySet:
+    """What of the plan is still to be uploaded, by whomever."""
+    return _audio(plan).planned().filter(delete_due_at=None)
+
+
 @dataclass(frozen=True)
 class _Ended:
-    """How one upload went."""
+    """How one upload went; with neither file nor fault it is still to be done."""
 
     upload: Upload
     file: RemoteFile | None = None
@@ -142,9 +151,14 @@ class Uploader:
         self.ends_at = ends_at  # by time.monotonic()
         self.token = uuid.uuid4()
         self.ended: queue.SimpleQueue[_Ended] = queue.SimpleQueue()
+        self.stopped = threading.Event()
 
     def work(self) -> bool:
-        """True where nothing that the plan needs is still to be uploaded, by this worker or another one."""
+        """True where nothing that the plan needs is still to be uploaded, by this worker or another one.
+
+        Files that are under way when the time is over, or the work is not wanted any more, are waited for; none is
+        begun, and no call for them is repeated where it is not wanted.
+        """
         with ThreadPoolExecutor(settings.UPLOAD_CONCURRENCY, thread_name_prefix="upload") as threads:
             try:
                 while time.monotonic() < self.ends_at and (claimed := self._claim()):
@@ -152,15 +166,18 @@ class Uploader:
                         threads.submit(self._upload, upload)
                     self._store_outcomes(len(claimed))
             finally:
+                self.stopped.set()
                 threads.shutdown(cancel_futures=True)
-        return not _audio(self.plan).planned().exists()
+                self._store([self.ended.get() for _ in range(self.ended.qsize())])
+                Upload.objects.planned().filter(lease_token=self.token).update(lease_until=None)
+        return not _wanted(self.plan).exists()
 
     def _claim(self) -> list[Upload]:
         """Files that this worker is to upload: planned, and nobody else's."""
-        free = _audio(self.plan).planned().free()
+        free = _wanted(self.plan).free()
         ids = list(free.values_list("pk", flat=True)[: GROUP + 8 * settings.UPLOAD_CONCURRENCY])
-        free.filter(pk__in=ids).update(lease_token=self.token, lease_until=_lease_end())
-        claimed = Upload.objects.planned().filter(pk__in=ids, lease_token=self.token)
+        free.filter(pk__in=ids).update(lease_token=self.token, lease_until=lease_end())
+        claimed = _wanted(self.plan).filter(pk__in=ids, lease_token=self.token)
         return list(claimed.select_related("sample__audio"))
 
     def _store_outcomes(self, count: int) -> None:
@@ -185,14 +202,21 @@ class Uploader:
         rows = [_with_outcome(row, outcomes[row.pk]) for row in mine]
         if rows:
             Upload.objects.bulk_create(rows, update_conflicts=True, unique_fields=["id"], update_fields=OUTCOME_FIELDS)
-        Upload.objects.planned().filter(lease_token=self.token).update(lease_until=_lease_end())
+        Upload.objects.planned().filter(lease_token=self.token, lease_until__isnull=False).update(
+            lease_until=lease_end()
+        )
 
     def _upload(self, upload: Upload) -> None:
         """In a thread of its own; touches no row."""
+        if self.stopped.is_set() or time.monotonic() >= self.ends_at:
+            self.ended.put(_Ended(upload))
+            return
         try:
             self.ended.put(self._tried(upload))
         except Exception as error:
-            logger.exception("upload %s", upload.pk)
+            # Its message may hold anything: only its kind and place are logged.
+            place = "".join(traceback.format_tb(error.__traceback__))
+            logger.error("%s in upload %s:\n%s", type(error).__name__, upload.pk, place)
             fault = ProviderError(Reason.INTERNAL_ERROR, f"{type(error).__name__} in Earshot; see the worker's log.")
             self.ended.put(_Ended(upload, fault=fault))
 
@@ -200,6 +224,7 @@ class Uploader:
         sample = upload.sample
         assert sample is not None  # noqa: S101  (audio uploads have one)
         assert sample.audio is not None  # noqa: S101  (samples of runs have audio)
+        give_up_at = time.monotonic() + TRY_SECONDS
         for number in range(1, MAX_CALLS + 1):
             try:
                 return _Ended(upload, file=self._put(upload, sample.audio))
@@ -207,13 +232,17 @@ class Uploader:
                 fault = ProviderError(Reason.AUDIO_UNREADABLE, str(error))
             except OSError as error:
                 fault = ProviderError(
-                    Reason.AUDIO_UNREADABLE, f"The stored audio could not be read: {type(error).__name__}."
+                    Reason.AUDIO_UNREADABLE,
+                    f"The stored audio could not be read: {type(error).__name__}.",
+                    retryable=not isinstance(error, FileNotFoundError),
                 )
             except ProviderError as error:
                 fault = error
-            if not fault.retryable or number == MAX_CALLS:
+            if not fault.retryable or number == MAX_CALLS or time.monotonic() > give_up_at:
                 break
-            time.sleep(min(LONGEST_BACKOFF, BACKOFF_SECONDS * 2 ** (number - 1)) * random.uniform(0.5, 1.5))  # noqa: S311
+            pause = min(LONGEST_BACKOFF, BACKOFF_SECONDS * 2 ** (number - 1)) * random.uniform(0.5, 1.5)  # noqa: S311
+            if self.stopped.wait(pause):
+                return _Ended(upload)
         return _Ended(upload, fault=fault)
 
     def _put(self, upload: Upload, audio: Audio) -> RemoteFile:
@@ -230,7 +259,8 @@ class Uploader:
             return _active(self.store, self.store.upload_file(upload.name, stream, size, upload.mime_type))
 
 
-def _lease_end() -> datetime:
+def lease_end() -> datetime:
+    """Until when a file that is being uploaded is nobody else's, unless its worker says so again."""
     return timezone.now() + timedelta(seconds=settings.SHARD_LEASE_SECONDS)
 
 

@@ -32,6 +32,11 @@ class ProviderError(Exception):
         self.status = status  # of the provider's HTTP answer; None: there was none
         self.retry_after = retry_after  # seconds that the provider asks to wait
 
+    @property
+    def refused(self) -> bool:
+        """Whether the provider has answered that it did nothing; otherwise it may have done what was asked."""
+        return self.status == 501 or (self.status is not None and 400 <= self.status < 500 and self.status != 408)
+
 
 class CapabilityNotSupported(ProviderError):  # noqa: N818
     """The provider, or this model of it, cannot do what was asked."""
