@@ -32,10 +32,17 @@
     return target.closest("input, textarea, select, button, a, audio, summary, [contenteditable]");
   }
 
+  // A pause that comes before the first sound interrupts play(), which is what was asked for.
+  function play(audio) {
+    audio.play().catch((error) => {
+      if (error.name !== "AbortError") throw error;
+    });
+  }
+
   function onKey(event) {
     const audio = document.querySelector("[data-player] audio");
     if (!audio || keyIsTaken(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === " ") audio.paused ? audio.play() : audio.pause();
+    if (event.key === " ") audio.paused ? play(audio) : audio.pause();
     else if (event.key === "ArrowLeft") audio.currentTime = Math.max(0, audio.currentTime - JUMP);
     else if (event.key === "ArrowRight") audio.currentTime = Math.min(audio.duration || 0, audio.currentTime + JUMP);
     else return;
