@@ -36,6 +36,10 @@ class RunQuerySet(WorkspaceOwnedQuerySet):
     def without_unfinished_jobs(self) -> Self:
         return self.exclude(Exists(_rows(self, "jobs").unfinished().filter(run=OuterRef("pk"))))
 
+    def with_unreleased_files(self) -> Self:
+        """Runs with files at providers that nobody has marked for deletion."""
+        return self.filter(Exists(_rows(self, "uploads").alive().filter(run=OuterRef("pk"), delete_due_at=None)))
+
     def with_counts(self) -> Self:
         """Adds `total_count`, `completed_count`, `failed_count` and `cancelled_count`: sums over the run's jobs."""
         return self.annotate(
@@ -70,6 +74,9 @@ class ShardQuerySet(models.QuerySet["Shard"]):
     def lost(self, before: datetime) -> Self:
         """Free shards that no queue row may be left for: their worker is gone, or they were last queued `before`."""
         return self.free().filter(Q(lease_until__isnull=False) | Q(queued_at__lt=before))
+
+    def without_pending_results(self) -> Self:
+        return self.exclude(Exists(_rows(self, "results").pending().filter(shard=OuterRef("pk"))))
 
     def held_by(self, shard_id: int, token: Any) -> Self:
         """The one shard, if the lease `token` still holds it."""

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from django.conf import settings
+from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -22,6 +24,7 @@ from providers.models import SpeechModel
 from providers.registry import default_prompt
 
 BATCH = 2000
+SCORE = "evaluations.tasks.rescore_run"
 MODES = ("auto", "batch", "direct")
 
 
@@ -66,7 +69,8 @@ def start_run(
                 idempotency_key=idempotency_key,
                 created_by=created_by,
             )
-            shard_ids = [shard.pk for model in models for shard in _make_job(run, model)]
+            items = _items(dataset)  # read once: every model hears the same samples, whatever is added meanwhile
+            shard_ids = [shard.pk for model in models for shard in _make_job(run, model, items)]
             queue_shards(shard_ids)
     except IntegrityError:
         # Two requests with one key at the same moment: the other one was first.
@@ -105,9 +109,12 @@ class _Item:
     audio_seconds: float
 
 
-def _make_job(run: Run, model: SpeechModel) -> list[Shard]:
-    samples = Sample.objects.filter(dataset=run.dataset_id).order_by("pk")
-    items = [_Item(*row) for row in samples.values_list("pk", "audio__duration")]
+def _items(dataset: Dataset) -> list[_Item]:
+    samples = Sample.objects.filter(dataset=dataset).order_by("pk")
+    return [_Item(*row) for row in samples.values_list("pk", "audio__duration")]
+
+
+def _make_job(run: Run, model: SpeechModel, items: list[_Item]) -> list[Shard]:
     in_batches = goes_in_batches(model, run.options["mode"])
     kind, size = (
         (Shard.Kind.BATCH, settings.BATCH_SHARD_SIZE) if in_batches else (Shard.Kind.DIRECT, settings.DIRECT_SHARD_SIZE)
@@ -154,8 +161,9 @@ def cancel_run(*, run: Run) -> bool:
     Job.objects.filter(pk__in=[job.pk for job in jobs]).update(status=Status.CANCELLED, stage="", finished_at=now)
     for job in jobs:
         refresh_counts(job)
-    stop_batches(run.pk)
+    stop_batches(Batch.objects.of_run(run))
     release_files(run.pk)
+    enqueue(SCORE, run.pk, run.normalizer)  # what has completed before
     return True
 
 
@@ -209,7 +217,7 @@ def start_rescore(*, run: Run, normalizer: str) -> None:
         get_normalizer(normalizer)
     except UnknownNormalizer as error:
         raise RunRefused("normalizer", str(error)) from error
-    enqueue("evaluations.tasks.rescore_run", run.pk, normalizer)
+    enqueue(SCORE, run.pk, normalizer)
 
 
 def rescore(*, run: Run, normalizer: str) -> None:
@@ -223,9 +231,12 @@ def rescore(*, run: Run, normalizer: str) -> None:
 
 @transaction.atomic
 def delete_run(*, run: Run) -> None:
-    """Delete a run that is over, with its results. Raises RunRefused."""
+    """Delete a run that is over, with its results and the result files that were kept. Raises RunRefused."""
     if not Run.objects.filter(pk=run.pk).exclude(status__in=UNFINISHED).exists():
         raise RunRefused("", "This run is still going on. Cancel it first.")
     if run.uploads.alive().exists():
         raise RunRefused("", "Files of this run are still being deleted at the provider. Try again in a minute.")
+    kept = list(Batch.objects.of_run(run).kept().values_list("output", flat=True))
     run.delete()
+    for name in kept:  # they hold what was said
+        transaction.on_commit(partial(default_storage.delete, name))

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from django.core.exceptions import ImproperlyConfigured
-
 from providers.adapters.base import (
     Adapter,
     ProviderError,
@@ -62,7 +60,7 @@ def check_up(provider: Provider) -> Checkup:
         return Checkup([], "It has no model that is switched on.")
     try:
         adapter = adapter_for(provider)
-    except (ProviderError, ImproperlyConfigured) as error:
+    except ProviderError as error:
         return Checkup([], str(error))
     return Checkup(asyncio.run(_try(adapter, speaker, hearer)))
 

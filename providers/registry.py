@@ -4,9 +4,19 @@ import atexit
 import os
 from typing import TYPE_CHECKING
 
-from providers.adapters.base import Adapter, AdapterClass, CapabilityNotSupported, ModelConfig, ProviderConfig
+from django.core.exceptions import ImproperlyConfigured
+
+from providers.adapters.base import (
+    Adapter,
+    AdapterClass,
+    CapabilityNotSupported,
+    ModelConfig,
+    ProviderConfig,
+    ProviderError,
+)
 from providers.adapters.gemini import GeminiAdapter
 from providers.adapters.local import LocalAdapter
+from providers.reasons import Reason
 
 if TYPE_CHECKING:
     from providers.models import Provider, SpeechModel
@@ -24,8 +34,11 @@ _adapters: dict[tuple[int, int], tuple[ProviderConfig, Adapter]] = {}
 
 def adapter_for(provider: "Provider") -> Adapter:
     """The adapter of `provider`, one for each process, made when it is first asked for and again where the provider's
-    settings have changed since. Raises CapabilityNotSupported."""
-    key, config = (os.getpid(), provider.pk), provider_config(provider)
+    settings have changed since. Raises ProviderError where its kind is unknown or its credential unreadable."""
+    try:
+        key, config = (os.getpid(), provider.pk), provider_config(provider)
+    except ImproperlyConfigured as error:
+        raise ProviderError(Reason.INVALID_CREDENTIALS, str(error)) from error
     known = _adapters.get(key)
     if known is None or known[0] != config:
         if provider.kind not in KINDS:

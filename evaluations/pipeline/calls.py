@@ -42,7 +42,7 @@ async def transcribe(
 ) -> Outcome:
     """Call the model until it answers, the fault is one that stays, or MAX_CALLS were made. Never raises.
 
-    All of it takes at most CALL_TIMEOUT_SECONDS.
+    All of it takes at most CALL_TIMEOUT_SECONDS, the pauses that a provider asks for included.
     """
     outcome = Outcome(result_id, request.audio.duration)
     limit = settings.CALL_TIMEOUT_SECONDS
@@ -57,28 +57,29 @@ async def transcribe(
 async def _call_repeatedly(
     outcome: Outcome, adapter: Transcriber, model: ModelConfig, request: TranscriptionRequest
 ) -> None:
+    ends_at = time.monotonic() + settings.CALL_TIMEOUT_SECONDS
     for number in range(1, MAX_CALLS + 1):
         started = time.monotonic()
         try:
             outcome.transcription = await adapter.transcribe(model, request)
         except Exception as error:
-            failure, retryable = _failure(error, time.monotonic() - started)
+            failure, pause = _failure(error, time.monotonic() - started)
             outcome.failures.append(failure)
-            if not retryable:
+            if pause is None or number == MAX_CALLS or time.monotonic() + pause > ends_at:
                 return
+            await asyncio.sleep(pause + BACKOFF_SECONDS * 2 ** (number - 1) * random.uniform(0.5, 1.5))  # noqa: S311
         else:
             return
-        if number < MAX_CALLS:
-            await asyncio.sleep(BACKOFF_SECONDS * 2 ** (number - 1) * random.uniform(0.5, 1.5))  # noqa: S311
 
 
-def _failure(error: Exception, latency: float) -> tuple[Failure, bool]:
-    """The failure, and whether another call may succeed."""
+def _failure(error: Exception, latency: float) -> tuple[Failure, float | None]:
+    """The failure, and the seconds that the provider asks to wait before another call; None: it would fail again."""
     if isinstance(error, ProviderError):
-        return Failure(error.reason, str(error), latency), error.retryable
+        pause = (error.retry_after or 0.0) if error.retryable else None
+        return Failure(error.reason, str(error), latency), pause
     if isinstance(error, OSError):
         message = f"The stored audio could not be read ({type(error).__name__})."
-        return Failure(Reason.AUDIO_UNREADABLE, message, latency), True
+        return Failure(Reason.AUDIO_UNREADABLE, message, latency), 0.0
     # The message of an unforeseen error may hold anything: only its kind and place are logged.
     logger.error("%s in a call:\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
-    return Failure(Reason.INTERNAL_ERROR, f"{type(error).__name__} in Earshot; see the worker's log.", latency), False
+    return Failure(Reason.INTERNAL_ERROR, f"{type(error).__name__} in Earshot; see the worker's log.", latency), None

@@ -6,7 +6,7 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db.models import Q
@@ -15,7 +15,7 @@ from django.utils import timezone
 from config.queue import enqueue
 from evaluations.models import Batch, Upload
 from evaluations.pipeline.batches import settled
-from evaluations.pipeline.releasing import CLEAN_UP
+from evaluations.pipeline.releasing import CLEAN_UP, FILE_HOURS
 from evaluations.querysets import BatchQuerySet, UploadQuerySet
 from providers.adapters.base import BatchTranscriber, FileStore, ProviderError, as_batch_transcriber
 from providers.models import Provider
@@ -45,15 +45,24 @@ def delete_due_files(run_id: int) -> None:
     """Delete what is due for a slice of time; several workers may be at it."""
     ends_at = time.monotonic() + settings.SLICE_SECONDS
     for provider in Provider.objects.filter(pk__in=_due(run_id).values("provider")):
-        _Deleter(run_id, provider).work(ends_at)
+        try:
+            _Deleter(run_id, provider).work(ends_at)
+        except ProviderError as error:  # it cannot be called at all
+            for upload in _due(run_id).filter(provider=provider):
+                _note_failure(upload, error)
 
 
 def runs_to_clean_up() -> list[int]:
     """Runs with something due that may have no task on the queue: for the sweep."""
-    overdue = timezone.now() - timedelta(seconds=settings.SWEEP_SECONDS)
+    overdue = _overdue()
     files = Upload.objects.alive().free().filter(delete_due_at__lte=overdue)
     batches = Batch.objects.to_cancel().filter(ended_at__lte=overdue)
     return sorted({*files.values_list("run", flat=True), *batches.values_list("shard__job__run", flat=True)})
+
+
+def _overdue() -> datetime:
+    """What was due before is the sweep's to take up: were it queued again here too, tasks would pile up."""
+    return timezone.now() - timedelta(seconds=settings.SWEEP_SECONDS)
 
 
 def _due(run_id: int) -> UploadQuerySet:
@@ -65,10 +74,10 @@ def _batches_to_cancel(run_id: int) -> BatchQuerySet:
 
 
 def _next_due(run_id: int) -> float | None:
-    """Seconds until something of the run is due again; None where nothing is left."""
-    if _batches_to_cancel(run_id).exists():
+    """Seconds until something of the run is due again; None where nothing is left, or the sweep takes it up."""
+    if _batches_to_cancel(run_id).filter(ended_at__gt=_overdue()).exists():
         return 5.0
-    waiting = Upload.objects.alive().filter(run=run_id, delete_due_at__isnull=False)
+    waiting = Upload.objects.alive().filter(run=run_id, provider__isnull=False, delete_due_at__gt=_overdue())
     first = waiting.order_by("delete_due_at").values_list("delete_due_at", "lease_until").first()
     if first is None:
         return None
@@ -161,6 +170,6 @@ def _note_failure(upload: Upload, error: ProviderError) -> None:
 def _expire(run_id: int) -> None:
     """Files whose time at the provider is over are gone by themselves."""
     now = timezone.now()
-    Upload.objects.alive().filter(run=run_id, expires_at__lt=now).filter(~Q(delete_due_at=None)).update(
-        state=Upload.State.GONE, gone_at=now
-    )
+    abandoned = Q(provider=None, expires_at=None, created_at__lt=now - timedelta(hours=FILE_HOURS))
+    expired = Upload.objects.alive().filter(Q(expires_at__lt=now) | abandoned, run=run_id, delete_due_at__isnull=False)
+    expired.update(state=Upload.State.GONE, gone_at=now)

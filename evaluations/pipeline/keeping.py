@@ -26,11 +26,12 @@ class KeptLease:
 
     def _keep(self) -> None:
         try:
-            while not self._done.wait(settings.SHARD_LEASE_SECONDS / 3):
-                if not self.lease.renew():
-                    self._lost.set()
-                    return
+            while not self._done.wait(settings.SHARD_LEASE_SECONDS / 3) and self.lease.renew():
+                pass
         finally:
+            # Also where the database did not answer: the lease runs out, and somebody else takes it.
+            if not self._done.is_set():
+                self._lost.set()
             connection.close()
 
 

@@ -81,9 +81,7 @@ def give_back(lease: Lease, *, delay: float = 0) -> None:
 
 
 def close_shard(lease: Lease) -> bool:
-    """End the shard: none of its results is pending. False where the lease was lost."""
-    return bool(
-        Shard.objects.held_by(lease.shard.pk, lease.token).update(
-            state=Shard.State.DONE, lease_token=None, lease_until=None
-        )
-    )
+    """End the shard. False where the lease was lost, or a result is pending after all: then it is taken up again when
+    the lease has run out."""
+    ended = Shard.objects.held_by(lease.shard.pk, lease.token).without_pending_results()
+    return bool(ended.update(state=Shard.State.DONE, lease_token=None, lease_until=None))

@@ -5,8 +5,10 @@ from django.utils import timezone
 
 from config.queue import enqueue
 from evaluations.models import UNFINISHED, Batch, Job, Upload
+from evaluations.querysets import BatchQuerySet
 
 CLEAN_UP = "evaluations.tasks.clean_up"
+FILE_HOURS = 48.0  # as long as providers keep a file
 
 
 @transaction.atomic
@@ -22,8 +24,8 @@ def release_files(run_id: int) -> None:
         enqueue(CLEAN_UP, run_id)
 
 
-def stop_batches(run_id: int) -> None:
-    """Note that the run's batches are to be stopped at the provider, and end them here."""
-    live = Batch.objects.filter(shard__job__run=run_id).exclude(state=Batch.State.ENDED)
+def stop_batches(batches: BatchQuerySet) -> None:
+    """Note that those which have not ended are to be stopped at the provider, and end them here."""
+    live = batches.live()
     live.exclude(create_sent_at=None).update(cancel_pending=True)
     live.update(state=Batch.State.ENDED, ended_at=timezone.now(), waiting_for="")

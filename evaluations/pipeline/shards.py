@@ -11,6 +11,7 @@ from evaluations.pipeline.ending import fail_results
 from evaluations.pipeline.finishing import finish, refresh_counts
 from evaluations.pipeline.keeping import kept
 from evaluations.pipeline.leases import Lease, LeaseLost, claim_shard, close_shard, give_back
+from evaluations.pipeline.releasing import stop_batches
 from evaluations.scoring.normalizers import get_normalizer
 from evaluations.scoring.services import score_results
 from providers.adapters.base import ProviderError
@@ -46,14 +47,13 @@ def work_on_shard(shard_id: int) -> None:
 def _work(lease: Lease) -> float | None:
     """Seconds until it is worth going on; None where none of the shard's results is pending any more."""
     shard = lease.shard
-    pending = Result.objects.filter(shard=shard).pending()
     patience = BATCH_PATIENCE if shard.kind == Shard.Kind.BATCH else 1
     if shard.attempts > settings.SHARD_MAX_ATTEMPTS * patience:
-        fail_results(pending, Reason.WORKER_LOST, "Workers died again and again on this sample's shard.")
+        _give_up(shard, Reason.WORKER_LOST, "Workers died again and again on this sample's shard.")
         return None
     model = shard.job.model
     if model is None:
-        fail_results(pending, Reason.MODEL_REMOVED, "The model was deleted before this sample was sent to it.")
+        _give_up(shard, Reason.MODEL_REMOVED, "The model was deleted before this sample was sent to it.")
         return None
     try:
         if shard.kind == Shard.Kind.BATCH:
@@ -62,8 +62,14 @@ def _work(lease: Lease) -> float | None:
                 return pause
         return None if work_direct(lease, model) else 0.0
     except ProviderError as error:
-        fail_results(pending, error.reason, str(error))
+        _give_up(shard, error.reason, str(error))
         return None
+
+
+def _give_up(shard: Shard, reason: str, message: str) -> None:
+    """End every result that is left; a batch that they wait for is stopped, too, or else it would be paid for."""
+    fail_results(Result.objects.filter(shard=shard), reason, message)
+    stop_batches(shard.batches.all())
 
 
 def _work_batch(lease: Lease, model: SpeechModel) -> float | None:

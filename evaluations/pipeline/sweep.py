@@ -58,11 +58,13 @@ def _requeue_lost_shards() -> int:
 
 
 def _finish_ended_jobs() -> int:
-    """Close jobs and runs whose last worker died between its shard's end and theirs."""
+    """Close jobs and runs whose last worker died between its shard's end and theirs, and let go of their files."""
     jobs = list(Job.objects.unfinished().without_open_shards())
     for job in jobs:
         finish_job(job)
         release_files(job.run_id)
     for run in Run.objects.unfinished().without_unfinished_jobs():
         finish_run(run.pk)
+    for run in Run.objects.finished().with_unreleased_files():
+        release_files(run.pk)
     return len(jobs)

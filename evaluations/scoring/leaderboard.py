@@ -42,6 +42,7 @@ class Row:
     reference_characters: int
     mean_wer: float | None  # mean of the samples' own rates; not the corpus rate
     audio_seconds: float
+    timed_audio_seconds: float  # of what has a time of its own: answers in batches have none
     processing_seconds: float
     latency_p50: float | None  # seconds
     latency_p95: float | None  # seconds
@@ -62,8 +63,8 @@ class Row:
 
     @property
     def rtfx(self) -> float | None:
-        """Seconds of audio processed in a second: sum of audio / sum of processing time of what completed."""
-        return self.audio_seconds / self.processing_seconds if self.processing_seconds else None
+        """Seconds of audio processed in a second: sum of audio / sum of processing time of what completed with one."""
+        return self.timed_audio_seconds / self.processing_seconds if self.processing_seconds else None
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ def _states(run: Run) -> dict[int, dict[str, Any]]:
         .annotate(
             count=Count("pk"),
             audio=Sum("audio_seconds"),
+            timed=Count("latency"),
+            timed_audio=Sum("audio_seconds", filter=Q(latency__isnull=False)),
             processing=Sum("latency"),
             cost=Sum("cost_usd"),
             priced=Count("cost_usd"),
@@ -116,17 +119,20 @@ def _states(run: Run) -> dict[int, dict[str, Any]]:
         if group["status"] == Result.Status.COMPLETED:
             state["empty_outputs"] += group["count"] if group["reason"] else 0
             state["audio_seconds"] += group["audio"] or 0.0
+            state["timed"] += group["timed"]
+            state["timed_audio_seconds"] += group["timed_audio"] or 0.0
             state["processing_seconds"] += group["processing"] or 0.0
             state["priced"] += group["priced"]
     return jobs
 
 
 def _nothing() -> dict[str, Any]:
-    zeros = dict.fromkeys(["total", "pending", "completed", "failed", "cancelled", "empty_outputs", "priced"], 0)
+    counts = ["total", "pending", "completed", "failed", "cancelled", "empty_outputs", "priced", "timed"]
     return {
-        **zeros,
+        **dict.fromkeys(counts, 0),
         "failures_by_reason": {},
         "audio_seconds": 0.0,
+        "timed_audio_seconds": 0.0,
         "processing_seconds": 0.0,
         "input_tokens": None,
         "output_tokens": None,
@@ -169,23 +175,31 @@ def _row(job: Job, state: dict[str, Any], score: dict[str, Any]) -> Row:
     numbers |= {name: score.get(f"{name}_sum") or 0 for name in _SUMS}
     priced = state.pop("priced")
     cost = state.pop("cost_usd")
+    timed = state.pop("timed")
     completed = state["completed"]
+    unscored = completed - numbers["scored"] - numbers["empty_references"]
     return Row(
         model_name=job.model_name,
         job_id=job.pk,
         status=job.status,
         **state,
         **numbers,
-        without_reference=completed - numbers["scored"] - numbers["empty_references"],
+        without_reference=_without_reference(job) if unscored else 0,
         mean_wer=score.get("mean_wer"),
-        latency_p50=_latency(job, completed, 0.50),
-        latency_p95=_latency(job, completed, 0.95),
+        latency_p50=_latency(job, timed, 0.50),
+        latency_p95=_latency(job, timed, 0.95),
         cost_usd=cost if priced == completed and (completed or cost) else None,
     )
 
 
-def _latency(job: Job, completed: int, quantile: float) -> float | None:
-    """The nearest-rank quantile of the latency of what completed, seconds."""
-    latencies = Result.objects.filter(job=job, latency__isnull=False).order_by("latency")
-    rank = max(0, math.ceil(completed * quantile) - 1)
+def _without_reference(job: Job) -> int:
+    """Counted, not inferred: what has completed just now is not scored yet either."""
+    return Result.objects.filter(job=job, status=Result.Status.COMPLETED, sample__reference=None).count()
+
+
+def _latency(job: Job, timed: int, quantile: float) -> float | None:
+    """The nearest-rank quantile of the latencies of the `timed` results that completed with one, seconds."""
+    completed = Result.objects.filter(job=job, status=Result.Status.COMPLETED)
+    latencies = completed.filter(latency__isnull=False).order_by("latency")
+    rank = max(0, math.ceil(timed * quantile) - 1)
     return latencies.values_list("latency", flat=True)[rank : rank + 1].first()

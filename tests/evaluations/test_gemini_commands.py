@@ -4,11 +4,15 @@ import io
 from datetime import timedelta
 
 import pytest
+from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.utils import timezone
+from django_q.models import OrmQ
 
-from evaluations.models import Batch, Result, Upload
-from evaluations.services import start_run
+from evaluations.models import Batch, Result, Run, Upload
+from evaluations.pipeline.cleanup import clean_up_run, runs_to_clean_up
+from evaluations.pipeline.sweep import sweep_if_due
+from evaluations.services import cancel_run, delete_run, start_run
 from providers.models import Provider, SpeechModel
 from providers.registry import close_adapters
 from tests.evaluations.gemini import deliver_until, finish, make_audio_dataset, make_gemini
@@ -114,6 +118,69 @@ def test_files_of_a_deleted_provider_are_said_to_be_beyond_reach(workspace, gemi
     run_with_stubborn_files(workspace, gemini, flash)
     Provider.objects.all().delete()
     assert "at a provider that was deleted here: 5 files" in say("doctor", "--remove-remote-files")
+
+
+def test_files_of_a_deleted_provider_are_not_waited_for_longer_than_they_live(workspace, gemini, flash):
+    run = run_with_stubborn_files(workspace, gemini, flash)
+    Provider.objects.all().delete()
+    OrmQ.objects.all().delete()
+    clean_up_run(run.pk)
+    assert not OrmQ.objects.exists()  # nobody can do anything about them, again and again
+    Upload.objects.update(expires_at=None, created_at=timezone.now() - timedelta(hours=49))
+    clean_up_run(run.pk)
+    delete_run(run=run)
+
+
+def test_a_provider_that_cannot_be_called_at_all_is_said_to_be_why_files_stay(workspace, gemini, flash):
+    run = run_with_stubborn_files(workspace, gemini, flash)
+    Provider.objects.update(kind="bygone")
+    Upload.objects.update(delete_due_at=timezone.now())
+    clean_up_run(run.pk)
+    assert "no providers of the kind 'bygone'" in Upload.objects.alive().first().delete_error
+
+
+def test_what_is_still_to_be_stopped_does_not_pile_up_tasks(workspace, gemini, flash):
+    run = waiting_run(workspace, gemini, flash)
+    gemini.fault("batch_cancel", "status", status=500, message="not today")
+    cancel_run(run=run)
+    Batch.objects.update(ended_at=timezone.now() - timedelta(hours=1))
+    OrmQ.objects.all().delete()
+    clean_up_run(run.pk)
+    assert Batch.objects.to_cancel().exists()
+    assert not OrmQ.objects.filter(lock__lte=timezone.now() + timedelta(seconds=10)).exists()
+    assert runs_to_clean_up() == [run.pk]  # the sweep asks again
+
+
+def test_files_that_a_worker_did_not_let_go_of_before_it_died_are_found(workspace, gemini, flash):
+    run = run_with_stubborn_files(workspace, gemini, flash)
+    gemini.clear_faults()
+    Upload.objects.update(delete_due_at=None)
+    sweep_if_due()
+    deliver_until(lambda: not Upload.objects.alive().exists())
+    assert gemini.state()["files"] == []
+    assert run.is_finished
+
+
+def test_a_batch_whose_model_was_deleted_is_not_left_waiting(workspace, gemini, flash):
+    run = waiting_run(workspace, gemini, flash)
+    flash.delete()
+    deliver_until(lambda: Run.objects.get(pk=run.pk).is_finished)
+    assert set(Result.objects.values_list("reason", flat=True)) == {"model_removed"}
+    assert Batch.objects.get().state == "ended"
+
+
+def test_deleting_a_run_deletes_the_result_files_that_were_kept(workspace, gemini, flash):
+    run = finish(start_run(dataset=make_audio_dataset(workspace, samples=2), models=[flash]))
+    kept = Batch.objects.get().output.name
+    assert default_storage.exists(kept)
+    delete_run(run=run)
+    assert not default_storage.exists(kept)
+
+
+def test_a_long_deadline_does_not_ask_for_files_that_live_longer_than_any(workspace, gemini, flash, settings):
+    settings.BATCH_DEADLINE_HOURS = 96
+    finish(start_run(dataset=make_audio_dataset(workspace, samples=2), models=[flash]))
+    assert Upload.objects.filter(kind="audio").count() == 2
 
 
 # --- Collecting again ---------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from datasets.models import Dataset, Task
 from evaluations.models import Attempt, Job, Result, Run, Shard
-from evaluations.pipeline.leases import claim_shard
+from evaluations.pipeline.leases import claim_shard, close_shard
 from evaluations.progress import run_progress
 from evaluations.scoring.leaderboard import leaderboard
 from evaluations.services import RunRefused, cancel_run, delete_run, rescore, retry_failed, start_run
@@ -263,3 +263,67 @@ def test_a_run_that_goes_on_is_not_deleted(workspace):
     deliver_all()
     delete_run(run=run)
     assert not Run.objects.exists()
+
+
+def test_what_completed_before_a_run_was_cancelled_is_scored(workspace, settings):
+    settings.DIRECT_SHARD_SIZE = 2
+    run = start_run(dataset=make_dataset(workspace, samples=6), models=[make_model(workspace)])
+    Result.objects.filter(run=run, shard__index=0).update(status="completed", hypothesis="heard")  # in the middle
+    assert cancel_run(run=run)
+    [row] = leaderboard(run).rows
+    assert (row.completed, row.scored, row.without_reference) == (2, 0, 0)
+    deliver_all()
+    [row] = leaderboard(run).rows
+    assert (row.completed, row.scored, row.wer) == (2, 2, 0.0)
+
+
+def test_answers_without_a_time_of_their_own_are_in_no_figure_of_speed(workspace):
+    run = start_run(dataset=make_dataset(workspace, samples=3), models=[make_model(workspace)])
+    deliver_all()
+    timed, batched, failed = Result.objects.filter(run=run)
+    Result.objects.filter(pk=timed.pk).update(audio_seconds=10, latency=1)
+    Result.objects.filter(pk=batched.pk).update(audio_seconds=100, latency=None)
+    Result.objects.filter(pk=failed.pk).update(status="failed", reason="cut_off", latency=50)
+    [row] = leaderboard(run).rows
+    assert (row.rtfx, row.latency_p50, row.latency_p95) == (10, 1, 1)
+    assert row.audio_seconds == 110
+
+
+def test_a_provider_that_asks_for_a_pause_longer_than_a_call_may_take_is_not_called_again(workspace, tmp_path):
+    model = make_model(workspace, flaky=[sha(6)], retry_after=3600, log=str(tmp_path / "calls"))
+    run = start_run(dataset=make_dataset(workspace, samples=7), models=[model])
+    deliver_all()
+    assert Result.objects.get(run=run, status="failed").error == "The scripted model stumbles."
+    assert len((tmp_path / "calls").read_text().splitlines()) == 7
+
+
+def test_a_provider_is_left_alone_for_as_long_as_it_asks(workspace):
+    model = make_model(workspace, flaky=[sha(7)], retry_after=1)
+    run = start_run(dataset=make_dataset(workspace, samples=8), models=[model])
+    begun = timezone.now()
+    deliver_all()
+    assert the_run(run).status == "completed"
+    assert timezone.now() - begun > timedelta(seconds=1)
+
+
+def test_a_shard_with_a_pending_result_is_not_closed(workspace):
+    run = start_run(dataset=make_dataset(workspace), models=[make_model(workspace)])
+    lease = claim_shard(Shard.objects.get().pk)
+    results = Result.objects.filter(run=run)
+    results.exclude(pk=results[0].pk).update(status="completed")
+    assert not close_shard(lease)
+    results.update(status="completed")
+    assert close_shard(lease)
+
+
+def test_a_credential_that_cannot_be_read_any_more_fails_the_run_with_what_to_do(workspace, settings):
+    model = make_model(workspace)
+    model.provider.credential = "secret"
+    model.provider.save()
+    run = start_run(dataset=make_dataset(workspace), models=[model])
+    settings.CREDENTIAL_KEY = "another one"
+    deliver_all()
+    assert the_run(run).status == "failed"
+    result = Result.objects.filter(run=run)[0]
+    assert result.reason == "invalid_credentials"
+    assert "Restore the key, or enter the credential again" in result.error

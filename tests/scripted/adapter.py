@@ -8,6 +8,7 @@ Options (samples are named by the hash of their audio):
     hang        samples that are never answered
     refuse      samples that fail at once, for good
     flaky       samples that fail at their first call in a process
+    retry_after seconds that are asked for before the next call of these
 """
 
 import asyncio
@@ -40,7 +41,10 @@ class ScriptedAdapter:
             raise ProviderError(Reason.PROVIDER_ERROR, "The scripted model refuses this sample.")
         if sample in options.get("flaky", ()) and sample not in self.failed_before:
             self.failed_before.add(sample)
-            raise ProviderError(Reason.PROVIDER_ERROR, "The scripted model stumbles.", retryable=True)
+            pause = options.get("retry_after")
+            raise ProviderError(
+                Reason.PROVIDER_ERROR, "The scripted model stumbles.", retryable=True, retry_after=pause
+            )
         latency = options.get("latency", 0)
         if latency:
             await asyncio.sleep(latency)
