@@ -1,7 +1,7 @@
 """A batch's result file: kept as it came, then turned into rows. Doing it twice changes nothing."""
 
 import gzip
-import logging
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -19,9 +19,8 @@ from providers.adapters.base import BatchLine, BatchTranscriber, ProviderError, 
 from providers.pricing import PriceList
 from providers.reasons import Reason
 
-logger = logging.getLogger(__name__)
-
 LINES = 500  # turned into rows at a time
+KEY = re.compile(r"[0-9]{1,18}")  # ours are the results' ids
 
 
 def keep_output(batch: Batch, adapter: BatchTranscriber, remote_file: str, keeper: KeptLease) -> None:
@@ -44,7 +43,8 @@ class Collector:
         self.batch = batch
         self.adapter = adapter
         self.prices = prices
-        self.open_states = [Result.Status.PENDING, *([Result.Status.FAILED] if again else [])]
+        # Again: what is pending then is being retried, and waits for another batch.
+        self.open_states = [Result.Status.FAILED if again else Result.Status.PENDING]
         self.seen: set[str] = set()
         self.problems: Counter[str] = Counter()
 
@@ -69,7 +69,7 @@ class Collector:
                 read = self.adapter.read_line(line)
                 if read.key is None:
                     self.problems[_problem_without_key(read)] += 1
-                elif not read.key.isdigit():
+                elif not KEY.fullmatch(read.key):
                     self.problems["unknown_key"] += 1
                 elif read.key in self.seen:
                     self.problems["duplicate_key"] += 1

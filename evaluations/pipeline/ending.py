@@ -19,6 +19,11 @@ def fail_results(pending: ResultQuerySet, reason: str, message: str) -> int:
     )
 
 
+def _storable(text: str) -> str:
+    """Without what JSON may hold but a database refuses, with all rows of the same statement: NUL, half characters."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
 def ended_fields(answer: Transcription | ProviderError, cost_usd: Decimal | None) -> dict[str, object]:
     """The fields of a result that ends with this answer: {name: value}, the same ones for every answer.
 
@@ -36,9 +41,9 @@ def ended_fields(answer: Transcription | ProviderError, cost_usd: Decimal | None
         "finished_at": timezone.now(),
     }
     if isinstance(answer, ProviderError):
-        return {**fields, "reason": answer.reason, "error": str(answer)}
+        return {**fields, "reason": answer.reason, "error": _storable(str(answer))}
     fields |= {
-        "hypothesis": answer.text,
+        "hypothesis": _storable(answer.text),
         "latency": answer.processing_seconds,
         "input_tokens": answer.input_tokens,
         "output_tokens": answer.output_tokens,

@@ -25,7 +25,7 @@ from providers.adapters.base import (
     TranscriptionRequest,
 )
 from providers.adapters.gemini.answers import DEFAULT_PROMPT, file_part, read_answer, read_line, request_body
-from providers.adapters.gemini.client import GONE, GeminiClient, provider_errors
+from providers.adapters.gemini.client import GeminiClient, is_gone, provider_errors
 from providers.adapters.gemini.states import remote_batch
 from providers.adapters.gemini.streams import SizedStream
 from providers.reasons import Reason
@@ -87,6 +87,8 @@ class GeminiAdapter:
                 model=model.upstream_name,
                 contents=body["contents"],
                 config=types.GenerateContentConfig(
+                    # Long audio is heard for minutes before the first byte of an answer.
+                    http_options=types.HttpOptions(timeout=int(settings.CALL_TIMEOUT_SECONDS * 1000)),
                     temperature=0,
                     automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
                     automatic_continuation=False,
@@ -129,7 +131,7 @@ class GeminiAdapter:
             with provider_errors():
                 return _remote_file(self._client.sdk.files.get(name=name))
         except ProviderError as error:
-            if error.status in GONE:
+            if is_gone(error):
                 return None
             raise
 
@@ -138,7 +140,7 @@ class GeminiAdapter:
             with provider_errors():
                 self._client.sdk.files.delete(name=name)
         except ProviderError as error:
-            if error.status not in GONE:
+            if not is_gone(error):
                 raise
 
     def download_file(self, name: str) -> Iterator[bytes]:
@@ -168,7 +170,7 @@ class GeminiAdapter:
         while True:
             with provider_errors():
                 page = self._client.get_json("batches", pageSize=LIST_PAGE, pageToken=token)
-                if not page.keys() <= {"operations", "nextPageToken"}:
+                if page and not page.keys() & {"operations", "nextPageToken"}:
                     raise ValueError("not a list of batches")
                 for operation in page.get("operations", []):
                     if (operation.get("metadata") or {}).get("displayName") == display_name:
@@ -182,7 +184,7 @@ class GeminiAdapter:
             with provider_errors():
                 return remote_batch(self._client.get_json(name))
         except ProviderError as error:
-            if error.status in GONE:
+            if is_gone(error):
                 return None
             raise
 
@@ -191,7 +193,7 @@ class GeminiAdapter:
             with provider_errors():
                 self._client.sdk.batches.cancel(name=name)
         except ProviderError as error:
-            if error.status not in {*GONE, 400}:  # 400: it has ended
+            if not is_gone(error) and error.reason != Reason.REQUEST_REFUSED:  # refused: it has ended
                 raise
 
     def read_line(self, line: bytes) -> BatchLine:

@@ -60,9 +60,9 @@ def read_answer(answer: dict[str, Any], seconds: float | None) -> Transcription:
     parts = (candidate.get("content") or {}).get("parts") or []
     usage = answer.get("usageMetadata") or {}
     return Transcription(
-        text="".join(part.get("text", "") for part in parts if not part.get("thought")).strip(),
+        text="".join(part.get("text") or "" for part in parts if not part.get("thought")).strip(),
         processing_seconds=seconds,
-        input_tokens=usage.get("promptTokenCount"),
+        input_tokens=_count(usage.get("promptTokenCount")),
         output_tokens=_output_tokens(usage),
         cut_off=finish == "MAX_TOKENS",
     )
@@ -72,7 +72,12 @@ def _output_tokens(usage: dict[str, Any]) -> int | None:
     """Thoughts are billed as output. Where nothing was written its count is left out."""
     if "promptTokenCount" not in usage:
         return None
-    return int(usage.get("candidatesTokenCount", 0)) + int(usage.get("thoughtsTokenCount", 0))
+    return (_count(usage.get("candidatesTokenCount")) or 0) + (_count(usage.get("thoughtsTokenCount")) or 0)
+
+
+def _count(value: object) -> int | None:
+    """A number of tokens; None where it is none."""
+    return value if isinstance(value, int) and 0 <= value < 10**9 else None
 
 
 def read_line(line: bytes) -> BatchLine:
@@ -81,7 +86,7 @@ def read_line(line: bytes) -> BatchLine:
         entry = json.loads(line)
         if not isinstance(entry, dict):
             raise ValueError
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter: nested without end
         found = _KEY.search(line)
         key = found[1].decode(errors="replace") if found else None
         return BatchLine(key, ProviderError(Reason.BAD_JSON, "The provider's line for this sample is no valid JSON."))
@@ -95,7 +100,7 @@ def _read_entry(entry: dict[str, Any]) -> Transcription | ProviderError:
             return read_answer(entry["response"], None)
         except ProviderError as error:
             return error
-        except (AttributeError, TypeError, ValueError, IndexError):
+        except (AttributeError, TypeError, ValueError, LookupError):
             return ProviderError(Reason.NO_RESPONSE, "The provider's answer is not of the documented form.")
     fault = entry.get("error")
     if isinstance(fault, dict) and fault:

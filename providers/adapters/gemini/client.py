@@ -14,7 +14,11 @@ from providers.reasons import Reason
 
 BASE_URL = "https://generativelanguage.googleapis.com"
 API_VERSION = "v1beta"  # files and batches are documented under it
-GONE = {403, 404}  # 403: Gemini's answer for a file that is not there, or is another project's
+
+
+def is_gone(error: ProviderError) -> bool:
+    """404; or 403 that is not about the key: Gemini's answer for a file that is not there, or another project's."""
+    return error.status == 404 or (error.status == 403 and error.reason != Reason.INVALID_CREDENTIALS)
 
 
 class GeminiClient:
@@ -88,11 +92,12 @@ def provider_errors() -> Iterator[None]:
 
 def _api_error(error: errors.APIError) -> ProviderError:
     message = f"{error.code} {error.status or ''}: {error.message or 'no reason given'}"[:2000]
-    if _has_reason(error, "API_KEY_INVALID") or error.code == 401:
+    # 403 with a reason is about the key or its project; without one, about what was asked for.
+    if "API_KEY_INVALID" in _reasons(error) or error.code == 401 or (error.code == 403 and _reasons(error)):
         return ProviderError(Reason.INVALID_CREDENTIALS, message, status=error.code)
     if error.code == 429:
         return ProviderError(Reason.RATE_LIMITED, message, retryable=True, status=429, retry_after=_retry_after(error))
-    if error.code == 408 or error.code >= 500:
+    if error.code == 408 or (error.code >= 500 and error.code != 501):
         return ProviderError(Reason.PROVIDER_ERROR, message, retryable=True, status=error.code)
     return ProviderError(Reason.REQUEST_REFUSED, message, status=error.code)
 
@@ -104,8 +109,8 @@ def _details(error: errors.APIError) -> list[dict[str, Any]]:
     return [entry for entry in details or [] if isinstance(entry, dict)]
 
 
-def _has_reason(error: errors.APIError, reason: str) -> bool:
-    return any(entry.get("reason") == reason for entry in _details(error))
+def _reasons(error: errors.APIError) -> set[str]:
+    return {str(entry["reason"]) for entry in _details(error) if entry.get("reason")}
 
 
 def _retry_after(error: errors.APIError) -> float | None:

@@ -1,0 +1,101 @@
+"""What a provider may answer although no document says so; and nothing that is paid for is lost by it."""
+
+import gzip
+import json
+
+import pytest
+from django.core.files.base import ContentFile
+from google.genai import errors
+
+from evaluations.models import Batch, Result
+from evaluations.services import collect, start_run
+from providers.adapters.base import ProviderError
+from providers.adapters.gemini.client import is_gone, provider_errors
+from providers.models import SpeechModel
+from providers.registry import close_adapters
+from tests.evaluations.gemini import finish, make_audio_dataset, make_gemini
+from tests.servers.gemini import GeminiServer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(scope="module")
+def server():
+    with GeminiServer.start() as server:
+        yield server
+
+
+@pytest.fixture
+def gemini(server, settings):
+    settings.BATCH_POLL_SECONDS = 0.2
+    settings.PROVIDER_TIMEOUT_SECONDS = 2
+    settings.UPLOAD_CONCURRENCY = 4
+    server.reset()
+    yield server
+    close_adapters()
+
+
+@pytest.fixture
+def flash(workspace, gemini):
+    return SpeechModel.objects.get(provider=make_gemini(workspace, gemini), name="gemini-3.8-flash")
+
+
+def answer(text, **usage):
+    parts = {"content": {"parts": [{"text": text}]}, "finishReason": "STOP"}
+    return {"candidates": [parts], "usageMetadata": {"promptTokenCount": 10, **usage}}
+
+
+def collected(workspace, flash, *odd):
+    """The results of a run of one sample after another, whose kept lines are `odd` responses (bytes: whole lines)."""
+    run = finish(start_run(dataset=make_audio_dataset(workspace, samples=len(odd) + 1), models=[flash]))
+    results = Result.objects.filter(run=run).order_by("pk")
+    lines = [
+        line if isinstance(line, bytes) else json.dumps({"key": str(result.pk), "response": line}).encode()
+        for result, line in zip(results, [*odd, answer("the last one")], strict=True)
+    ]
+    batch = Batch.objects.get()
+    batch.output.save("odd.jsonl.gz", ContentFile(gzip.compress(b"\n".join(lines))))
+    results.update(status="failed", reason="internal_error", hypothesis="")
+    collect(run=run)
+    *others, last = results.all()
+    assert last.hypothesis == "the last one"  # one line's oddity is no other line's
+    batch.refresh_from_db()
+    return others, batch.problems
+
+
+def test_characters_that_no_database_stores_are_left_out(workspace, flash):
+    [nul, half], _ = collected(workspace, flash, answer("a\0b"), answer("a\ud800b"))
+    assert (nul.status, nul.hypothesis) == ("completed", "ab")
+    assert (half.status, half.hypothesis) == ("completed", "a?b")
+
+
+def test_answers_of_another_form_fail_alone(workspace, flash):
+    deep = b'{"key": ' + b"[" * 100_000
+    wrong = [{"candidates": {"text": "a"}}, {"candidates": ["a"]}, {"candidates": [{"content": {"parts": ["a"]}}]}]
+    [nested, *others], problems = collected(workspace, flash, deep, *wrong)
+    assert (nested.status, problems) == ("failed", {"bad_json": 1})
+    assert {(result.status, result.reason) for result in others} == {("failed", "no_response")}
+
+
+def test_counts_of_tokens_that_are_none_are_unknown(workspace, flash):
+    odd = [answer("a", promptTokenCount=count) for count in ("many", -1, 10**30, None)]
+    results, _ = collected(workspace, flash, *odd)
+    said = {(result.status, result.input_tokens, result.cost_usd) for result in results}
+    assert said == {("completed", None, None)}
+
+
+@pytest.mark.parametrize("key", ["²", "9" * 30, "-1", "1e3", " 1"])
+def test_keys_that_are_no_results_are_counted(workspace, flash, key):
+    line = json.dumps({"key": key, "response": answer("whose?")}).encode()
+    [unanswered], problems = collected(workspace, flash, line)
+    assert (unanswered.status, problems) == ("failed", {"unknown_key": 1})
+
+
+@pytest.mark.parametrize(("reason", "gone"), [("", True), ("SERVICE_DISABLED", False)])
+def test_a_refused_key_is_not_taken_for_a_file_that_is_not_there(reason, gone):
+    details = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason}] if reason else []
+    body = {"error": {"code": 403, "status": "PERMISSION_DENIED", "message": "no", "details": details}}
+    with pytest.raises(ProviderError) as caught, provider_errors():
+        raise errors.ClientError(403, body)
+    assert is_gone(caught.value) is gone
+    assert caught.value.reason == ("request_refused" if gone else "invalid_credentials")
