@@ -106,6 +106,7 @@ if AWS_STORAGE_BUCKET_NAME:
     AWS_S3_REGION_NAME = env.str("AWS_S3_REGION_NAME", default=None)
     AWS_QUERYSTRING_EXPIRE = 3600
     AWS_S3_FILE_OVERWRITE = False
+    AWS_S3_SIGNATURE_VERSION = "s3v4"  # newer regions and other makers take no older one
     AWS_DEFAULT_ACL = None
     AWS_S3_MAX_MEMORY_SIZE = 1024 * 1024  # what is read beyond it goes through a temporary file
 
