@@ -8,7 +8,7 @@ from django.db.models import Count, Sum
 from django.utils import timezone
 
 from datasets.models import Dataset
-from providers.capabilities import goes_in_batches, problem_with
+from providers.capabilities import goes_in_batches, language_warning, problem_with
 from providers.models import SpeechModel
 from providers.pricing import cost_of_audio
 
@@ -19,6 +19,7 @@ class ModelEstimate:
     in_batches: bool
     cost_usd: Decimal | None  # None: unknown
     problem: str  # why the model cannot do it; empty where it can
+    warning: str  # why it may do it badly
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,11 @@ class Estimate:
         return sum((cost for cost in costs if cost is not None), Decimal(0))
 
 
-def estimate_run(*, dataset: Dataset, models: Sequence[SpeechModel], mode: str = "auto") -> Estimate:
-    """Batches cost half of what single calls do. Of tokens the estimate is by experience, see `cost_of_audio`."""
+def estimate_run(
+    *, dataset: Dataset, models: Sequence[SpeechModel], mode: str = "auto", language: str = ""
+) -> Estimate:
+    """Batches cost half of what single calls do. Of tokens the estimate is by experience, see `cost_of_audio`.
+    Without a `language` (BCP-47) warnings are for the dataset's."""
     totals = dataset.samples.aggregate(samples=Count("pk"), seconds=Sum("audio__duration"))
     seconds = totals["seconds"] or 0.0
     today = timezone.localdate()
@@ -50,6 +54,7 @@ def estimate_run(*, dataset: Dataset, models: Sequence[SpeechModel], mode: str =
                 in_batches=goes_in_batches(model, mode),
                 cost_usd=cost_of_audio(model, seconds, today, batch=goes_in_batches(model, mode)),
                 problem=problem_with(model, task=dataset.task, mode=mode),
+                warning=language_warning(model, language or dataset.language),
             )
             for model in models
         ],

@@ -95,6 +95,10 @@ class StartForm(forms.Form):
     def chosen_mode(self) -> str:
         return (self.is_bound and self.cleaned_data.get("mode")) or "auto"
 
+    @property
+    def chosen_language(self) -> str:
+        return (self.is_bound and self.cleaned_data.get("language")) or ""
+
     def chosen(self) -> tuple[Dataset | None, list[SpeechModel]]:
         """The dataset and the models that are chosen so far, whether or not the form is complete."""
         if self.is_bound:
@@ -122,9 +126,8 @@ def model_choices(form: StartForm) -> list[tuple[Provider, list[ModelChoice]]]:
     """Every model by its provider, with what it would cost on the chosen dataset or why it cannot be used."""
     dataset, chosen = form.chosen()
     models = list(form.catalogue)
-    estimates: dict[int, ModelEstimate] = {}
-    if dataset:
-        estimates = {e.model.pk: e for e in estimate_run(dataset=dataset, models=models, mode=form.chosen_mode).models}
+    estimate = _estimate(form, dataset, models)
+    estimates = {each.model.pk: each for each in estimate.models} if estimate else {}
     choices = [
         ModelChoice(
             model, problem_with(model, task=Task.STT, mode=form.chosen_mode), estimates.get(model.pk), model in chosen
@@ -138,4 +141,10 @@ def model_choices(form: StartForm) -> list[tuple[Provider, list[ModelChoice]]]:
 def estimate_of(form: StartForm) -> Estimate | None:
     """What the run would be as it is chosen so far; None without a dataset."""
     dataset, chosen = form.chosen()
-    return estimate_run(dataset=dataset, models=chosen, mode=form.chosen_mode) if dataset else None
+    return _estimate(form, dataset, chosen)
+
+
+def _estimate(form: StartForm, dataset: Dataset | None, models: list[SpeechModel]) -> Estimate | None:
+    if dataset is None:
+        return None
+    return estimate_run(dataset=dataset, models=models, mode=form.chosen_mode, language=form.chosen_language)

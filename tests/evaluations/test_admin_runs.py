@@ -152,6 +152,24 @@ def test_the_estimate_adds_up_what_is_ticked(evaluator, workspace):
     assert "Cost $0.60" in text
 
 
+def test_a_model_for_another_language_is_warned_of_and_may_be_ticked_all_the_same(evaluator, workspace):
+    dataset, [model] = make_dataset(workspace), make_models(workspace, 1)
+    SpeechModel.objects.filter(pk=model.pk).update(languages=["en-GB"])
+    warning = "It is made for en-GB: expect many errors in"
+    chosen = {"dataset": dataset.pk, "models": [model.pk]}
+    estimate, models = (reverse(f"admin:evaluations_run_start_{name}") for name in ("estimate", "models"))
+    assert warning not in text_of(evaluator.get(estimate, chosen))  # the dataset is English
+
+    for url in (estimate, models):
+        assert f"{warning} hi-IN." in text_of(evaluator.get(url, {**chosen, "language": "hi-IN"}))
+    dataset.language = "de"
+    dataset.save()
+    assert f"{warning} de." in text_of(evaluator.get(START, {"dataset": dataset.pk}))
+
+    evaluator.post(START, answers(evaluator.get(START), **chosen))
+    assert Run.objects.count() == 1
+
+
 def test_an_unknown_price_makes_the_cost_unknown_and_not_zero(evaluator, workspace):
     dataset, models = make_dataset(workspace), make_models(workspace)
     Price.objects.create(model=models[0], unit="audio_minute", usd="0.30", valid_from="2020-01-01")
