@@ -1,6 +1,7 @@
 """Runs: the list, the form that starts one, and the page that shows it live."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -22,7 +23,15 @@ from evaluations.admin.run_page import board_context, live_context, prompts_of, 
 from evaluations.admin.start import StartForm, estimate_of, model_choices
 from evaluations.models import Run
 from evaluations.querysets import RunQuerySet
-from evaluations.services import RunRefused, cancel_run, delete_run, retry_failed, start_collecting, start_run
+from evaluations.services import (
+    RunRefused,
+    cancel_run,
+    delete_run,
+    retry_failed,
+    start_collecting,
+    start_rescore,
+    start_run,
+)
 from evaluations.templatetags.figures import NONE, duration
 
 TEMPLATES = "admin/evaluations/run"
@@ -101,6 +110,7 @@ class RunAdmin(WorkspaceAdmin):
             at("<int:run_id>/cancel/", self.cancel_view, "cancel"),
             at("<int:run_id>/retry/", self.retry_view, "retry"),
             at("<int:run_id>/collect/", self.collect_view, "collect"),
+            at("<int:run_id>/rescore/", self.rescore_view, "rescore"),
             *super().get_urls(),
         ]
 
@@ -141,7 +151,8 @@ class RunAdmin(WorkspaceAdmin):
         run = self.get_object(request, object_id)
         if run is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
-        context = {**live_context(run), **board_context(run), **remote_context(run), **self._rights(request)}
+        board = board_context(run, request.GET.get("normalizer", ""))
+        context = {**live_context(run), **board, **remote_context(run), **self._rights(request)}
         return self._page(request, "page", title=run.name, original=run, prompts=prompts_of(run), **context)
 
     def live_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
@@ -156,7 +167,7 @@ class RunAdmin(WorkspaceAdmin):
 
     def leaderboard_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
         run = self._run(request, run_id)
-        return self._partial(request, "leaderboard", **board_context(run))
+        return self._partial(request, "leaderboard", **board_context(run), **self._rights(request))
 
     def cancel_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
         run = self._run_to_change(request, run_id)
@@ -183,6 +194,17 @@ class RunAdmin(WorkspaceAdmin):
         except RunRefused as refusal:
             messages.error(request, refusal.message)
         return redirect("admin:evaluations_run_change", run.pk)
+
+    def rescore_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        run = self._run_to_change(request, run_id)
+        normalizer = request.POST.get("normalizer", "")
+        try:
+            start_rescore(run=run, normalizer=normalizer)
+            messages.success(request, "The run is scored again. Load this page again in a moment to see it.")
+        except RunRefused as refusal:
+            messages.error(request, refusal.message)
+        page = reverse("admin:evaluations_run_change", args=[run.pk])
+        return redirect(f"{page}?{urlencode({'normalizer': normalizer})}")
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """Not Django's, which would load every result to list what is deleted with the run."""

@@ -6,6 +6,7 @@ from evaluations.models import Batch, Run
 from evaluations.progress import run_progress
 from evaluations.remote import files_of
 from evaluations.scoring.leaderboard import leaderboard
+from evaluations.scoring.normalizers import NORMALIZERS
 
 LARGE = 20_000  # results: from here on counting them takes long enough to ask for it less often
 
@@ -36,11 +37,15 @@ def prompts_of(run: Run) -> list[tuple[str, list[str]]]:
     return list(names.items())
 
 
-def board_context(run: Run) -> dict[str, Any]:
-    """The models beside each other. The normaliser goes by its text: templates call what can be called."""
-    board = leaderboard(run)
+def board_context(run: Run, normalizer: str = "") -> dict[str, Any]:
+    """The models beside each other, under the run's own normaliser or the one that is asked for. It goes by its text:
+    templates call what can be called."""
+    names = [known.name for known in NORMALIZERS]
+    board = leaderboard(run, normalizer if normalizer in names else None)
     return {
         "run": run,
+        "normalizer_names": names,
+        "normalizer_name": board.normalizer.name,
         "rows": board.rows,
         "normalizer": str(board.normalizer),
         "normalizer_steps": board.normalizer.description,

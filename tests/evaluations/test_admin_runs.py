@@ -9,6 +9,7 @@ from accounts.models import Role
 from evaluations.models import Result, Run
 from providers.capabilities import problem_with
 from providers.models import Price, SpeechModel
+from tests.evaluations.delivery import deliver_all
 from tests.evaluations.factories import complete, fail, make_dataset, make_models, make_run
 from tests.scripted.data import make_model
 
@@ -170,6 +171,23 @@ def test_a_model_for_another_language_is_warned_of_and_may_be_ticked_all_the_sam
     assert Run.objects.count() == 1
 
 
+def test_a_run_is_scored_again_under_the_normaliser_of_choice(evaluator, workspace):
+    run = make_run(workspace, models=1, dataset=make_dataset(workspace, references=["Hello!"]))
+    complete(run, say=lambda result: "hello")
+    assert "Normaliser basic v1" in text_of(evaluator.get(page_of(run)))
+    assert "100.0%" not in text_of(evaluator.get(page_of(run)))
+
+    page = evaluator.post(address(run, "rescore"), {"normalizer": "raw"}).url
+    deliver_all()
+
+    said = text_of(evaluator.get(page))
+    assert "Normaliser raw v1" in said
+    assert "100.0%" in said
+    refused = evaluator.post(address(run, "rescore"), {"normalizer": "nope"}, follow=True)
+    assert "There is no normaliser &#x27;nope&#x27;. Known: basic, raw." in text_of(refused)
+    assert "Normaliser basic v1" in text_of(refused)
+
+
 def test_an_unknown_price_makes_the_cost_unknown_and_not_zero(evaluator, workspace):
     dataset, models = make_dataset(workspace), make_models(workspace)
     Price.objects.create(model=models[0], unit="audio_minute", usd="0.30", valid_from="2020-01-01")
@@ -293,10 +311,10 @@ def test_a_finished_run_is_deleted_after_a_question(evaluator, workspace):
     assert not Run.objects.exists()
 
 
-@pytest.mark.parametrize("name", ["live", "remote", "leaderboard", "cancel", "retry", "collect"])
+@pytest.mark.parametrize("name", ["live", "remote", "leaderboard", "cancel", "retry", "collect", "rescore"])
 def test_another_workspaces_run_answers_like_one_that_does_not_exist(evaluator, other_workspace, name):
     theirs = make_run(other_workspace)
-    ask = evaluator.post if name in ("cancel", "retry", "collect") else evaluator.get
+    ask = evaluator.post if name in ("cancel", "retry", "collect", "rescore") else evaluator.get
     unknown = reverse(f"admin:evaluations_run_{name}", args=[theirs.pk + 1000])
     assert ask(address(theirs, name)).status_code == ask(unknown).status_code == 404
 
