@@ -23,7 +23,7 @@ class Provider(models.Model):
     )
     credential_encrypted = models.TextField(blank=True, editable=False)
     max_concurrency = models.PositiveIntegerField(
-        default=8, validators=[MinValueValidator(1)], help_text="Calls at once, over all workers."
+        default=8, validators=[MinValueValidator(1)], help_text="Calls at once by each worker."
     )
     requests_per_minute = models.PositiveIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1)], help_text="Empty: no limit."

@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
                 ('kind', models.CharField(max_length=40)),
                 ('base_url', models.CharField(blank=True, help_text="Empty: the kind's own, or the one from the environment.", max_length=200)),
                 ('credential_encrypted', models.TextField(blank=True, editable=False)),
-                ('max_concurrency', models.PositiveIntegerField(default=8, help_text='Calls at once, over all workers.', validators=[django.core.validators.MinValueValidator(1)])),
+                ('max_concurrency', models.PositiveIntegerField(default=8, help_text='Calls at once by each worker.', validators=[django.core.validators.MinValueValidator(1)])),
                 ('requests_per_minute', models.PositiveIntegerField(blank=True, help_text='Empty: no limit.', null=True, validators=[django.core.validators.MinValueValidator(1)])),
                 ('is_active', models.BooleanField(default=True)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
