@@ -115,7 +115,7 @@ def test_the_page_shows_why_a_batch_waits_and_then_the_providers_state(evaluator
     assert "Waiting for the provider (RUNNING)" in text_of(evaluator.get(address(run, "live")))
     said = text_of(evaluator.get(address(run, "remote")))
     assert f"RUNNING {Batch.objects.get().remote_name}" in said
-    assert "Files: 5 alive &middot; 0 deleted &middot; 0 failed deletions" in said
+    assert "Files: 4 alive &middot; 0 deleted &middot; 0 failed deletions" in said
     assert "too many batches" not in said
 
 
