@@ -101,9 +101,20 @@ def _refuse_bad_access(provider: Provider, settings: ProviderSettings) -> None:
             check_public_url(base_url)
         except AddressRefused as error:
             raise ProviderRefused("base_url", str(error)) from error
+    _refuse_borrowed_key(provider, settings)
     moved = settings.get("base_url", provider.base_url) != provider.base_url
     if moved and provider.has_credential and "credential" not in settings:
         raise ProviderRefused("credential", "Enter the credential again: the stored one is not sent to a new address.")
+
+
+def _refuse_borrowed_key(provider: Provider, settings: ProviderSettings) -> None:
+    """Only the provider that the site was set up with works with the environment's key: whoever may make or change
+    another one would spend on it."""
+    address = settings.get("base_url", provider.base_url)
+    credential = bool(settings["credential"]) if "credential" in settings else provider.has_credential
+    was_so = provider.pk is not None and not (provider.base_url or provider.has_credential)
+    if provider.kind not in EMBEDDED_KINDS and not (address or credential or was_so):
+        raise ProviderRefused("credential", "Enter the API key of this provider.")
 
 
 def _save(provider: Provider, settings: ProviderSettings) -> Provider:

@@ -8,7 +8,7 @@ from providers.adapters.gemini.client import BASE_URL
 from providers.checkup import check_up
 from providers.models import Price, Provider, SpeechModel
 from providers.registry import adapter_for, close_adapters
-from providers.services import create_provider, ensure_catalogue
+from providers.services import ProviderRefused, create_provider, ensure_catalogue, update_provider
 from tests.servers.gemini import API_KEY, GeminiServer
 
 pytestmark = pytest.mark.django_db
@@ -49,7 +49,7 @@ def test_a_key_in_the_environment_gives_each_workspace_the_catalogues_models(wor
     assert set(models) == {"gemini/gemini-3.8-flash", "gemini/gemini-3.5-transcribe"}
     assert models["gemini/gemini-3.8-flash"].modes == ["direct", "batch"]
     assert models["gemini/gemini-3.5-transcribe"].modes == ["direct"]
-    assert Price.objects.filter(model__provider=provider).count() == 3
+    assert Price.objects.filter(model__provider=provider).count() == 5
 
 
 def test_setup_adds_it_too_and_undoes_no_edit(environment):
@@ -106,3 +106,20 @@ def test_the_models_list_shows_how_each_can_be_asked(workspace, environment, api
     modes = {model["id"]: model["modes"] for model in api.get("/api/v1/models/?task=stt").json()["results"]}
     assert modes["gemini/gemini-3.8-flash"] == ["direct", "batch"]
     assert modes["gemini/gemini-3.5-transcribe"] == ["direct"]
+
+
+def test_nobody_makes_a_provider_that_spends_on_the_environments_key(workspace, environment):
+    with pytest.raises(ProviderRefused, match="Enter the API key"):
+        create_provider(workspace=workspace, kind="gemini", name="borrowed")
+
+
+def test_a_provider_of_ones_own_is_not_turned_into_the_environments(workspace, environment):
+    provider = create_provider(workspace=workspace, kind="gemini", name="own", credential="own-key")
+    with pytest.raises(ProviderRefused, match="Enter the API key"):
+        update_provider(provider=provider, credential="")
+
+
+def test_the_environments_provider_can_still_be_changed(workspace, environment):
+    ensure_catalogue(workspace=workspace)
+    provider = update_provider(provider=Provider.objects.get(kind="gemini"), max_concurrency=3)
+    assert provider.max_concurrency == 3
