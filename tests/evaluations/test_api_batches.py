@@ -85,7 +85,7 @@ def test_each_step_of_a_batch_has_its_words(workspace, api, gemini, flash):
     job = job_of(api, run)
     assert job["stage"] == "Waiting for the provider (RUNNING)"
     assert job["waiting_for"] == []
-    assert api.get(address(run)).json()["files"]["alive"] == 4 + 1  # an input of each try
+    assert api.get(address(run)).json()["files"]["alive"] == 3 + 1  # the audio, and the requests once
 
 
 def test_uploads_are_counted_while_they_go_on(workspace, api, flash):
