@@ -70,7 +70,7 @@ def settled(sent_at: datetime | None) -> bool:
 def new_batch(shard: Shard) -> Batch:
     """The shard's next batch. Its name is unique in the world, and is how the job is found at the provider."""
     number = (shard.batches.aggregate(last=Max("number"))["last"] or 0) + 1
-    name = upload_name(shard.job.run_id, shard.job.model_id or 0, f"shard/{shard.pk}", number)
+    name = upload_name(shard.job.run, shard.job.model_id or 0, f"shard/{shard.pk}", number)
     return Batch.objects.get_or_create(
         shard=shard,
         number=number,
@@ -268,7 +268,7 @@ class BatchWork:
         """The requests, one line for each pending result, written to disk and put at the provider; its name there."""
         self._release_inputs()  # what tries without an answer may have put there
         generation = (self.batch.uploads.aggregate(last=Max("generation"))["last"] or 0) + 1
-        name = upload_name(self.run.pk, self.model.provider.pk, f"batch/{self.batch.pk}", generation)
+        name = upload_name(self.run, self.model.provider.pk, f"batch/{self.batch.pk}", generation)
         Upload.objects.create(
             run=self.run,
             provider=self.model.provider,
@@ -361,7 +361,7 @@ class BatchWork:
     def _poll_pause(self) -> float:
         """Short at first, then up to BATCH_POLL_SECONDS, spread so that batches are not asked for all at once."""
         waited = (timezone.now() - (self.batch.submitted_at or timezone.now())).total_seconds()
-        return min(settings.BATCH_POLL_SECONDS, 1.0 + waited / 10) * random.uniform(0.75, 1.25)  # noqa: S311
+        return min(settings.BATCH_POLL_SECONDS, 0.2 + waited / 4) * random.uniform(0.75, 1.25)  # noqa: S311
 
     def _collect(self) -> float | None:
         output = self.batch.uploads.get(kind=Upload.Kind.OUTPUT)
@@ -372,8 +372,9 @@ class BatchWork:
         )
         collector.collect()
         if collector.lacks_lines(self.pending) and self.batch.faults < DOWNLOADS:
-            self.batch.output.delete(save=False)
+            cut = self.batch.output
             self._set(output="")
+            cut.delete(save=False)
             raise ProviderError(Reason.PROVIDER_ERROR, "The result file is not whole.", retryable=True)
         batch = self.adapter.get_batch(self.batch.remote_name) if self.pending.exists() else None
         self._end_unanswered(batch.state if batch else "ended", self.batch.error)

@@ -91,9 +91,10 @@ class _Slice:
         plan = Plan(run=job.run, provider=self.provider, sample_ids=sample_ids, alive_until=soon)
         plan_uploads(plan)
         with kept(self.lease) as keeper:
-            if not Uploader(plan, self.adapter, keeper.check, self.ends_at).work():
-                return False
+            through = Uploader(plan, self.adapter, keeper.check, self.ends_at).work()
         fail_without_upload(plan, Result.objects.filter(shard=self.lease.shard).pending())
+        if not through:
+            return False
         for upload in live_audio(plan):
             self.remote[upload.sample_id or 0] = RemoteAudio(upload.uri, upload.mime_type)
         return True

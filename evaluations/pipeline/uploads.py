@@ -45,9 +45,12 @@ ACTIVE_WITHIN = 120.0  # seconds a provider may take to process a file
 FLAC = "audio/flac"
 
 
-def upload_name(run_id: int, provider_id: int, subject: str, generation: int) -> str:
-    """The name that a file has at the provider: 40 characters, the same for the same file, told by nobody else."""
-    text = f"{run_id}/{provider_id}/{subject}/{generation}"
+def upload_name(run: Run, provider_id: int, subject: str, generation: int) -> str:
+    """The name that a file has at the provider: 40 characters, the same for the same file, told by nobody else.
+
+    Ids alone would not do: a database that was set back gives them out again, while the provider has files by them.
+    """
+    text = f"{run.pk}/{run.created_at.timestamp()}/{provider_id}/{subject}/{generation}"
     digest = hmac.new(settings.SECRET_KEY.encode(), text.encode(), hashlib.sha256).hexdigest()
     return f"es-{digest[:37]}"
 
@@ -83,7 +86,7 @@ def plan_uploads(plan: Plan) -> int:
                 kind=Upload.Kind.AUDIO,
                 sample_id=sample_id,
                 generation=generation,
-                name=upload_name(plan.run.pk, plan.provider.pk, f"sample/{sample_id}", generation),
+                name=upload_name(plan.run, plan.provider.pk, f"sample/{sample_id}", generation),
             )
             for sample_id, generation in missing
         ),
