@@ -85,19 +85,6 @@ def make_data(server, samples, size):
     return dataset, SpeechModel.objects.get(provider=provider, name="gemini-3.8-flash")
 
 
-def slow_storage(seconds):
-    """Every opening of a stored file takes that much longer, as from an object store."""
-    from django.core.files.storage import FileSystemStorage
-
-    plain = FileSystemStorage._open
-
-    def slow(self, name, mode="rb"):
-        time.sleep(seconds)
-        return plain(self, name, mode)
-
-    FileSystemStorage._open = slow
-
-
 def ours(dataset, model, server):
     """By a real qcluster with two workers, started before the clock is."""
     import psutil
@@ -238,7 +225,7 @@ def plain(dataset, model, server):
     return {"seconds": seconds, "visible": visible, "cpu": cpu, "peak_mb": peak_mb("self")}
 
 
-def measure(way, samples, size, storage_seconds, provider_seconds):
+def measure(way, samples, size, provider_seconds):
     """In a process of its own: seconds, CPU seconds and peak memory (of the worker with the most)."""
     from tests.servers.gemini import GeminiServer
 
@@ -246,16 +233,14 @@ def measure(way, samples, size, storage_seconds, provider_seconds):
         setup_django(folder)
         with GeminiServer.start(own_process=True, max_project_bytes=10**15) as server:
             dataset, model = make_data(server, samples, size)
-            if storage_seconds:
-                slow_storage(storage_seconds)
             server.settings(latency_seconds=provider_seconds)
             print(json.dumps({"ours": ours, "plain": plain}[way](dataset, model, server)))
 
 
 def run_one(way, samples, size, storage_seconds, provider_seconds, at_once):
     done = subprocess.run(
-        [sys.executable, __file__, "--one", way, str(samples), str(size), str(storage_seconds), str(provider_seconds)],
-        env={**os.environ, "UPLOAD_CONCURRENCY": str(at_once)},
+        [sys.executable, __file__, "--one", way, str(samples), str(size), str(provider_seconds)],
+        env={**os.environ, "UPLOAD_CONCURRENCY": str(at_once), "BENCH_STORAGE_SECONDS": str(storage_seconds)},
         capture_output=True,
         text=True,
         check=False,
@@ -274,15 +259,15 @@ def run_one(way, samples, size, storage_seconds, provider_seconds, at_once):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--one", nargs=5)
+    parser.add_argument("--one", nargs=4)
     parser.add_argument("--latency", action="store_true")
     parser.add_argument("--samples", type=int, nargs="*", default=[500, 5000])
     parser.add_argument("--kb", type=int, default=32)
     parser.add_argument("--only-ours", action="store_true")
     options = parser.parse_args()
     if options.one:
-        way, samples, size, storage, provider = options.one
-        measure(way, int(samples), int(size), float(storage), float(provider))
+        way, samples, size, provider = options.one
+        measure(way, int(samples), int(size), float(provider))
         return
     storage, provider, at_once = (0.03, 0.15, 40) if options.latency else (0.0, 0.0, 8)
     for samples in options.samples:

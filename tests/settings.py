@@ -10,7 +10,7 @@ for name in ("GEMINI_API_KEY", "GEMINI_BASE_URL", "AWS_STORAGE_BUCKET_NAME", "DE
     os.environ[name] = ""
 
 from config.settings import *  # noqa: E402, F403
-from config.settings import DATABASES, INSTALLED_APPS  # noqa: E402
+from config.settings import DATABASES, INSTALLED_APPS, STORAGES  # noqa: E402
 
 DATABASES["default"]["CONN_MAX_AGE"] = 0
 DATABASES["default"].setdefault("TEST", {})
@@ -19,5 +19,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["TEST"]["NAME"] = tempfile.mkdtemp(prefix="earshot-db-") + "/test.sqlite3"
 
 INSTALLED_APPS += ["tests.scripted.apps.ScriptedConfig"]
+
+if "BENCH_STORAGE_SECONDS" in os.environ:
+    STORAGES["default"] = {"BACKEND": "bench.slow_storage.SlowStorage"}
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
