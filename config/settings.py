@@ -41,6 +41,7 @@ INSTALLED_APPS = [
     "datasets",
     "providers",
     "evaluations",
+    "gateway",
     "config.apps.ConfigConfig",
     "django_q",
 ]

@@ -35,4 +35,4 @@ def language_warning(model: SpeechModel, language: str) -> str:
 
 
 def _task_name(task: str) -> str:
-    return {"stt": "speech to text", "tts": "text to speech"}.get(task, task)
+    return {"stt": "speech to text", "tts": "text to speech", "translation": "translation to English"}.get(task, task)

@@ -70,6 +70,10 @@ class SpeechModel(models.Model):
     upstream_name = models.CharField(max_length=200, help_text="What the provider calls it.")
     speech_to_text = models.BooleanField(default=False)
     text_to_speech = models.BooleanField(default=False)
+    chat = models.BooleanField(default=False, help_text="Answers texts with texts, as a voice conversation needs.")
+    translation = models.BooleanField("translation to English", default=False, help_text="Of speech, into text.")
+    word_times = models.BooleanField(default=False, help_text="Says when each word is spoken.")
+    segment_times = models.BooleanField(default=False, help_text="Says when each segment is spoken.")
     supports_direct = models.BooleanField(default=True, help_text="One request a sample.")
     supports_batch = models.BooleanField(default=False, help_text="Many samples in one job at the provider.")
     max_audio_seconds = models.FloatField(null=True, blank=True, help_text="Empty: no known limit.")
@@ -95,8 +99,14 @@ class SpeechModel(models.Model):
 
     @property
     def tasks(self) -> list[str]:
-        """What it can be asked for: of "stt" and "tts"."""
-        return [task for task, able in (("stt", self.speech_to_text), ("tts", self.text_to_speech)) if able]
+        """What it can be asked for: of "stt", "tts", "chat" and "translation"."""
+        abilities = {
+            "stt": self.speech_to_text,
+            "tts": self.text_to_speech,
+            "chat": self.chat,
+            "translation": self.translation,
+        }
+        return [task for task, able in abilities.items() if able]
 
     @property
     def modes(self) -> list[str]:

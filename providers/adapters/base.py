@@ -4,7 +4,7 @@ An adapter is made from a `ProviderConfig` and holds no database row, so that it
 of the process that made it, and in no other process.
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -111,6 +111,17 @@ class TranscriptionRequest:
     language: str = ""  # BCP-47
     prompt: str = ""
     remote: RemoteAudio | None = None  # where the audio was put at the provider before
+    temperature: float | None = None  # 0 to 1; None: the adapter's own
+    times: frozenset[Literal["word", "segment"]] = frozenset()  # asked for; models without them answer without them
+
+
+@dataclass(frozen=True)
+class TimedText:
+    """A word or a segment, and when it is said: seconds from the audio's start."""
+
+    text: str
+    start: float
+    end: float
 
 
 @dataclass(frozen=True)
@@ -120,6 +131,20 @@ class Transcription:
     input_tokens: int | None = None
     output_tokens: int | None = None
     cut_off: bool = False  # the model stopped at its output limit, not at the audio's end
+    words: tuple[TimedText, ...] = ()
+    segments: tuple[TimedText, ...] = ()
+    language: str = ""  # what the model heard; empty: it does not say
+
+
+@dataclass(frozen=True)
+class TranscriptionPart:
+    """A piece of text as it comes; the last one holds the whole."""
+
+    delta: str = ""
+    whole: Transcription | None = None
+
+
+AudioEncoding = Literal["wav", "pcm", "mp3", "opus", "aac", "flac"]  # pcm: 16 bit little-endian mono, no header
 
 
 @dataclass(frozen=True)
@@ -127,12 +152,50 @@ class SpeechRequest:
     text: str
     voice: str = ""  # empty: the model's own
     speed: float = 1.0  # 1 is the voice's own pace
+    instructions: str = ""  # how to speak; models that take none ignore it
+    encoding: AudioEncoding = "wav"  # wished for when streaming: a provider that lacks it answers in another
 
 
 @dataclass(frozen=True)
 class Speech:
     audio: bytes  # a whole WAV file
     sample_rate: int  # Hz
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class SpeechPart:
+    """Audio as it comes: one stream cut anywhere, the same encoding and rate in all of its parts."""
+
+    audio: bytes
+    encoding: AudioEncoding
+    sample_rate: int  # Hz
+    input_tokens: int | None = None  # in the last part, where the provider counts them
+    output_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class ChatMessage:
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    messages: tuple[ChatMessage, ...]
+    temperature: float | None = None  # None: the model's own
+    max_output_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class ChatPart:
+    """Text as it comes."""
+
+    text: str
+    input_tokens: int | None = None  # in the last part, where the provider counts them
+    output_tokens: int | None = None
+    cut_off: bool = False  # in the last part: the model stopped at its output limit
 
 
 @runtime_checkable
@@ -141,14 +204,65 @@ class Transcriber(Protocol):
         """The text of the audio. Raises ProviderError."""
 
 
+# Streams: closing the generator (`contextlib.aclosing`) closes the provider's stream. They raise ProviderError, also in
+# the middle; one that ends without raising is whole.
+
+
+@runtime_checkable
+class StreamingTranscriber(Protocol):
+    def stream_transcription(
+        self, model: ModelConfig, request: TranscriptionRequest
+    ) -> AsyncGenerator[TranscriptionPart, None]:
+        """The text as the model writes it."""
+
+
+@runtime_checkable
+class Translator(Protocol):
+    async def translate(self, model: ModelConfig, request: TranscriptionRequest) -> Transcription:
+        """The text of the audio in English, whatever is spoken in it. Raises ProviderError."""
+
+
 @runtime_checkable
 class Speaker(Protocol):
     async def speak(self, model: ModelConfig, request: SpeechRequest) -> Speech:
         """The text, spoken. Raises ProviderError."""
 
 
+@runtime_checkable
+class StreamingSpeaker(Protocol):
+    def stream_speech(self, model: ModelConfig, request: SpeechRequest) -> AsyncGenerator[SpeechPart, None]:
+        """The text, spoken, as it is made."""
+
+
+@runtime_checkable
+class Chatter(Protocol):
+    def stream_chat(self, model: ModelConfig, request: ChatRequest) -> AsyncGenerator[ChatPart, None]:
+        """The model's answer as it is written."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a provider is reached by plain HTTP, and with what."""
+
+    base_url: str  # without a slash at its end; /audio/transcriptions comes right after it
+    headers: Mapping[str, str] = field(repr=False)  # they hold the key
+
+
+@runtime_checkable
+class OpenAIWire(Protocol):
+    """A provider that speaks OpenAI's protocol itself, so that requests may be passed on as they are."""
+
+    def endpoint(self) -> Endpoint: ...
+
+
+@runtime_checkable
+class ModelLister(Protocol):
+    async def list_models(self) -> list[str]:
+        """The provider's own names of the models that it offers now. Raises ProviderError."""
+
+
 class Adapter(Protocol):
-    """One provider kind. It is also a `Transcriber`, a `Speaker`, or both."""
+    """One provider kind. What it can do are the protocols here that it also has: Transcriber, Speaker, Chatter..."""
 
     kind: str
 
