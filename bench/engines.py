@@ -24,7 +24,6 @@ django.setup()
 from config.demo_speech import sentences  # noqa: E402
 from providers.adapters.base import ModelConfig, ProviderConfig, SpeechRequest, TranscriptionRequest  # noqa: E402
 from providers.adapters.local import LocalAdapter  # noqa: E402
-from providers.catalogue import CATALOGUE  # noqa: E402
 from providers.checkup import WavAudio  # noqa: E402
 from providers.engines.pool import engines_at_once  # noqa: E402
 
@@ -35,7 +34,7 @@ def models(able):
     """[(name, config)] of the catalogue's models that are `able`."""
     return [
         (entry.name, ModelConfig(entry.fields["upstream_name"], entry.fields.get("options", {})))
-        for entry in CATALOGUE["local"]
+        for entry in LocalAdapter.info.catalogue
         if entry.fields.get(able)
     ]
 

@@ -21,7 +21,7 @@ from evaluations.models import Batch, Timer
 from evaluations.pipeline.sweep import SWEEP
 from providers.checkup import check_up
 from providers.models import Provider
-from providers.registry import EMBEDDED_KINDS
+from providers.registry import embedded_kinds
 
 
 class Fault(Exception):  # noqa: N818
@@ -78,7 +78,7 @@ def check_storage() -> str:
 
 def check_providers() -> str:
     """Only what runs on this machine: the others are tried in the admin, as each call may cost something."""
-    embedded = Provider.objects.filter(kind__in=EMBEDDED_KINDS, is_active=True).first()
+    embedded = Provider.objects.filter(kind__in=embedded_kinds(), is_active=True).first()
     if embedded is None:
         return "no embedded engine is switched on"
     checkup = check_up(embedded)

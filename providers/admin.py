@@ -16,7 +16,7 @@ from providers import services
 from providers.checkup import check_up
 from providers.forms import ProviderForm, SpeechModelForm
 from providers.models import Price, Provider, SpeechModel
-from providers.registry import EMBEDDED_KINDS
+from providers.registry import embedded_kinds
 
 
 class OwnersChange(WorkspaceAdmin):
@@ -44,7 +44,7 @@ class ProviderAdmin(OwnersChange):
     def get_fields(self, request: HttpRequest, obj: Provider | None = None) -> list[str]:
         access = ["base_url", "credential"]
         if obj:
-            access = [] if obj.kind in EMBEDDED_KINDS else ["base_url", "credential_stored"]
+            access = [] if obj.kind in embedded_kinds() else ["base_url", "credential_stored"]
             if access and self.has_change_permission(request, obj):
                 access += ["credential", "remove_credential"] if obj.has_credential else ["credential"]
         return ["name", "kind", *access, "max_concurrency", "requests_per_minute", "is_active"]
@@ -69,7 +69,7 @@ class ProviderAdmin(OwnersChange):
     @display(description="Credential stored", boolean=True)
     def credential_stored(self, provider: Provider) -> bool | None:
         """None: it needs none."""
-        return None if provider.kind in EMBEDDED_KINDS else provider.has_credential
+        return None if provider.kind in embedded_kinds() else provider.has_credential
 
     @action(description="Test connection", url_path="test", permissions=["change"])
     def test_connection(self, request: HttpRequest, object_id: str) -> HttpResponse:

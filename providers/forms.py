@@ -6,8 +6,6 @@ from django import forms
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget, UnfoldBooleanWidget
 
 from accounts.models import Workspace
-from providers.adapters.base import ModelConfig
-from providers.adapters.local import LocalAdapter, problem_with_model
 from providers.models import Provider, SpeechModel
 from providers.registry import KINDS
 from providers.services import ProviderRefused, ProviderSettings, refuse_bad_settings
@@ -99,8 +97,8 @@ class SpeechModelForm(forms.ModelForm):
     def clean(self) -> dict[str, Any]:
         fields = super().clean() or self.cleaned_data
         provider = fields.get("provider") or (self.instance.provider if self.instance.pk else None)
-        if not self.errors and provider and provider.kind == LocalAdapter.kind:
-            problem = problem_with_model(ModelConfig(fields["upstream_name"], fields["options"]))
+        if not self.errors and provider and provider.kind in KINDS:
+            problem = KINDS[provider.kind].info.problem_with_model(fields["upstream_name"], fields["options"])
             if problem:
                 raise forms.ValidationError(problem)
         return fields

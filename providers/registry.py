@@ -8,7 +8,6 @@ from django.core.exceptions import ImproperlyConfigured
 
 from providers.adapters.base import (
     Adapter,
-    AdapterClass,
     CapabilityNotSupported,
     ModelConfig,
     ProviderConfig,
@@ -21,13 +20,10 @@ from providers.reasons import Reason
 if TYPE_CHECKING:
     from providers.models import Provider, SpeechModel
 
-KINDS: dict[str, AdapterClass] = {
+KINDS: dict[str, type[Adapter]] = {
     LocalAdapter.kind: LocalAdapter,
     GeminiAdapter.kind: GeminiAdapter,
 }
-
-# Kinds that run on this machine: they have no address and no credential.
-EMBEDDED_KINDS = frozenset({LocalAdapter.kind})
 
 _adapters: dict[tuple[int, int], tuple[ProviderConfig, Adapter]] = {}
 
@@ -56,7 +52,12 @@ def close_adapters() -> None:
 
 def default_prompt(kind: str) -> str:
     """What models of that kind of provider are told where a run says nothing else."""
-    return KINDS[kind].default_prompt if kind in KINDS else ""
+    return KINDS[kind].info.default_prompt if kind in KINDS else ""
+
+
+def embedded_kinds() -> list[str]:
+    """Kinds that run on this machine."""
+    return [kind for kind, adapter in KINDS.items() if adapter.info.embedded]
 
 
 def provider_config(provider: "Provider") -> ProviderConfig:

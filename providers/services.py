@@ -9,10 +9,9 @@ from django.db import IntegrityError, transaction
 
 from accounts.models import Workspace
 from providers.addresses import AddressRefused, check_public_url
-from providers.catalogue import CATALOGUE
 from providers.engines.pool import engines_at_once
 from providers.models import Price, Provider, SpeechModel
-from providers.registry import EMBEDDED_KINDS, KINDS
+from providers.registry import KINDS
 
 
 class ProviderRefused(Exception):  # noqa: N818
@@ -41,18 +40,20 @@ class ProviderSettings(TypedDict, total=False):
 
 @transaction.atomic
 def ensure_catalogue(*, workspace: Workspace) -> None:
-    """Give `workspace` the embedded provider with its models, and Gemini where the environment has a key for it.
+    """Give `workspace` a provider of each embedded kind, and of each kind that the environment has a key for.
 
-    What is there already stays as staff have made it.
+    Each has the models of its catalogue. What is there already stays as staff have made it.
     """
-    local, _ = Provider.objects.get_or_create(
-        workspace=workspace, name="local", defaults={"kind": "local", "max_concurrency": engines_at_once()}
-    )
-    _add_missing_models(local)
-    if settings.GEMINI_API_KEY:
-        # With neither address nor credential of its own: both are the environment's.
-        gemini, _ = Provider.objects.get_or_create(workspace=workspace, name="gemini", defaults={"kind": "gemini"})
-        _add_missing_models(gemini)
+    for kind, adapter in KINDS.items():
+        if adapter.info.embedded:
+            defaults = {"kind": kind, "max_concurrency": engines_at_once()}
+        elif adapter.info.key_setting and getattr(settings, adapter.info.key_setting):
+            defaults = {"kind": kind}  # with neither address nor credential of its own: both are the environment's
+        else:
+            continue
+        provider, _ = Provider.objects.get_or_create(workspace=workspace, name=kind, defaults=defaults)
+        if provider.kind == kind:  # and not another one that somebody gave this name
+            _add_missing_models(provider)
 
 
 def create_provider(*, workspace: Workspace, kind: str, **settings: Unpack[ProviderSettings]) -> Provider:
@@ -90,12 +91,14 @@ def refuse_bad_settings(provider: Provider, settings: ProviderSettings) -> None:
 
 
 def _refuse_bad_access(provider: Provider, settings: ProviderSettings) -> None:
+    info = KINDS[provider.kind].info
     base_url, credential = settings.get("base_url", ""), settings.get("credential", "")
-    if provider.kind in EMBEDDED_KINDS:
-        if base_url:
-            raise ProviderRefused("base_url", "It runs on this machine and has no address. Leave it empty.")
-        if credential:
-            raise ProviderRefused("credential", "It runs on this machine and needs no credential. Leave it empty.")
+    if base_url and info.address == "none":
+        raise ProviderRefused("base_url", "It runs on this machine and has no address. Leave it empty.")
+    if credential and info.credential == "none":
+        raise ProviderRefused("credential", "It needs no credential. Leave it empty.")
+    if info.address == "required" and not settings.get("base_url", provider.base_url):
+        raise ProviderRefused("base_url", "Enter the address of this provider.")
     if base_url:
         try:
             check_public_url(base_url)
@@ -113,7 +116,7 @@ def _refuse_borrowed_key(provider: Provider, settings: ProviderSettings) -> None
     address = settings.get("base_url", provider.base_url)
     credential = bool(settings["credential"]) if "credential" in settings else provider.has_credential
     was_so = provider.pk is not None and not (provider.base_url or provider.has_credential)
-    if provider.kind not in EMBEDDED_KINDS and not (address or credential or was_so):
+    if KINDS[provider.kind].info.credential == "required" and not (address or credential or was_so):
         raise ProviderRefused("credential", "Enter the API key of this provider.")
 
 
@@ -133,9 +136,9 @@ def _save(provider: Provider, settings: ProviderSettings) -> Provider:
 
 
 def _add_missing_models(provider: Provider) -> None:
-    for entry in CATALOGUE.get(provider.kind, []):
+    for entry in KINDS[provider.kind].info.catalogue:
         model, is_new = SpeechModel.objects.get_or_create(provider=provider, name=entry.name, defaults=entry.fields)
         if is_new:
             for day, prices in entry.prices.items():
                 for unit, usd in prices.items():
-                    set_price(model=model, unit=unit, usd=usd, valid_from=day)
+                    set_price(model=model, unit=Price.Unit(unit), usd=Decimal(usd), valid_from=day)

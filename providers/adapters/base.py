@@ -9,8 +9,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Protocol, runtime_checkable
+from typing import Any, BinaryIO, ClassVar, Literal, Protocol, runtime_checkable
 
+from providers.adapters.kinds import KindInfo
 from providers.reasons import Reason
 
 
@@ -166,7 +167,7 @@ class Speech:
 
 @dataclass(frozen=True)
 class SpeechPart:
-    """Audio as it comes: one stream cut anywhere, the same encoding and rate in all of its parts."""
+    """Audio as it comes: one stream cut anywhere, with one encoding and rate."""
 
     audio: bytes
     encoding: AudioEncoding
@@ -264,7 +265,11 @@ class ModelLister(Protocol):
 class Adapter(Protocol):
     """One provider kind. What it can do are the protocols here that it also has: Transcriber, Speaker, Chatter..."""
 
-    kind: str
+    kind: ClassVar[str]
+    info: ClassVar[KindInfo]
+
+    def __init__(self, config: ProviderConfig) -> None:
+        """Calls nothing and opens nothing yet."""
 
     def close(self) -> None:
         """Let go of connections and processes; the adapter is not used afterwards."""
@@ -348,32 +353,48 @@ class BatchTranscriber(FileStore, Protocol):
     def read_line(self, line: bytes) -> BatchLine: ...
 
 
-class AdapterClass(Protocol):
-    """The class of an adapter."""
-
-    @property
-    def default_prompt(self) -> str:
-        """What models are told beside the audio where nobody says otherwise; empty: nothing."""
-
-    def __call__(self, config: ProviderConfig) -> Adapter: ...
-
-
 def as_transcriber(adapter: Adapter) -> Transcriber:
-    """The adapter as one that transcribes. Raises CapabilityNotSupported."""
+    """The adapter as one that transcribes; like its sisters below it raises CapabilityNotSupported."""
     if not isinstance(adapter, Transcriber):
-        raise CapabilityNotSupported(f"Providers of the kind {adapter.kind!r} do not transcribe speech.")
+        raise _cannot(adapter, "do not transcribe speech")
+    return adapter
+
+
+def as_streaming_transcriber(adapter: Adapter) -> StreamingTranscriber:
+    if not isinstance(adapter, StreamingTranscriber):
+        raise _cannot(adapter, "do not send a transcript as it is written")
+    return adapter
+
+
+def as_translator(adapter: Adapter) -> Translator:
+    if not isinstance(adapter, Translator):
+        raise _cannot(adapter, "do not translate speech")
     return adapter
 
 
 def as_speaker(adapter: Adapter) -> Speaker:
-    """The adapter as one that speaks. Raises CapabilityNotSupported."""
     if not isinstance(adapter, Speaker):
-        raise CapabilityNotSupported(f"Providers of the kind {adapter.kind!r} do not speak.")
+        raise _cannot(adapter, "do not speak")
+    return adapter
+
+
+def as_streaming_speaker(adapter: Adapter) -> StreamingSpeaker:
+    if not isinstance(adapter, StreamingSpeaker):
+        raise _cannot(adapter, "do not send speech as it is made")
+    return adapter
+
+
+def as_chatter(adapter: Adapter) -> Chatter:
+    if not isinstance(adapter, Chatter):
+        raise _cannot(adapter, "do not chat")
     return adapter
 
 
 def as_batch_transcriber(adapter: Adapter) -> BatchTranscriber:
-    """The adapter as one that takes batches. Raises CapabilityNotSupported."""
     if not isinstance(adapter, BatchTranscriber):
-        raise CapabilityNotSupported(f"Providers of the kind {adapter.kind!r} take no batches.")
+        raise _cannot(adapter, "take no batches")
     return adapter
+
+
+def _cannot(adapter: Adapter, what: str) -> CapabilityNotSupported:
+    return CapabilityNotSupported(f"Providers of the kind {adapter.kind!r} {what}.")

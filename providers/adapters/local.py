@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from datetime import date
 from typing import Any, ClassVar
 
 from providers.adapters.base import (
@@ -16,6 +17,7 @@ from providers.adapters.base import (
     Transcription,
     TranscriptionRequest,
 )
+from providers.adapters.kinds import CatalogueModel, KindInfo
 from providers.engines.pool import shared_pool
 from providers.engines.process import EngineSpec
 from providers.reasons import Reason
@@ -37,9 +39,46 @@ MAX_SECONDS = 600.0  # of audio, where the model names no limit
 LONGEST_WAIT = 300.0
 
 
+FREE = {date(2026, 1, 1): {"audio_minute": "0"}}
+HEARS_ENGLISH = {
+    "upstream_name": POCKETSPHINX,
+    "speech_to_text": True,
+    "languages": ["en"],
+    "max_audio_seconds": MAX_SECONDS,
+}
+CATALOGUE = (
+    CatalogueModel("pocketsphinx", HEARS_ENGLISH, FREE),
+    CatalogueModel("pocketsphinx-fast", {**HEARS_ENGLISH, "options": {"ds": 2, "maxhmmpf": 3000, "maxwpf": 5}}, FREE),
+    CatalogueModel(
+        "espeak-ng", {"upstream_name": ESPEAK, "text_to_speech": True, "options": {"voice": DEFAULT_VOICE}}, FREE
+    ),
+)
+
+
+def problem_with_model(upstream_name: str, options: dict[str, Any]) -> str:
+    """What is wrong with a model's settings; empty where nothing is."""
+    if upstream_name == ESPEAK:
+        unknown = sorted(set(options) - {"voice"})
+        return f"Unknown options: {', '.join(unknown)}. Known: voice." if unknown else ""
+    if upstream_name != POCKETSPHINX:
+        return f"There is no embedded engine {upstream_name!r}. There are {POCKETSPHINX} and {ESPEAK}."
+    unknown = sorted(set(options) - DECODER_OPTIONS)
+    if unknown:
+        return f"Unknown options: {', '.join(unknown)}. Known: {', '.join(sorted(DECODER_OPTIONS))}."
+    wrong = sorted(name for name, value in options.items() if not isinstance(value, int | float))
+    return f"Not a number: {', '.join(wrong)}." if wrong else ""
+
+
 class LocalAdapter:
-    kind = "local"
-    default_prompt: ClassVar[str] = ""
+    kind: ClassVar[str] = "local"
+    info: ClassVar[KindInfo] = KindInfo(
+        label="Embedded engines",
+        help="PocketSphinx hears English, eSpeak NG speaks. They run on this machine: no key, no network.",
+        address="none",
+        credential="none",
+        catalogue=CATALOGUE,
+        problem_with_model=problem_with_model,
+    )
 
     def __init__(self, config: ProviderConfig) -> None:
         """There is nothing to configure: the engines belong to the process, not to a provider."""
@@ -83,21 +122,7 @@ def _stored(audio: AudioSource, max_seconds: float) -> Iterator[dict[str, Any]]:
 
 
 def _refuse_wrong_engine(model: ModelConfig, engine: str) -> None:
-    if problem := problem_with_model(model):
+    if problem := problem_with_model(model.upstream_name, model.options):
         raise CapabilityNotSupported(problem)
     if model.upstream_name != engine:
         raise CapabilityNotSupported(f"{model.upstream_name} cannot do this task; {engine} can.")
-
-
-def problem_with_model(model: ModelConfig) -> str:
-    """What is wrong with a model's settings; empty where nothing is."""
-    if model.upstream_name == ESPEAK:
-        unknown = sorted(set(model.options) - {"voice"})
-        return f"Unknown options: {', '.join(unknown)}. Known: voice." if unknown else ""
-    if model.upstream_name != POCKETSPHINX:
-        return f"There is no embedded engine {model.upstream_name!r}. There are {POCKETSPHINX} and {ESPEAK}."
-    unknown = sorted(set(model.options) - DECODER_OPTIONS)
-    if unknown:
-        return f"Unknown options: {', '.join(unknown)}. Known: {', '.join(sorted(DECODER_OPTIONS))}."
-    wrong = sorted(name for name, value in model.options.items() if not isinstance(value, int | float))
-    return f"Not a number: {', '.join(wrong)}." if wrong else ""

@@ -17,12 +17,13 @@ import signal
 from pathlib import Path
 
 from providers.adapters.base import ProviderError, Transcription
+from providers.adapters.kinds import KindInfo
 from providers.reasons import Reason
 
 
 class ScriptedAdapter:
     kind = "scripted"
-    default_prompt = ""
+    info = KindInfo(label="Scripted", credential="optional")
 
     def __init__(self, config):
         self.failed_before = set()

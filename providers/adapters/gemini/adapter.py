@@ -25,9 +25,11 @@ from providers.adapters.base import (
     TranscriptionRequest,
 )
 from providers.adapters.gemini.answers import DEFAULT_PROMPT, file_part, read_answer, read_line, request_body
-from providers.adapters.gemini.client import GeminiClient, is_gone, provider_errors
+from providers.adapters.gemini.catalogue import CATALOGUE
+from providers.adapters.gemini.client import BASE_URL, GeminiClient, is_gone, provider_errors
 from providers.adapters.gemini.states import remote_batch
 from providers.adapters.gemini.streams import SizedStream
+from providers.adapters.kinds import KindInfo
 from providers.reasons import Reason
 
 TAKEN = {"audio/wav", "audio/mpeg", "audio/aiff", "audio/aac", "audio/ogg", "audio/flac"}
@@ -38,8 +40,16 @@ LIST_PAGE = 100
 class GeminiAdapter:
     """Uploads, batches and direct calls. The client is made with the first call, in the process that makes it."""
 
-    kind = "gemini"
-    default_prompt: ClassVar[str] = DEFAULT_PROMPT
+    kind: ClassVar[str] = "gemini"
+    info: ClassVar[KindInfo] = KindInfo(
+        label="Google Gemini",
+        help="Hears and transcribes, one request a sample or in batches for half the price.",
+        default_address=BASE_URL,
+        credential_help="An API key of Google AI Studio.",
+        key_setting="GEMINI_API_KEY",
+        default_prompt=DEFAULT_PROMPT,
+        catalogue=CATALOGUE,
+    )
 
     def __init__(self, config: ProviderConfig) -> None:
         # The environment's key goes to the environment's address only, never to one that somebody typed.
