@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
+from django.core.validators import MinValueValidator
 from django.db import models
 
 from accounts.querysets import ApiKeyQuerySet, MembershipQuerySet, UserManager, WorkspaceQuerySet
@@ -91,6 +92,12 @@ class ApiKey(models.Model):
     role = models.CharField(max_length=20, choices=Role.choices, default=Role.EVALUATOR)
     prefix = models.CharField(max_length=16, editable=False, help_text="The key's first characters.")
     key_hash = models.CharField(max_length=64, unique=True, editable=False)
+    requests_per_minute = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Calls of the gateway; empty: the site's limit, if there is one.",
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, editable=False
     )
