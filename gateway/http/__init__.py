@@ -1,0 +1,1 @@
+"""The providers, served to applications the way OpenAI serves its audio models."""

@@ -1,0 +1,77 @@
+"""`/v1/`: a bare ASGI application beside Django's, since a request may cost no more than a millisecond or two here."""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Awaitable, Callable
+from urllib.parse import quote
+
+from gateway.admission import Refused, admit
+from gateway.http import models
+from gateway.http.errors import Disconnected, HttpError, of_refusal
+from gateway.http.request import Receive, Request, Scope, Send
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[Request], Awaitable[None]]
+
+ROUTES: dict[str, dict[str, Handler]] = {
+    "/v1/models": {"GET": models.list_models},
+}
+ONE_MODEL = "/v1/models/"  # what follows is the model's name, which may hold a slash
+
+
+async def gateway(scope: Scope, receive: Receive, send: Send) -> None:
+    """Serves one request, and answers whatever goes wrong in it."""
+    request = Request(scope, receive, send)
+    try:
+        await _serve(request)
+    except Disconnected:
+        pass
+    except asyncio.CancelledError:
+        if not request.disconnected:  # the server stops
+            raise
+    finally:
+        await request.close()
+
+
+async def _serve(request: Request) -> None:
+    try:
+        handler = _handler_of(request)
+        request.access = await admit(request.header("authorization"))
+        await handler(request)
+    except Refused as refused:
+        await _fail(request, of_refusal(refused))
+    except HttpError as error:
+        await _fail(request, error)
+    except (Disconnected, asyncio.CancelledError):
+        raise
+    except Exception as error:
+        # Its own text may hold what the caller sent: the lines of code say enough.
+        where = "".join(traceback.format_tb(error.__traceback__))
+        logger.error("Request %s failed with %s at\n%s", request.request_id, type(error).__name__, where)
+        message = f"Something went wrong here. Tell whoever looks after this site about request {request.request_id}."
+        await _fail(request, HttpError(500, message, kind="server_error", code="internal_error"))
+
+
+async def _fail(request: Request, error: HttpError) -> None:
+    """An answer that has begun is left as it is: without an end, which the server turns into a broken connection."""
+    if error.status >= 500:
+        logger.warning("Request %s ends with %s (%s).", request.request_id, error.status, error.code)
+    if request.status is None:
+        await request.answer_error(error)
+
+
+def _handler_of(request: Request) -> Handler:
+    """Raises HttpError 404 and 405."""
+    methods = ROUTES.get(request.path)
+    if methods is None and request.path.startswith(ONE_MODEL):
+        methods = {"GET": models.show_model}
+    if methods is None:
+        raise HttpError(404, f"There is no {quote(request.path)} here.", code="unknown_url")
+    handler = methods.get(request.method)
+    if handler is None:
+        allowed = ", ".join(methods)
+        message = f"{request.path} takes {allowed}, not {request.method}."
+        raise HttpError(405, message, code="method_not_allowed", headers={"Allow": allowed})
+    return handler

@@ -1,0 +1,100 @@
+"""Errors as OpenAI's SDKs expect them: an envelope with all four keys, and a status that says whose fault it is."""
+
+import json
+from collections.abc import Mapping
+
+from gateway.admission import Refused
+from providers.adapters.base import ProviderError
+from providers.reasons import Reason
+
+INVALID = "invalid_request_error"
+
+
+class HttpError(Exception):
+    """A request ends with this answer. The message is for a person, and holds no audio, text or key of anybody's
+    but the caller's own."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        kind: str = INVALID,
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.kind = kind
+        self.param = param
+        self.code = code
+        self.headers = dict(headers or {})
+
+    @property
+    def body(self) -> bytes:
+        """The envelope, JSON."""
+        error = {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}
+        return json.dumps({"error": error}).encode()
+
+
+class Disconnected(Exception):  # noqa: N818 - not an error of ours
+    """The client has gone before its request was whole."""
+
+
+def invalid(message: str, param: str | None = None, code: str | None = None) -> HttpError:
+    """400: the caller's request cannot be served as it is."""
+    return HttpError(400, message, param=param, code=code)
+
+
+def of_refusal(refused: Refused) -> HttpError:
+    return HttpError(refused.status, refused.message, kind=refused.kind, code=refused.code, headers=refused.headers)
+
+
+CALLERS_FAULT = frozenset({400, 413, 415, 422})  # statuses of a provider that say so
+
+# What failures mean that came without an HTTP answer of the provider, or before it was asked.
+STATUS_OF_REASON = {
+    Reason.TIMEOUT: 504,
+    Reason.RATE_LIMITED: 429,
+    Reason.INVALID_CREDENTIALS: 503,
+    Reason.ENGINE_MISSING: 503,
+    Reason.CAPABILITY_NOT_SUPPORTED: 400,
+    Reason.AUDIO_TOO_LONG: 400,
+    Reason.AUDIO_UNREADABLE: 400,
+    Reason.FILE_REFUSED: 400,
+    Reason.REQUEST_REFUSED: 400,
+    Reason.BLOCKED: 400,
+}
+
+
+def status_of(error: ProviderError) -> int:
+    """The status that a failure at a provider has for our caller: 4xx only for what the caller can mend."""
+    if error.reason == Reason.TIMEOUT:
+        return 504
+    if error.status is None:
+        return STATUS_OF_REASON.get(Reason(error.reason), 502)
+    if error.status in CALLERS_FAULT:
+        return 400
+    if error.status in (401, 402, 403):
+        return 503
+    return 429 if error.status == 429 else 504 if error.status == 504 else 502
+
+
+def of_provider(error: ProviderError, model_name: str) -> HttpError:
+    """`model_name`: the public one, of the model that failed."""
+    status = status_of(error)
+    headers = {} if error.retry_after is None else {"Retry-After": str(max(1, round(error.retry_after)))}
+    if status == 400:
+        return HttpError(400, str(error), code=str(error.reason))
+    if status == 429:
+        message = f"The provider of {model_name} takes no more calls just now. Try again later."
+        headers.setdefault("Retry-After", "1")
+        return HttpError(429, message, kind="rate_limit_error", code="rate_limit_exceeded", headers=headers)
+    messages = {
+        502: f"The provider of {model_name} failed ({error.reason}). Try again later.",
+        503: f"The provider of {model_name} cannot be used ({error.reason}). Ask whoever looks after this site.",
+        504: f"The provider of {model_name} did not answer in time.",
+    }
+    return HttpError(status, messages[status], kind="server_error", code=str(error.reason), headers=headers)

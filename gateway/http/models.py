@@ -1,0 +1,40 @@
+"""`GET /v1/models`: what the caller's workspace can ask for."""
+
+import json
+from typing import Any
+
+from gateway.http.request import Request
+from gateway.http.routing import Offer, offer_for
+
+
+async def list_models(request: Request) -> None:
+    offer = await offer_for(request.access)
+    names = [*offer.aliases, *offer.targets]
+    await _answer(request, {"object": "list", "data": [_described(offer, name) for name in names]})
+
+
+async def show_model(request: Request) -> None:
+    offer = await offer_for(request.access)
+    name = request.path.removeprefix("/v1/models/")
+    offer.find(name)
+    await _answer(request, _described(offer, name))
+
+
+def _described(offer: Offer, name: str) -> dict[str, Any]:
+    """Beside what OpenAI tells: what the model can be asked for, and for aliases the models behind the name."""
+    alias = offer.aliases.get(name)
+    targets = offer.aliases[name].targets if alias else offer.find(name)
+    described: dict[str, Any] = {
+        "id": name,
+        "object": "model",
+        "created": min((int(target.model.provider.created_at.timestamp()) for target in targets), default=0),
+        "owned_by": "alias" if alias else targets[0].model.provider.name,
+        "tasks": sorted({task for target in targets for task in target.model.tasks}),
+    }
+    if alias:
+        described["models"] = [target.name for target in targets]
+    return described
+
+
+async def _answer(request: Request, data: dict[str, Any]) -> None:
+    await request.answer(200, "application/json", json.dumps(data).encode())

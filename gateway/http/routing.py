@@ -1,0 +1,166 @@
+"""From the name that a client asks for to the models that may serve it, in the order in which they are tried."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, TypeVar
+
+from django.db import close_old_connections
+
+from accounts.access import Access
+from gateway.http.errors import HttpError, invalid, of_provider
+from gateway.models import ModelAlias
+from providers.adapters.base import Adapter, ModelConfig, ProviderError
+from providers.models import SpeechModel
+from providers.registry import adapter_for, model_config
+
+Task = Literal["stt", "tts", "chat", "translation"]
+T = TypeVar("T")
+
+FRESH = 3.0  # seconds that a workspace's models are remembered
+DOES = {
+    "stt": "transcribes speech",
+    "tts": "speaks texts",
+    "chat": "answers texts",
+    "translation": "translates speech to English",
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """One model that a request may be sent to."""
+
+    model: SpeechModel
+
+    @property
+    def name(self) -> str:
+        return self.model.public_name
+
+    @cached_property
+    def adapter(self) -> Adapter:
+        """Raises ProviderError."""
+        return adapter_for(self.model.provider)
+
+    @cached_property
+    def config(self) -> ModelConfig:
+        return model_config(self.model)
+
+
+@dataclass(frozen=True)
+class Alias:
+    name: str
+    targets: tuple[Target, ...]  # in their order
+    weights: tuple[int, ...]  # empty: they are tried in their order
+
+    def order(self) -> list[Target]:
+        """The targets in the order of trying them, drawn anew where they have weights."""
+        if not self.weights:
+            return list(self.targets)
+        # Efraimidis and Spirakis: the first is drawn by weight, then the second among the rest, and so on.
+        keys = [random.random() ** (1 / weight) for weight in self.weights]  # noqa: S311 - no secret
+        return [target for _, target in sorted(zip(keys, self.targets, strict=True), key=lambda pair: -pair[0])]
+
+
+class Offer:
+    """What one workspace can ask for."""
+
+    def __init__(self, models: Sequence[SpeechModel], aliases: Sequence[ModelAlias]) -> None:
+        self.loaded_at = time.monotonic()
+        self.targets = {model.public_name: Target(model) for model in models}
+        by_id = {target.model.pk: target for target in self.targets.values()}
+        made = [_alias(alias, by_id) for alias in aliases]
+        self.aliases = {alias.name: alias for alias in made if alias.targets}
+        self._by_model_name: dict[str, list[Target]] = {}
+        for target in self.targets.values():
+            self._by_model_name.setdefault(target.model.name, []).append(target)
+
+    def find(self, name: str) -> list[Target]:
+        """The models behind `name`: an alias, a public name, or a model's own name where only one provider has it.
+        Raises HttpError 404."""
+        if name in self.aliases:
+            return self.aliases[name].order()
+        if name in self.targets:
+            return [self.targets[name]]
+        found = self._by_model_name.get(name, [])
+        if len(found) > 1:
+            choices = ", ".join(sorted(target.name for target in found))
+            message = f"Several providers have a model {name!r}. Ask for one of: {choices}."
+            raise HttpError(404, message, param="model", code="model_not_found")
+        if not found:
+            message = f"There is no model {name!r} here. GET /v1/models lists those that there are."
+            raise HttpError(404, message, param="model", code="model_not_found")
+        return found
+
+    def find_for(self, task: Task, name: str) -> list[Target]:
+        """Those behind `name` that do `task`. Raises HttpError 404, and 400 where none does it."""
+        found = self.find(name)
+        able = [target for target in found if task in target.model.tasks and target.model.supports_direct]
+        if not able:
+            raise invalid(_cannot(task, name, found), param="model", code="capability_not_supported")
+        return able
+
+
+def _alias(alias: ModelAlias, usable: Mapping[int, Target]) -> Alias:
+    chosen = [each for each in alias.targets.all() if each.model_id in usable]
+    weighted = alias.strategy == ModelAlias.Strategy.WEIGHTED
+    return Alias(
+        alias.name,
+        tuple(usable[each.model_id] for each in chosen),
+        tuple(each.weight for each in chosen) if weighted else (),
+    )
+
+
+def _cannot(task: Task, name: str, found: list[Target]) -> str:
+    tasks = sorted({each for target in found for each in target.model.tasks})
+    if task in tasks:
+        return f"The model {name!r} works in batches only, not request by request. Use another model."
+    abilities = " and ".join(DOES[each] for each in tasks) or "is not set up for anything"
+    return f"The model {name!r} is none that {DOES[task]}: it {abilities}. Use another model."
+
+
+_offers: dict[int, Offer] = {}  # by workspace
+_loading: dict[int, asyncio.Future[Offer]] = {}
+
+
+async def offer_for(access: Access) -> Offer:
+    """What the caller's workspace offers, at most a few seconds old."""
+    key = access.workspace.pk
+    known = _offers.get(key)
+    if known is not None and time.monotonic() - known.loaded_at < FRESH:
+        return known
+    if key not in _loading:  # everybody who comes meanwhile waits for the same answer
+        _loading[key] = asyncio.ensure_future(asyncio.to_thread(_load, access))
+        _loading[key].add_done_callback(lambda _: _loading.pop(key))
+    _offers[key] = await asyncio.shield(_loading[key])
+    return _offers[key]
+
+
+def _load(access: Access) -> Offer:
+    try:
+        models = SpeechModel.objects.for_workspace(access.workspace).usable()
+        aliases = ModelAlias.objects.for_workspace(access.workspace).with_targets()
+        return Offer(list(models), list(aliases))
+    finally:
+        close_old_connections()
+
+
+async def first_success(targets: Sequence[Target], attempt: Callable[[Target], Awaitable[T]]) -> tuple[Target, T]:
+    """The first of `targets` that `attempt` works for, and what it gave.
+
+    The next one is tried where the provider is at fault (its failures, limits and time-outs), never where the request
+    is. An attempt ends with the answer's first byte: afterwards nothing can be taken back. Raises HttpError.
+    """
+    for target in targets[:-1]:
+        try:
+            return target, await attempt(target)
+        except ProviderError as error:
+            problem = of_provider(error, target.name)
+            if problem.status < 429:
+                raise problem from error
+    try:
+        return targets[-1], await attempt(targets[-1])
+    except ProviderError as error:
+        raise of_provider(error, targets[-1].name) from error
