@@ -148,6 +148,10 @@ SHARD_MAX_ATTEMPTS = env.int("SHARD_MAX_ATTEMPTS", default=5)
 SWEEP_SECONDS = env.int("SWEEP_SECONDS", default=60)
 ENGINE_PROCESSES = env.int("ENGINE_PROCESSES", default=0)  # 0: as many as the host has cores
 
+# --- Gateway ------------------------------------------------------------------------------------
+
+GATEWAY_MAX_AUDIO_MB = env.int("GATEWAY_MAX_AUDIO_MB", default=25)  # of one uploaded file
+
 # --- Credentials --------------------------------------------------------------------------------
 
 CREDENTIAL_KEY = env.str("CREDENTIAL_KEY", default="")  # empty: derived from SECRET_KEY

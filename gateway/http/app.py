@@ -6,10 +6,11 @@ import traceback
 from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
-from gateway.admission import Refused, admit
+from gateway.admission import admit
 from gateway.http import models
 from gateway.http.errors import Disconnected, HttpError, of_refusal
 from gateway.http.request import Receive, Request, Scope, Send
+from gateway.refused import Refused
 
 logger = logging.getLogger(__name__)
 

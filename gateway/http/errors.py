@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from gateway.admission import Refused
+from gateway.refused import Refused
 from providers.adapters.base import ProviderError
 from providers.reasons import Reason
 

@@ -2,38 +2,91 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Literal
+from dataclasses import dataclass
+from typing import TypeVar
 
-from gateway.http.errors import Disconnected, HttpError
+from gateway.http.errors import Disconnected, HttpError, of_provider
 from gateway.http.request import Request
-from gateway.usage.ledger import Call, Outcome, reserve, settle
+from gateway.http.routing import Target
+from gateway.usage.calls import Call, Endpoint, Outcome, Result
+from gateway.usage.ledger import reserve, settle
+from providers.adapters.base import ProviderError
 
-Endpoint = Literal["transcription", "translation", "speech"]
+T = TypeVar("T")
+
+CLIENT_GONE = 499  # as nginx calls it
+SERVED_BY = "x-earshot-model"
+
+
+@dataclass
+class Usage:
+    """What is known of a call so far; whoever serves it fills it in. None: not known."""
+
+    request: Request
+    target: Target | None = None  # who serves it, or is about to
+    audio_seconds: float | None = None
+    characters: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    first_byte: float | None = None
+    body_sha256: str = ""
+
+    def note_first_byte(self) -> None:
+        """The first byte of the answer is about to go out."""
+        self.first_byte = time.monotonic() - self.request.asked_at
+
+    def outcome(self, result: Result, status: int, reason: str = "") -> Outcome:
+        return Outcome(
+            result=result,
+            status=status,
+            reason=reason,
+            model=self.target.model if self.target else None,
+            audio_seconds=self.audio_seconds,
+            characters=self.characters,
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            latency=time.monotonic() - self.request.asked_at,
+            first_byte=self.first_byte,
+            body_sha256=self.body_sha256,
+        )
 
 
 @asynccontextmanager
-async def metered(request: Request, endpoint: Endpoint, model_name: str) -> AsyncIterator[Outcome]:
-    """Inside, the provider may be called. Raises Refused where the budget is spent.
-
-    The outcome that it yields is settled on the way out: with the request's status, and by what ended the block.
-    """
+async def metered(request: Request, endpoint: Endpoint, model_name: str) -> AsyncIterator[Usage]:
+    """Inside, providers may be called, and the caller is answered. Raises Refused where the budget is spent."""
     reservation = await reserve(Call(request.access, endpoint, model_name, request.request_id))
-    outcome = Outcome(result="success", status=200)
+    usage = Usage(request)
+    outcome = None
     try:
-        yield outcome
-        outcome.status = request.status or 200
+        yield usage
+        outcome = usage.outcome("success", request.status or 200)
     except HttpError as error:
-        outcome.result, outcome.status, outcome.reason = "failed", error.status, error.code or ""
+        outcome = usage.outcome("failed", error.status, error.code or "")
         raise
     except (Disconnected, asyncio.CancelledError):
-        outcome.result = "disconnected" if request.disconnected else "cancelled"
-        outcome.status = request.status or 499
-        raise
-    except BaseException:
-        outcome.result, outcome.status, outcome.reason = "failed", 500, "internal_error"
+        outcome = usage.outcome("disconnected" if request.disconnected else "cancelled", request.status or CLIENT_GONE)
         raise
     finally:
-        outcome.latency = time.monotonic() - request.asked_at
-        await settle(reservation, outcome)
+        await settle(reservation, outcome or usage.outcome("failed", 500, "internal_error"))
+
+
+async def first_success(
+    usage: Usage, targets: Sequence[Target], attempt: Callable[[Target], Awaitable[T]]
+) -> tuple[Target, T]:
+    """The first of `targets` that `attempt` works for, and what it gave.
+
+    The next one is tried where the provider is at fault (its failures, limits and time-outs), never where the request
+    is. An attempt ends with the answer's first byte: afterwards nothing can be taken back. Raises HttpError.
+    """
+    for tried, target in enumerate(targets, start=1):
+        usage.target = target
+        try:
+            return target, await attempt(target)
+        except ProviderError as error:
+            usage.target = None  # it did not serve the call
+            problem = of_provider(error, target.name)
+            if problem.status < 429 or tried == len(targets):
+                raise problem from error
+    raise ValueError("no targets")

@@ -3,22 +3,21 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, TypeVar
+from typing import Literal
 
 from django.db import close_old_connections
 
 from accounts.access import Access
-from gateway.http.errors import HttpError, invalid, of_provider
+from gateway.http.errors import HttpError, invalid
 from gateway.models import ModelAlias
-from providers.adapters.base import Adapter, ModelConfig, ProviderError
+from providers.adapters.base import Adapter, ModelConfig
 from providers.models import SpeechModel
 from providers.registry import adapter_for, model_config
 
 Task = Literal["stt", "tts", "chat", "translation"]
-T = TypeVar("T")
 
 FRESH = 3.0  # seconds that a workspace's models are remembered
 DOES = {
@@ -145,22 +144,3 @@ def _load(access: Access) -> Offer:
         return Offer(list(models), list(aliases))
     finally:
         close_old_connections()
-
-
-async def first_success(targets: Sequence[Target], attempt: Callable[[Target], Awaitable[T]]) -> tuple[Target, T]:
-    """The first of `targets` that `attempt` works for, and what it gave.
-
-    The next one is tried where the provider is at fault (its failures, limits and time-outs), never where the request
-    is. An attempt ends with the answer's first byte: afterwards nothing can be taken back. Raises HttpError.
-    """
-    for target in targets[:-1]:
-        try:
-            return target, await attempt(target)
-        except ProviderError as error:
-            problem = of_provider(error, target.name)
-            if problem.status < 429:
-                raise problem from error
-    try:
-        return targets[-1], await attempt(targets[-1])
-    except ProviderError as error:
-        raise of_provider(error, targets[-1].name) from error
