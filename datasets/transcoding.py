@@ -2,7 +2,7 @@
 
 import tempfile
 from contextlib import closing
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO, Literal, Protocol, cast
 
 import av
 
@@ -19,16 +19,25 @@ def as_flac(source: Readable) -> BinaryIO:
 
     Rate and channels stay (FLAC takes up to 8). Memory does not grow with the audio. Raises AudioRefused.
     """
-    target = tempfile.NamedTemporaryFile(suffix=".flac")  # noqa: SIM115  (the caller closes it)
+    return _transcoded(source, "flac", "flac")
+
+
+def as_wav(source: Readable) -> BinaryIO:
+    """The same as WAV of 16 bits, for those that do not even take FLAC."""
+    return _transcoded(source, "wav", "pcm_s16le")
+
+
+def _transcoded(source: Readable, container: str, codec: Literal["flac", "pcm_s16le"]) -> BinaryIO:
+    target = tempfile.NamedTemporaryFile(suffix=f".{container}")  # noqa: SIM115  (the caller closes it)
     try:
         with closing(source.open()) as file, av.open(file, "r", options=FENCE) as audio:
-            with av.open(target.name, "w", format="flac") as flac:
+            with av.open(target.name, "w", format=container) as out:
                 heard = audio.streams.audio[0]
-                written = flac.add_stream("flac", rate=heard.rate, layout=heard.layout.name, format="s16")
+                written = out.add_stream(codec, rate=heard.rate, layout=heard.layout.name, format="s16")
                 for frame in audio.decode(heard):
                     frame.pts = None
-                    flac.mux(written.encode(frame))
-                flac.mux(written.encode(None))
+                    out.mux(written.encode(frame))
+                out.mux(written.encode(None))
     except (av.FFmpegError, ValueError, PermissionError, IndexError) as error:
         target.close()
         raise AudioRefused(AudioReason.DAMAGED, "The stored audio could not be transcoded. Upload it again.") from error

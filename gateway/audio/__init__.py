@@ -1,0 +1,1 @@
+"""Audio on its way through the gateway: what is uploaded, and what is spoken."""
