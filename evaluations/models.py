@@ -145,7 +145,13 @@ class Result(models.Model):
     reason = models.CharField(max_length=40, blank=True, help_text="Code of why it failed.")
     error = models.TextField(blank=True, help_text="What a person reads about why it failed.")
     hypothesis = models.TextField(blank=True)
-    attempts = models.PositiveSmallIntegerField(default=0, help_text="Times a worker took it up, committed before.")
+    attempts = models.PositiveSmallIntegerField(
+        default=0, help_text="Times a worker took it up, committed before, and may have died of it."
+    )
+    calls = models.PositiveIntegerField(default=0, help_text="Calls with a known end; all but the first are retries.")
+    failures = models.PositiveSmallIntegerField(
+        default=0, help_text="Calls that failed and may pass, since it was started or retried."
+    )
     audio_seconds = models.FloatField(null=True)
     latency = models.FloatField(null=True, help_text="seconds of the call that succeeded; retries are apart")
     input_tokens = models.PositiveIntegerField(null=True)
@@ -171,15 +177,23 @@ class Result(models.Model):
     def __str__(self) -> str:
         return f"result {self.pk}"
 
+    @property
+    def retries(self) -> int:
+        """Calls that were made again. Those of batches are not in it: a retry is a batch of its own."""
+        return max(0, self.calls - 1)
+
 
 class Attempt(models.Model):
-    """One call for a result that did not succeed: why, and how long it took."""
+    """One try at a result that did not succeed: why, how long it took, and what it cost where that is known."""
 
     result = models.ForeignKey(Result, on_delete=models.CASCADE, related_name="failed_attempts")
     number = models.PositiveSmallIntegerField()
     reason = models.CharField(max_length=40)
     error = models.TextField(blank=True)
     latency = models.FloatField(null=True, help_text="seconds")
+    input_tokens = models.PositiveIntegerField(null=True)
+    output_tokens = models.PositiveIntegerField(null=True)
+    cost_usd = models.DecimalField(max_digits=14, decimal_places=8, null=True, help_text="Empty: nothing, or unknown.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -1,6 +1,6 @@
 """Providers of speech models, the models they offer and what these cost."""
 
-from datetime import date
+from datetime import date, datetime
 
 from django.core.validators import MinValueValidator
 from django.db import models
@@ -23,10 +23,10 @@ class Provider(models.Model):
     )
     credential_encrypted = models.TextField(blank=True, editable=False)
     max_concurrency = models.PositiveIntegerField(
-        default=8, validators=[MinValueValidator(1)], help_text="Calls at once by each worker."
+        default=8, validators=[MinValueValidator(1)], help_text="Calls at once, by all workers together."
     )
     requests_per_minute = models.PositiveIntegerField(
-        null=True, blank=True, validators=[MinValueValidator(1)], help_text="Empty: no limit."
+        null=True, blank=True, validators=[MinValueValidator(1)], help_text="By all workers together. Empty: no limit."
     )
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -60,6 +60,56 @@ class Provider(models.Model):
     @credential.setter
     def credential(self, value: str) -> None:
         self.credential_encrypted = encrypt(value) if value else ""
+
+
+class Gate(models.Model):
+    """When calls to a provider may begin, and why none may now: one row for all workers and machines.
+
+    Two things close it. A hold: the provider asked for a pause, or takes no more calls. A pause: calls failed again
+    and again; when it is over one call is tried (the probe), and the others wait for what becomes of it.
+    """
+
+    provider = models.OneToOneField(Provider, on_delete=models.CASCADE, primary_key=True, related_name="gate")
+    next_start_at = models.DateTimeField(null=True, help_text="No call begins before, for the limit a minute.")
+    held_until = models.DateTimeField(null=True)
+    holds = models.PositiveIntegerField(default=0, help_text="In a row.")
+    failures = models.PositiveIntegerField(default=0, help_text="Calls in a row that failed.")
+    paused_until = models.DateTimeField(null=True)
+    pauses = models.PositiveIntegerField(default=0, help_text="In a row; 0: calls get through.")
+    probe = models.UUIDField(null=True, help_text="The holder of slots that makes the call after a pause.")
+    reason = models.CharField(max_length=40, blank=True, help_text="Of the latest hold or pause.")
+    message = models.TextField(blank=True, help_text="What the provider said then.")
+
+    def __str__(self) -> str:
+        return f"gate of {self.provider_id}"
+
+    def closed_until(self, now: datetime) -> datetime | None:
+        """When calls may begin again; None where they may now."""
+        return max((end for end in (self.held_until, self.paused_until) if end and end > now), default=None)
+
+
+class SlotLease(models.Model):
+    """Slots of a provider, a call at a time each, that one worker or web process holds.
+
+    The sum over a provider's live leases never exceeds its `max_concurrency`: leases change under the lock of its
+    gate's row. A holder that dies loses them at `until`.
+    """
+
+    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="slot_leases")
+    holder = models.UUIDField()
+    slots = models.PositiveIntegerField()
+    wanted = models.PositiveIntegerField(help_text="Calls that it would have under way, had it the slots.")
+    since = models.DateTimeField(help_text="When it got its first slot, or lost its last one.")
+    until = models.DateTimeField()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["provider", "holder"], name="one_slot_lease_a_holder_and_provider"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.slots} slots of {self.provider_id}"
 
 
 class SpeechModel(models.Model):
