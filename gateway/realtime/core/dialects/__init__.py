@@ -1,0 +1,1 @@
+"""The two dialects of OpenAI's protocol."""
