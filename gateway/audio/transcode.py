@@ -1,8 +1,9 @@
 """Speech on its way from a provider to whoever asked for it, in the encoding that was asked for."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from typing import TypeVar
 
 from av.audio.frame import AudioFrame
@@ -51,22 +52,24 @@ class Transcoder:
         return out
 
 
-async def in_encoding(parts: AsyncIterator[SpeechPart], encoding: AudioEncoding) -> AsyncGenerator[bytes, None]:
+async def in_encoding(parts: AsyncGenerator[SpeechPart, None], encoding: AudioEncoding) -> AsyncGenerator[bytes, None]:
     """The stream in `encoding`, as it comes: untouched where it is in that already, else made into 24 kHz mono.
 
-    The next part is only asked for when what was made of the last one was taken. Raises ProviderError.
+    The next part is only asked for when what was made of the last one was taken. Closing this closes `parts`.
+    Raises ProviderError.
     """
     transcoder: Transcoder | None = None
-    async for part in parts:
-        if transcoder is None and _is_in(part, encoding):
-            if part.audio:
-                yield part.audio
-            continue
-        if transcoder is None:
-            transcoder = await _in_thread(Transcoder, part.encoding, part.sample_rate, encoding)
-        for start in range(0, len(part.audio), PIECE):
-            if made := await _in_thread(transcoder.feed, part.audio[start : start + PIECE]):
-                yield made
+    async with aclosing(parts):
+        async for part in parts:
+            if transcoder is None and _is_in(part, encoding):
+                if part.audio:
+                    yield part.audio
+                continue
+            if transcoder is None:
+                transcoder = await _in_thread(Transcoder, part.encoding, part.sample_rate, encoding)
+            for start in range(0, len(part.audio), PIECE):
+                if made := await _in_thread(transcoder.feed, part.audio[start : start + PIECE]):
+                    yield made
     if transcoder is not None and (rest := await _in_thread(transcoder.end)):
         yield rest
 
