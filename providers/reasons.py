@@ -15,6 +15,10 @@ class Reason(models.TextChoices):
         "audio_too_long",
         "The audio is longer than the model takes. Cut it, or use another model.",
     )
+    UNSUPPORTED_FORMAT = (
+        "unsupported_format",
+        "The model does not take audio of this format, and it could not be converted. Upload WAV, MP3 or FLAC.",
+    )
     CAPABILITY_NOT_SUPPORTED = (
         "capability_not_supported",
         "The model cannot do this task. Choose another model.",
@@ -29,6 +33,10 @@ class Reason(models.TextChoices):
         "Earshot itself failed on this sample. The worker's log has the traceback.",
     )
     INVALID_CREDENTIALS = "invalid_credentials", "The provider refused the API key. Enter a valid one, then retry."
+    QUOTA_EXHAUSTED = (
+        "quota_exhausted",
+        "The provider's account has no credit or quota left. Add some there, then retry.",
+    )
     RATE_LIMITED = "rate_limited", "The provider takes no more calls just now. Retry later."
     REQUEST_REFUSED = "request_refused", "The provider refused the request; the error text says why."
     FILE_REFUSED = "file_refused", "The provider could not take the audio; the error text says why."

@@ -2,7 +2,7 @@
 
 import atexit
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -67,6 +67,11 @@ def provider_config(provider: "Provider") -> ProviderConfig:
 
 
 def model_config(model: "SpeechModel") -> ModelConfig:
+    times: dict[Literal["word", "segment"], bool] = {"word": model.word_times, "segment": model.segment_times}
     return ModelConfig(
-        upstream_name=model.upstream_name, options=model.options, max_audio_seconds=model.max_audio_seconds
+        upstream_name=model.upstream_name,
+        options=model.options,
+        max_audio_seconds=model.max_audio_seconds,
+        max_audio_bytes=model.max_audio_bytes,
+        times=frozenset(time for time, able in times.items() if able),
     )

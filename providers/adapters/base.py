@@ -63,6 +63,8 @@ class ModelConfig:
     upstream_name: str
     options: dict[str, Any] = field(default_factory=dict)
     max_audio_seconds: float | None = None  # None: no known limit
+    max_audio_bytes: int | None = None  # of a file; None: no known limit
+    times: frozenset[Literal["word", "segment"]] = frozenset()  # that it can give
 
 
 class AudioSource(Protocol):
