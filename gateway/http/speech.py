@@ -1,0 +1,190 @@
+"""`POST /v1/audio/speech`: a text, spoken, sent on while it is being made."""
+
+import base64
+import hashlib
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Literal, cast, get_args
+
+from gateway.audio.transcode import in_encoding
+from gateway.http.errors import invalid, of_provider
+from gateway.http.metering import SERVED_BY, Usage, first_success, metered
+from gateway.http.request import Request
+from gateway.http.routing import Target, offer_for
+from providers.adapters.base import (
+    AudioEncoding,
+    ProviderError,
+    SpeechPart,
+    SpeechRequest,
+    StreamingSpeaker,
+    as_speaker,
+)
+from providers.reasons import Reason
+
+MAX_BODY = 256 * 1024  # bytes: the longest text, escaped, and long instructions
+MAX_CHARACTERS = 4096
+SLOWEST, FASTEST = 0.25, 4.0
+CONTENT_TYPES: dict[AudioEncoding, str] = {
+    "mp3": "audio/mpeg",
+    "opus": "audio/opus",
+    "aac": "audio/aac",
+    "flac": "audio/flac",
+    "wav": "audio/wav",
+    "pcm": "audio/pcm",
+}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked for."""
+
+    model: str
+    speech: SpeechRequest
+    stream_format: Literal["audio", "sse"]
+
+    @property
+    def characters(self) -> int:
+        return len(self.speech.text)
+
+
+async def speak(request: Request) -> None:
+    """Answers with the audio, or with events that hold it, from the provider's first byte on.
+
+    Until then other models of an alias are tried; afterwards a failure breaks the answer off.
+    """
+    body = await request.read_all(MAX_BODY)
+    wish = read_wish(body)
+    targets = (await offer_for(request.access)).find_for("tts", wish.model)
+    async with metered(request, "speech", wish.model) as usage:
+        usage.body_sha256 = hashlib.sha256(body).hexdigest()
+        target, (first, rest) = await first_success(usage, targets, lambda target: _begin(target, wish, usage))
+        async with aclosing(rest):
+            usage.note_first_byte()
+            await request.start(200, _content_type(wish), [(SERVED_BY, target.name)])
+            await request.send(_piece(wish, first))
+            try:
+                async for audio in rest:
+                    await request.send(_piece(wish, audio))
+            except ProviderError as error:
+                raise of_provider(error, target.name) from error
+        await request.send(_last_event(wish, usage) if wish.stream_format == "sse" else b"", more=False)
+
+
+# --- what is asked for ------------------------------------------------------------------------------
+
+
+def read_wish(body: bytes) -> Wish:
+    """Raises HttpError 400, which names the parameter."""
+    try:
+        given = json.loads(body)
+    except ValueError:  # UnicodeDecodeError is one too
+        raise invalid("The body is not JSON. Send an object with 'model', 'input' and 'voice'.") from None
+    if not isinstance(given, dict):
+        raise invalid("The body is no JSON object. Send one with 'model', 'input' and 'voice'.")
+    given = {name: value for name, value in given.items() if value is not None}
+    text = _text(given, "input")
+    if len(text) > MAX_CHARACTERS:
+        message = f"'input' has {len(text)} characters; at most {MAX_CHARACTERS} are spoken at once. Split the text."
+        raise invalid(message, "input", "string_above_max_length")
+    if not isinstance(given.get("stream", False), bool):
+        raise invalid("'stream' must be true or false.", "stream")
+    return Wish(
+        model=_text(given, "model"),
+        speech=SpeechRequest(
+            text=text,
+            voice=_voice(given),
+            speed=_speed(given),
+            instructions=_text(given, "instructions") if given.get("instructions") else "",
+            encoding=cast(AudioEncoding, _one_of(given, "response_format", get_args(AudioEncoding), "mp3")),
+        ),
+        stream_format=cast(Literal["audio", "sse"], _one_of(given, "stream_format", ("audio", "sse"), "audio")),
+    )
+
+
+def _text(given: dict[str, Any], name: str) -> str:
+    value = given.get(name)
+    if value is None:
+        raise invalid(f"'{name}' is missing.", name, "missing_required_parameter")
+    if not isinstance(value, str):
+        raise invalid(f"'{name}' must be a text.", name, "invalid_type")
+    if not value.strip():
+        raise invalid(f"'{name}' is empty.", name, "empty_string")
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise invalid(f"'{name}' holds half of a character (a lone surrogate).", name, "invalid_value")
+    return value
+
+
+def _voice(given: dict[str, Any]) -> str:
+    """A name, or an object with an id, as for voices that somebody made."""
+    if isinstance(given.get("voice"), dict):
+        given = {"voice": given["voice"].get("id")}
+    return _text(given, "voice")
+
+
+def _speed(given: dict[str, Any]) -> float:
+    speed = given.get("speed", 1.0)
+    if isinstance(speed, bool) or not isinstance(speed, int | float) or not SLOWEST <= speed <= FASTEST:
+        raise invalid(f"'speed' must be a number from {SLOWEST} to {FASTEST}.", "speed", "invalid_value")
+    return float(speed)
+
+
+def _one_of(given: dict[str, Any], name: str, choices: tuple[str, ...], usual: str) -> str:
+    value = given.get(name, usual)
+    if value not in choices:
+        raise invalid(f"'{name}' must be one of: {', '.join(choices)}.", name, "invalid_value")
+    return str(value)
+
+
+# --- what is answered -------------------------------------------------------------------------------
+
+
+async def _begin(target: Target, wish: Wish, usage: Usage) -> tuple[bytes, AsyncGenerator[bytes, None]]:
+    """The first of the audio, and the rest, which the caller closes. Raises ProviderError."""
+    usage.characters = wish.characters  # also where the caller leaves before the first byte: it may be charged
+    audio = in_encoding(_parts(target, wish.speech, usage), wish.speech.encoding)
+    try:
+        first = await anext(audio, None)
+        if first is None:
+            raise ProviderError(Reason.PROVIDER_ERROR, "The provider answered with no audio.", retryable=True)
+    except ProviderError:
+        usage.characters = None
+        raise
+    return first, audio
+
+
+async def _parts(target: Target, speech: SpeechRequest, usage: Usage) -> AsyncGenerator[SpeechPart, None]:
+    """What the provider says, as it comes, or all at once where it cannot stream; its tokens go to the usage."""
+    if not isinstance(target.adapter, StreamingSpeaker):
+        whole = await as_speaker(target.adapter).speak(target.config, speech)
+        usage.input_tokens, usage.output_tokens = whole.input_tokens, whole.output_tokens
+        yield SpeechPart(whole.audio, "wav", whole.sample_rate)
+        return
+    async with aclosing(target.adapter.stream_speech(target.config, speech)) as parts:
+        async for part in parts:
+            if part.input_tokens is not None or part.output_tokens is not None:
+                usage.input_tokens, usage.output_tokens = part.input_tokens, part.output_tokens
+            yield part
+
+
+def _content_type(wish: Wish) -> str:
+    return "text/event-stream" if wish.stream_format == "sse" else CONTENT_TYPES[wish.speech.encoding]
+
+
+def _piece(wish: Wish, audio: bytes) -> bytes:
+    if wish.stream_format == "audio":
+        return audio
+    return _event({"type": "speech.audio.delta", "audio": base64.b64encode(audio).decode()})
+
+
+def _last_event(wish: Wish, usage: Usage) -> bytes:
+    """Beside OpenAI's counts, which few providers know, the characters that were spoken."""
+    read, spoken = usage.input_tokens, usage.output_tokens
+    total = None if read is None or spoken is None else read + spoken
+    counts = {"input_tokens": read, "output_tokens": spoken, "total_tokens": total, "characters": wish.characters}
+    return _event({"type": "speech.audio.done", "usage": counts})
+
+
+def _event(data: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(data).encode() + b"\n\n"
