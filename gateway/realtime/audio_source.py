@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gateway.realtime import sound
+from gateway.realtime.core.config import AudioFormat
 
 
 class SpokenAudio:
@@ -17,9 +18,9 @@ class SpokenAudio:
 
     mime_type = "audio/wav"
 
-    def __init__(self, audio: bytes, encoding: sound.Encoding) -> None:
-        self.duration = sound.seconds(audio, encoding)
-        self._file = sound.wav(sound.decode(audio, encoding), sound.RATES[encoding])
+    def __init__(self, audio: bytes, audio_format: AudioFormat) -> None:
+        self.duration = sound.seconds(audio, audio_format)
+        self._file = sound.wav(sound.decode(audio, audio_format), audio_format.sample_rate)
 
     @cached_property
     def sha256(self) -> str:

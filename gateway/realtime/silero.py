@@ -142,4 +142,4 @@ def _taps(weights: Floats) -> Floats:
 
 
 def _sigmoid(values: Floats) -> Floats:
-    return (np.tanh(values / 2) + 1) / 2
+    return np.float32(0.5) * (np.tanh(np.float32(0.5) * values) + np.float32(1))

@@ -2,16 +2,13 @@
 
 import io
 import wave
-from typing import Literal
 
 import av
 import numpy as np
 
-Encoding = Literal["pcm16", "g711_ulaw", "g711_alaw"]
-Samples = np.ndarray[tuple[int], np.dtype[np.int16]]  # mono
+from gateway.realtime.core.config import AudioFormat
 
-RATES: dict[Encoding, int] = {"pcm16": 24_000, "g711_ulaw": 8_000, "g711_alaw": 8_000}  # Hz
-WIDTHS: dict[Encoding, int] = {"pcm16": 2, "g711_ulaw": 1, "g711_alaw": 1}  # bytes a sample
+Samples = np.ndarray[tuple[int], np.dtype[np.int16]]  # mono
 
 # ITU-T G.711. A code is a sign, three bits of a segment (each has steps twice as wide as the one before) and four bits
 # of a step in it.
@@ -52,26 +49,26 @@ def _alaw_codes() -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
     return (((segments << 4) | steps | np.where(samples < 0, 0, 0x80)) ^ 0x55).astype(np.uint8)
 
 
-LEVELS = {"g711_ulaw": _ulaw_levels(), "g711_alaw": _alaw_levels()}
-CODES = {"g711_ulaw": _ulaw_codes(), "g711_alaw": _alaw_codes()}
+LEVELS = {AudioFormat.ULAW: _ulaw_levels(), AudioFormat.ALAW: _alaw_levels()}
+CODES = {AudioFormat.ULAW: _ulaw_codes(), AudioFormat.ALAW: _alaw_codes()}
 
 
-def decode(audio: bytes, encoding: Encoding) -> Samples:
-    """The samples of `audio` at the encoding's own rate; half a sample at its end is left out."""
-    if encoding == "pcm16":
+def decode(audio: bytes, audio_format: AudioFormat) -> Samples:
+    """The samples of `audio` at the format's own rate; half a sample at its end is left out."""
+    if audio_format is AudioFormat.PCM16:
         return np.frombuffer(audio, "<i2", len(audio) // 2)
-    return LEVELS[encoding][np.frombuffer(audio, np.uint8)]
+    return LEVELS[audio_format][np.frombuffer(audio, np.uint8)]
 
 
-def encode(samples: Samples, encoding: Encoding) -> bytes:
-    if encoding == "pcm16":
+def encode(samples: Samples, audio_format: AudioFormat) -> bytes:
+    if audio_format is AudioFormat.PCM16:
         return samples.astype("<i2", copy=False).tobytes()
-    return CODES[encoding][samples.view(np.uint16)].tobytes()
+    return CODES[audio_format][samples.view(np.uint16)].tobytes()
 
 
-def seconds(audio: bytes, encoding: Encoding) -> float:
+def seconds(audio: bytes, audio_format: AudioFormat) -> float:
     """How long `audio` lasts."""
-    return len(audio) / WIDTHS[encoding] / RATES[encoding]
+    return len(audio) / audio_format.frame_bytes / audio_format.sample_rate
 
 
 class Resampler:

@@ -7,81 +7,65 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
 
 import numpy as np
 
 from gateway.realtime import sound
+from gateway.realtime.core.config import AudioFormat, TurnDetection
+from gateway.realtime.core.happenings import SilenceHeard, SpeechStarted, SpeechStopped
 from gateway.realtime.silero import FRAME, RATE, Floats, Memory, silero
 
-FRAME_MS = FRAME * 1000 // RATE
+FRAME_MS = FRAME * 1000 / RATE
 FRAMES_OF_SPEECH = 2  # in a row begin it: a click is shorter
 HYSTERESIS = 0.15  # below the threshold by this much it is silence: voices waver
 
-
-@dataclass(frozen=True)
-class SpeechEdge:
-    """A beginning or an end of speech."""
-
-    kind: Literal["started", "stopped"]
-    at_ms: int  # of all audio of the session; a beginning with the padding before it, an end with the silence after it
-
-
-@dataclass(frozen=True)
-class VadSettings:
-    """As in the protocol's `server_vad`."""
-
-    threshold: float = 0.5
-    prefix_padding_ms: int = 300
-    silence_duration_ms: int = 500
+Heard = SilenceHeard | SpeechStarted | SpeechStopped
 
 
 class Endpointer:
-    """Finds the edges in probabilities of speech, one for each frame of 32 ms."""
+    """Finds where speech begins and ends in probabilities of it, one for each frame of 32 ms."""
 
-    def __init__(self, settings: VadSettings, start_ms: int = 0) -> None:
+    def __init__(self, settings: TurnDetection, start_ms: float) -> None:
         """`start_ms`: where in the session's audio the first frame begins."""
-        self.settings = settings
-        self.is_speech = False
-        self._start_ms = start_ms
-        self._frames = 0
+        self._settings = settings
+        self._now = start_ms
+        self._is_speech = False
         self._run = 0  # frames of speech in a row; in speech: frames of silence in a row
 
-    def push(self, probabilities: Sequence[float]) -> list[SpeechEdge]:
-        return [edge for probability in probabilities if (edge := self._next(probability))]
+    def push(self, probabilities: Sequence[float]) -> list[Heard]:
+        heard: list[Heard] = [edge for probability in probabilities if (edge := self._next(probability))]
+        if probabilities and not self._is_speech:
+            heard.append(SilenceHeard(self._now - self._run * FRAME_MS))
+        return heard
 
-    def _next(self, probability: float) -> SpeechEdge | None:
-        self._frames += 1
-        now = self._start_ms + self._frames * FRAME_MS
-        if self.is_speech:
-            silent = probability < max(self.settings.threshold - HYSTERESIS, 0.01)
+    def _next(self, probability: float) -> SpeechStarted | SpeechStopped | None:
+        self._now += FRAME_MS
+        if self._is_speech:
+            silent = probability < max(self._settings.threshold - HYSTERESIS, 0.01)
             self._run = self._run + 1 if silent else 0
-            if self._run and self._run * FRAME_MS >= self.settings.silence_duration_ms:
-                return self._turn("stopped", now)
+            if self._run and self._run * FRAME_MS >= self._settings.silence_duration_ms:
+                self._is_speech, self._run = False, 0
+                return SpeechStopped(self._now)
         else:
-            self._run = self._run + 1 if probability >= self.settings.threshold else 0
+            self._run = self._run + 1 if probability >= self._settings.threshold else 0
             if self._run >= FRAMES_OF_SPEECH:
-                begun = now - self._run * FRAME_MS - self.settings.prefix_padding_ms
-                return self._turn("started", max(begun, self._start_ms))
+                begun, self._is_speech, self._run = self._now - self._run * FRAME_MS, True, 0
+                return SpeechStarted(begun)
         return None
-
-    def _turn(self, kind: Literal["started", "stopped"], at_ms: int) -> SpeechEdge:
-        self.is_speech, self._run = kind == "started", 0
-        return SpeechEdge(kind, at_ms)
 
 
 class _Stream:
     """One session's audio on its way to the model; touched by the listening thread alone."""
 
-    def __init__(self, encoding: sound.Encoding) -> None:
+    def __init__(self, audio_format: AudioFormat) -> None:
         self.memory = Memory()
-        self._encoding = encoding
-        self._resampler = sound.Resampler(sound.RATES[encoding], RATE)
+        self._format = audio_format
+        self._resampler = sound.Resampler(audio_format.sample_rate, RATE)
         self._waiting = np.zeros(0, np.int16)
 
     def frames(self, audio: bytes) -> Floats:
         """The frames that `audio` completes, [n, 512]."""
-        samples = self._resampler.push(sound.decode(audio, self._encoding))
+        samples = self._resampler.push(sound.decode(audio, self._format))
         self._waiting = np.concatenate([self._waiting, samples])
         whole = len(self._waiting) // FRAME * FRAME
         frames, self._waiting = self._waiting[:whole], self._waiting[whole:]
@@ -137,17 +121,13 @@ def listener() -> Listener:
 
 
 class VoiceActivity:
-    """What is heard in one session's audio."""
+    """What is heard in a session's audio from some point of it on."""
 
-    def __init__(self, encoding: sound.Encoding, settings: VadSettings, start_ms: int = 0) -> None:
+    def __init__(self, audio_format: AudioFormat, settings: TurnDetection, start_ms: float) -> None:
         """`start_ms`: how much audio of the session came before."""
-        self._stream = _Stream(encoding)
+        self._stream = _Stream(audio_format)
         self._endpointer = Endpointer(settings, start_ms)
 
-    def change(self, settings: VadSettings) -> None:
-        """From the next frame on."""
-        self._endpointer.settings = settings
-
-    async def hear(self, audio: bytes) -> list[SpeechEdge]:
-        """The edges in the next piece of audio. One call at a time, in the audio's order."""
+    async def hear(self, audio: bytes) -> list[Heard]:
+        """What the next piece of audio says. One call at a time, in the audio's order."""
         return self._endpointer.push(await listener().probabilities(self._stream, audio))

@@ -9,12 +9,24 @@ import pytest
 
 from gateway.realtime import sound
 from gateway.realtime.audio_source import SpokenAudio
+from gateway.realtime.core.config import AudioFormat
 
+PCM16, ULAW, ALAW = AudioFormat.PCM16, AudioFormat.ULAW, AudioFormat.ALAW
 EVERY_SAMPLE = np.arange(-32_768, 32_768).astype(np.int16)
 EVERY_CODE = bytes(range(256))
 # Of ITU-T G.711: code -> value on the 16-bit scale.
-ULAW = {0x00: -32124, 0x0F: -16764, 0x10: -15996, 0x7F: 0, 0x80: 32124, 0x8F: 16764, 0xEF: 132, 0xF0: 120, 0xFF: 0}
-ALAW = {0x2A: -32256, 0xAA: 32256, 0x55: -8, 0xD5: 8, 0x54: -24, 0xD4: 24, 0x80: 5504, 0x25: -16896, 0xA5: 16896}
+ULAW_VALUES = {
+    0x00: -32124,
+    0x0F: -16764,
+    0x10: -15996,
+    0x7F: 0,
+    0x80: 32124,
+    0x8F: 16764,
+    0xEF: 132,
+    0xF0: 120,
+    0xFF: 0,
+}
+ALAW_VALUES = {0x2A: -32256, 0xAA: 32256, 0x55: -8, 0xD5: 8, 0x54: -24, 0xD4: 24, 0x80: 5504, 0x25: -16896, 0xA5: 16896}
 
 
 def ffmpeg_levels(codec):
@@ -24,24 +36,24 @@ def ffmpeg_levels(codec):
     return context.decode(av.Packet(EVERY_CODE))[0].to_ndarray()[0]
 
 
-@pytest.mark.parametrize(("encoding", "values"), [("g711_ulaw", ULAW), ("g711_alaw", ALAW)])
+@pytest.mark.parametrize(("encoding", "values"), [(ULAW, ULAW_VALUES), (ALAW, ALAW_VALUES)])
 def test_codes_stand_for_the_values_of_the_standard(encoding, values):
     assert {code: int(sound.decode(bytes([code]), encoding)[0]) for code in values} == values
 
 
-@pytest.mark.parametrize(("encoding", "codec"), [("g711_ulaw", "pcm_mulaw"), ("g711_alaw", "pcm_alaw")])
+@pytest.mark.parametrize(("encoding", "codec"), [(ULAW, "pcm_mulaw"), (ALAW, "pcm_alaw")])
 def test_every_code_stands_for_what_ffmpeg_hears_in_it(encoding, codec):
     assert sound.decode(EVERY_CODE, encoding).tolist() == ffmpeg_levels(codec).tolist()
 
 
-@pytest.mark.parametrize("encoding", ["g711_ulaw", "g711_alaw"])
+@pytest.mark.parametrize("encoding", [ULAW, ALAW])
 def test_every_code_survives_being_decoded_and_encoded_again(encoding):
     again = sound.encode(sound.decode(EVERY_CODE, encoding), encoding)
     different = [code for code in range(256) if again[code] != code]
-    assert different == ([0x7F] if encoding == "g711_ulaw" else [])  # u-law has a zero with a minus
+    assert different == ([0x7F] if encoding == ULAW else [])  # u-law has a zero with a minus
 
 
-@pytest.mark.parametrize(("encoding", "loudest"), [("g711_ulaw", 32_636), ("g711_alaw", 32_768)])
+@pytest.mark.parametrize(("encoding", "loudest"), [(ULAW, 32_636), (ALAW, 32_768)])
 def test_no_sample_is_further_than_half_a_step_from_its_code(encoding, loudest):
     levels = np.unique(sound.decode(EVERY_CODE, encoding)).astype(int)
     steps = np.diff(levels, append=loudest, prepend=-loudest)
@@ -54,8 +66,8 @@ def test_no_sample_is_further_than_half_a_step_from_its_code(encoding, loudest):
 @pytest.mark.parametrize(
     ("encoding", "codes"),
     [
-        ("g711_ulaw", {123: 0xF0, 124: 0xEF, 379: 0xE0, 380: 0xDF, 16_251: 0x90, 16_252: 0x8F, 32_767: 0x80}),
-        ("g711_alaw", {0: 0xD5, 511: 0xCA, 512: 0xF5, 16_383: 0xBA, 16_384: 0xA5, 32_767: 0xAA, -32_768: 0x2A}),
+        (ULAW, {123: 0xF0, 124: 0xEF, 379: 0xE0, 380: 0xDF, 16_251: 0x90, 16_252: 0x8F, 32_767: 0x80}),
+        (ALAW, {0: 0xD5, 511: 0xCA, 512: 0xF5, 16_383: 0xBA, 16_384: 0xA5, 32_767: 0xAA, -32_768: 0x2A}),
     ],
 )
 def test_codes_change_at_the_decision_values_of_the_standard(encoding, codes):
@@ -63,8 +75,8 @@ def test_codes_change_at_the_decision_values_of_the_standard(encoding, codes):
 
 
 def test_pcm_is_little_endian_and_loses_half_a_sample_at_its_end():
-    assert sound.decode(b"\x01\x00\xff\xff\x05", "pcm16").tolist() == [1, -1]
-    assert sound.encode(np.array([1, -1], np.int16), "pcm16") == b"\x01\x00\xff\xff"
+    assert sound.decode(b"\x01\x00\xff\xff\x05", PCM16).tolist() == [1, -1]
+    assert sound.encode(np.array([1, -1], np.int16), PCM16) == b"\x01\x00\xff\xff"
 
 
 @pytest.mark.parametrize(("rate", "to_rate"), [(24_000, 16_000), (22_050, 24_000), (24_000, 8_000), (8_000, 16_000)])
@@ -86,7 +98,7 @@ def test_the_same_rate_is_passed_on_as_it_is():
     assert len(resampler.flush()) == 0
 
 
-@pytest.mark.parametrize(("encoding", "rate"), [("pcm16", 24_000), ("g711_ulaw", 8_000)])
+@pytest.mark.parametrize(("encoding", "rate"), [(PCM16, 24_000), (ULAW, 8_000)])
 def test_what_a_client_said_reaches_models_as_a_wav_file(encoding, rate):
     samples = np.linspace(-30_000, 30_000, rate // 2).astype(np.int16)
     audio = SpokenAudio(sound.encode(samples, encoding), encoding)

