@@ -14,6 +14,10 @@ class Access:
     user: User | None = None
     api_key: ApiKey | None = None
 
+    @property
+    def api_key_id(self) -> int | None:
+        return None if self.api_key is None else self.api_key.pk
+
     def may(self, role: Role) -> bool:
         """True where this access may do what `role` may."""
         return self.role.includes(role)

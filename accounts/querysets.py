@@ -1,5 +1,6 @@
 """Reads of accounts, by their business names."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 from django.contrib.auth.models import UserManager as DjangoUserManager
@@ -48,3 +49,7 @@ class ApiKeyQuerySet(WorkspaceOwnedQuerySet):
     def usable(self) -> Self:
         """Keys that have not been revoked, and whose maker, where it was a person, may still sign in."""
         return self.filter(Q(created_by=None) | Q(created_by__is_active=True), revoked_at=None)
+
+    def with_hashes(self, hashes: Iterable[str]) -> Self:
+        """Of keys by their SHA-256, with all that it takes to know who is asking."""
+        return self.filter(key_hash__in=hashes).select_related("workspace__organization", "created_by")

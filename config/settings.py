@@ -151,6 +151,8 @@ ENGINE_PROCESSES = env.int("ENGINE_PROCESSES", default=0)  # 0: as many as the h
 # --- Gateway ------------------------------------------------------------------------------------
 
 GATEWAY_MAX_AUDIO_MB = env.int("GATEWAY_MAX_AUDIO_MB", default=25)  # of one uploaded file
+GATEWAY_REQUESTS_PER_MINUTE = env.int("GATEWAY_REQUESTS_PER_MINUTE", default=0)  # of a key without its own; 0: no limit
+USAGE_LEASE_SECONDS = env.float("USAGE_LEASE_SECONDS", default=120)  # until a call of a dead process is given up for lost
 
 # --- Credentials --------------------------------------------------------------------------------
 

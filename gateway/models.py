@@ -1,5 +1,6 @@
 """What goes through the gateway: usage, budgets and model aliases."""
 
+from datetime import datetime
 from decimal import Decimal
 
 from django.core.validators import MinValueValidator, RegexValidator
@@ -14,9 +15,22 @@ from gateway.querysets import (
     MonthlySpendQuerySet,
     UsageRecordQuerySet,
 )
+from gateway.realtime.models import ClientSecret, RealtimeSession, RealtimeTurn, VoicePipeline
 from providers.models import SpeechModel
+from providers.pricing import SMALLEST
 
-__all__ = ["AliasTarget", "Budget", "KeyAllowance", "ModelAlias", "MonthlySpend", "UsageRecord"]
+__all__ = [
+    "AliasTarget",
+    "Budget",
+    "ClientSecret",
+    "KeyAllowance",
+    "ModelAlias",
+    "MonthlySpend",
+    "RealtimeSession",
+    "RealtimeTurn",
+    "UsageRecord",
+    "VoicePipeline",
+]
 
 
 class UsageRecord(models.Model):
@@ -128,6 +142,12 @@ class MonthlySpend(models.Model):
     def __str__(self) -> str:
         return f"{self.month:%Y-%m}: ${self.spent_usd}"
 
+    @property
+    def average_call(self) -> Decimal | None:
+        """US dollars; None before the first call whose cost is known."""
+        known = self.calls - self.unknown
+        return (self.spent_usd / known).quantize(SMALLEST) if known else None
+
 
 class Budget(models.Model):
     """What a workspace, or one key of it, may spend in a calendar month (UTC)."""
@@ -180,6 +200,12 @@ class KeyAllowance(models.Model):
 
     def __str__(self) -> str:
         return f"{self.calls:.0f} calls"
+
+    def fill(self, limit: int, now: datetime) -> None:
+        """Add what has come in since, by a limit a minute. A clock that is behind another machine's adds nothing."""
+        since = max(0.0, (now - self.filled_at).total_seconds())
+        self.calls = min(float(limit), self.calls + since * limit / 60)
+        self.filled_at = max(now, self.filled_at)
 
 
 class ModelAlias(models.Model):

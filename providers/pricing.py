@@ -29,6 +29,11 @@ class PriceList:
             return None
         return (read * input_tokens + written * output_tokens) / MILLION
 
+    def cost_of_characters(self, characters: int) -> Decimal | None:
+        """Where the model is paid by the characters that it speaks."""
+        price = self.usd.get(Price.Unit.CHARACTERS)
+        return None if price is None else price * characters / MILLION
+
     def cost_of_call(
         self, seconds: float | None, input_tokens: int | None, output_tokens: int | None, *, batch: bool = False
     ) -> Decimal | None:

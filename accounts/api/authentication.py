@@ -1,38 +1,16 @@
 """Who is asking, for REST: an API key, or a signed-in session. Both set `request.access`."""
 
-from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
-from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed, NotFound, PermissionDenied
 from rest_framework.request import Request
 
 from accounts.access import Access, access_of_user
-from accounts.models import ApiKey, Role
-from accounts.services import hash_key
+from accounts.keys import access_of_key
 from accounts.workspaces import access_of_session
-
-
-def access_of_key(secret: str) -> Access | None:
-    """The access of an API key; None where the key is unknown or revoked.
-
-    `last_used_at` is written at most once a minute.
-    """
-    api_key = (
-        ApiKey.objects.usable()
-        .select_related("workspace__organization", "created_by")
-        .filter(key_hash=hash_key(secret))
-        .first()
-    )
-    if api_key is None:
-        return None
-    now = timezone.now()
-    if api_key.last_used_at is None or api_key.last_used_at < now - timedelta(minutes=1):
-        ApiKey.objects.filter(pk=api_key.pk).update(last_used_at=now)
-    return Access(api_key.workspace, Role(api_key.role), user=api_key.created_by, api_key=api_key)
 
 
 def _admitted(request: Request, access: Access) -> Access:

@@ -1,0 +1,32 @@
+"""Whose key that is."""
+
+from collections.abc import Collection
+from datetime import timedelta
+
+from django.utils import timezone
+
+from accounts.access import Access
+from accounts.models import ApiKey, Role
+from accounts.services import hash_key
+
+NOTED_EVERY = timedelta(minutes=1)  # how often a key's use is noted
+
+
+def access_of_key(secret: str) -> Access | None:
+    """The access of an API key; None where the key is unknown or revoked."""
+    key_hash = hash_key(secret)
+    return access_of_keys([key_hash]).get(key_hash)
+
+
+def access_of_keys(hashes: Collection[str]) -> dict[str, Access]:
+    """The access of each key by its SHA-256 (hex); keys that are unknown or revoked are left out.
+
+    `last_used_at` is written at most once a minute.
+    """
+    keys = list(ApiKey.objects.usable().with_hashes(hashes))
+    now = timezone.now()
+    before = now - NOTED_EVERY
+    to_note = [key.pk for key in keys if key.last_used_at is None or key.last_used_at < before]
+    if to_note:
+        ApiKey.objects.filter(pk__in=to_note).update(last_used_at=now)
+    return {key.key_hash: Access(key.workspace, Role(key.role), user=key.created_by, api_key=key) for key in keys}

@@ -1,0 +1,62 @@
+import asyncio
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from accounts.keys import access_of_key
+from accounts.models import Role
+from accounts.services import create_api_key
+from gateway import admission
+from gateway.usage import costs, ledger
+from providers.models import Price, Provider, SpeechModel
+
+
+@pytest.fixture(autouse=True)
+def writer_at_rest(transactional_db):
+    """The writer's thread has a connection of its own: nothing of it is left when the database is emptied."""
+    yield
+    ledger.close()
+    admission.forget()
+    costs.forget()
+
+
+@pytest.fixture
+def secret(workspace):
+    """An evaluator's key."""
+    return create_api_key(workspace=workspace, name="ci", role=Role.EVALUATOR)[1]
+
+
+@pytest.fixture
+def access(secret):
+    return access_of_key(secret)
+
+
+@pytest.fixture
+def model(workspace):
+    """acme/ears: six dollars an hour of audio, $10 a million characters."""
+    provider = Provider.objects.create(workspace=workspace, name="acme", kind="local")
+    model = SpeechModel.objects.create(provider=provider, name="ears", upstream_name="ears", speech_to_text=True)
+    day = date(2020, 1, 1)
+    Price.objects.create(model=model, unit=Price.Unit.AUDIO_MINUTE, usd=Decimal("0.1"), valid_from=day)
+    Price.objects.create(model=model, unit=Price.Unit.CHARACTERS, usd=10, valid_from=day)
+    return model
+
+
+@pytest.fixture
+def call(access):
+    """call(request_id, ...) -> a transcription that is about to be asked for."""
+
+    def make(request_id, **more):
+        return ledger.Call(
+            **{"access": access, "endpoint": "transcription", "model_name": "acme/ears", "request_id": request_id}
+            | more
+        )
+
+    return make
+
+
+@pytest.fixture
+def run():
+    """run(coroutine) -> its result, in an event loop of its own."""
+    return asyncio.run
