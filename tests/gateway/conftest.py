@@ -1,0 +1,27 @@
+import pytest
+from django.core.management import call_command
+
+from tests.gateway.live import live_site
+
+
+@pytest.fixture(scope="module")
+def committed(django_db_setup, django_db_blocker):
+    """The test database for a whole module, without transactions that are rolled back: another process sees what is
+    written, and it is all gone afterwards."""
+    with django_db_blocker.unblock():
+        yield
+        call_command("flush", interactive=False, verbosity=0)
+
+
+@pytest.fixture(scope="module")
+def live(committed, tmp_path_factory):
+    """A live site (see tests.gateway.live.Live) that the tests of a module share."""
+    with live_site(tmp_path_factory.mktemp("site")) as site:
+        yield site
+
+
+@pytest.fixture
+def studio(live):
+    """The provider behind the `studio/` models, as if started anew."""
+    live.studio.reset()
+    return live.studio

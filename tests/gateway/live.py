@@ -1,0 +1,101 @@
+"""A site with a gateway, served by uvicorn on the test database, and two providers behind it: a stand-in of OpenAI's
+API, and the embedded engines."""
+
+import subprocess
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from accounts.models import Organization, Workspace
+from accounts.services import create_api_key
+from config.processes import uvicorn
+from gateway.models import AliasTarget, ModelAlias, UsageRecord
+from providers.models import Provider, SpeechModel
+from providers.services import ensure_catalogue
+from tests.evaluations.cluster import ROOT, environment, wait_for
+from tests.evaluations.site import answers, free_port
+from tests.servers.openai import OpenAIServer
+
+UPSTREAM_KEY = "sk-the-provider-s-own-key"
+
+
+@dataclass
+class Live:
+    address: str  # without a slash at its end
+    key: str
+    workspace: Workspace
+    studio: OpenAIServer
+    log: Path
+    process: subprocess.Popen
+
+    @property
+    def api(self):
+        return f"{self.address}/v1"
+
+    def make_key(self, name="another", workspace=None, **fields):
+        """The secret of a new key."""
+        key, secret = create_api_key(workspace=workspace or self.workspace, name=name)
+        type(key).objects.filter(pk=key.pk).update(**fields)
+        return secret
+
+    def records(self, count, **filters):
+        """The usage records that match, oldest first, once there are `count` and all are settled."""
+        found = UsageRecord.objects.filter(workspace=self.workspace, **filters).order_by("id")
+        wait_for(lambda: found.count() == count and not found.filter(state="reserved").exists(), seconds=10, every=0.02)
+        return list(found)
+
+    def only_record(self, **filters):
+        return self.records(1, **filters)[0]
+
+
+def make_models(workspace, studio):
+    """studio/whisper, studio/transcribe (no times), studio/voice, and what the embedded engines offer."""
+    ensure_catalogue(workspace=workspace)
+    provider = Provider(workspace=workspace, name="studio", kind="openai_compatible", base_url=studio.url)
+    provider.credential = UPSTREAM_KEY
+    provider.save()
+    hears = {"speech_to_text": True}
+    times = {"word_times": True, "segment_times": True}
+    SpeechModel.objects.create(
+        provider=provider, name="whisper", upstream_name="whisper-1", translation=True, **hears, **times
+    )
+    SpeechModel.objects.create(provider=provider, name="transcribe", upstream_name="gpt-4o-transcribe", **hears)
+    SpeechModel.objects.create(provider=provider, name="voice", upstream_name="gpt-4o-mini-tts", text_to_speech=True)
+    return provider
+
+
+def make_alias(workspace, name, *models, **fields):
+    """`models`: public names, in order."""
+    alias = ModelAlias.objects.create(workspace=workspace, name=name, **fields)
+    for position, public_name in enumerate(models):
+        provider, _, model_name = public_name.partition("/")
+        model = SpeechModel.objects.get(provider__workspace=workspace, provider__name=provider, name=model_name)
+        AliasTarget.objects.create(alias=alias, model=model, position=position)
+    return alias
+
+
+@contextmanager
+def live_site(folder, **env):
+    """Yields a Live. What it makes in the database stays there."""
+    organization = Organization.objects.create(name="Acme")
+    workspace = Workspace.objects.create(organization=organization, name="Speech", slug=f"speech-{time.time_ns()}")
+    _, key = create_api_key(workspace=workspace, name="application")
+    log = Path(folder) / "site.log"
+    with OpenAIServer.start(valid_key=UPSTREAM_KEY) as studio, log.open("wb") as out:
+        make_models(workspace, studio)
+        port = free_port()
+        process = subprocess.Popen(
+            uvicorn("127.0.0.1", port),
+            cwd=ROOT,
+            env=environment(WEBHOOK_ALLOW_PRIVATE="1", **env),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            wait_for(lambda: process.poll() is not None or answers(f"http://127.0.0.1:{port}"))
+            yield Live(f"http://127.0.0.1:{port}", key, workspace, studio, log, process)
+        finally:
+            process.terminate()
+            process.wait(40)
