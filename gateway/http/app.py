@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
 from gateway.admission import admit
-from gateway.http import models
+from gateway.http import models, speech, transcriptions
 from gateway.http.errors import Disconnected, HttpError, of_refusal
 from gateway.http.request import Receive, Request, Scope, Send
 from gateway.refused import Refused
@@ -18,6 +18,9 @@ Handler = Callable[[Request], Awaitable[None]]
 
 ROUTES: dict[str, dict[str, Handler]] = {
     "/v1/models": {"GET": models.list_models},
+    "/v1/audio/transcriptions": {"POST": transcriptions.transcribe},
+    "/v1/audio/translations": {"POST": transcriptions.translate},
+    "/v1/audio/speech": {"POST": speech.speak},
 }
 ONE_MODEL = "/v1/models/"  # what follows is the model's name, which may hold a slash
 

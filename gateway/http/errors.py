@@ -58,11 +58,13 @@ CALLERS_FAULT = frozenset({400, 413, 415, 422})  # statuses of a provider that s
 STATUS_OF_REASON = {
     Reason.TIMEOUT: 504,
     Reason.RATE_LIMITED: 429,
+    Reason.QUOTA_EXHAUSTED: 429,
     Reason.INVALID_CREDENTIALS: 503,
     Reason.ENGINE_MISSING: 503,
     Reason.CAPABILITY_NOT_SUPPORTED: 400,
     Reason.AUDIO_TOO_LONG: 400,
     Reason.AUDIO_UNREADABLE: 400,
+    Reason.UNSUPPORTED_FORMAT: 400,
     Reason.FILE_REFUSED: 400,
     Reason.REQUEST_REFUSED: 400,
     Reason.BLOCKED: 400,

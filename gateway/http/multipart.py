@@ -5,7 +5,7 @@ import hashlib
 import io
 import tempfile
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from django.conf import settings
 from python_multipart.exceptions import FormParserError
@@ -141,8 +141,9 @@ class _Reader:
         if not self._spooled:
             held, self._spooled = self.form.file, True
             assert isinstance(held, io.BytesIO)  # noqa: S101 - a file that is not on disk
-            self.form.file = tempfile.NamedTemporaryFile(prefix="earshot-")  # noqa: SIM115 - the form closes it
-            self.form.file.write(held.getbuffer())
+            file = tempfile.NamedTemporaryFile(prefix="earshot-")  # noqa: SIM115 - the form closes it
+            file.write(held.getbuffer())
+            self.form.file = cast(BinaryIO, file)
         assert self.form.file is not None  # noqa: S101
         self.form.file.write(self._waiting)
         self.form.file.flush()

@@ -1,0 +1,204 @@
+"""The answers to a transcription, all made from one thing: a text with the times at which its parts are said."""
+
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from providers.adapters.base import TimedText, Transcription
+
+ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt"]
+
+CONTENT_TYPES: dict[ResponseFormat, str] = {
+    "json": "application/json",
+    "verbose_json": "application/json",
+    "text": "text/plain; charset=utf-8",
+    "srt": "text/plain; charset=utf-8",
+    "vtt": "text/vtt; charset=utf-8",
+}
+
+# Where a segment ends that is made of words.
+PAUSE = 0.8  # seconds of silence
+LONGEST = 8.0  # seconds
+SENTENCE_END = re.compile(r"[.?!…\u3002\uff01\uff1f][\"')\]»\u201d\u2019]*\s*\Z")  # Chinese and Japanese ones too
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What was said, when, and how it is to be told."""
+
+    task: Literal["transcribe", "translate"]
+    text: str
+    language: str  # empty: not known
+    duration: float  # seconds
+    segments: tuple[TimedText, ...]  # none only where there is no text
+    words: tuple[TimedText, ...]
+    usage: dict[str, Any]
+    temperature: float
+
+
+def transcript_of(
+    heard: Transcription,
+    *,
+    task: Literal["transcribe", "translate"],
+    duration: float,
+    language: str,
+    temperature: float,
+) -> Transcript:
+    """`duration`: of the audio, seconds. `language`: what is known of it beside what the model says."""
+    return Transcript(
+        task=task,
+        text=heard.text,
+        language=heard.language or language,
+        duration=duration,
+        segments=heard.segments or _segments_of_words(heard) or _one_segment(heard.text, duration),
+        words=heard.words,
+        usage=usage_of(heard, duration),
+        temperature=temperature,
+    )
+
+
+def usage_of(heard: Transcription, duration: float) -> dict[str, Any]:
+    """In tokens where the provider counts them, otherwise in seconds."""
+    if heard.input_tokens is None or heard.output_tokens is None:
+        return duration_usage(duration)
+    total = heard.input_tokens + heard.output_tokens
+    return {
+        "type": "tokens",
+        "input_tokens": heard.input_tokens,
+        "output_tokens": heard.output_tokens,
+        "total_tokens": total,
+    }
+
+
+def duration_usage(duration: float) -> dict[str, Any]:
+    return {"type": "duration", "seconds": round(duration, 3)}
+
+
+def as_object(transcript: Transcript, wanted: ResponseFormat, times: frozenset[str]) -> dict[str, Any]:
+    """The answer in json or verbose_json. `times`: which of them the latter is to hold."""
+    if wanted == "verbose_json":
+        return _verbose(transcript, times)
+    return {"text": transcript.text, "usage": transcript.usage}
+
+
+def as_text(transcript: Transcript, wanted: ResponseFormat) -> bytes:
+    """The answer in text, srt or vtt."""
+    if wanted == "srt":
+        return "".join(_srt(transcript.segments)).encode()
+    if wanted == "vtt":
+        return "".join(["WEBVTT\n\n", *_vtt(transcript.segments)]).encode()
+    return f"{transcript.text}\n".encode()
+
+
+def _verbose(transcript: Transcript, times: frozenset[str]) -> dict[str, Any]:
+    """What models keep to themselves (log probabilities) is null, never made up."""
+    answer: dict[str, Any] = {
+        "task": transcript.task,
+        "language": transcript.language,
+        "duration": round(transcript.duration, 3),
+        "text": transcript.text,
+    }
+    if "segment" in times:
+        answer["segments"] = [
+            {
+                "id": number,
+                "seek": 0,
+                "start": segment.start,
+                "end": segment.end,
+                "text": segment.text,
+                "tokens": [],
+                "temperature": transcript.temperature,
+                "avg_logprob": None,
+                "compression_ratio": _compression_ratio(segment.text),
+                "no_speech_prob": None,
+            }
+            for number, segment in enumerate(transcript.segments)
+        ]
+    if "word" in times and transcript.words:
+        answer["words"] = [{"word": word.text, "start": word.start, "end": word.end} for word in transcript.words]
+    return {**answer, "usage": duration_usage(transcript.duration)}
+
+
+def _compression_ratio(text: str) -> float:
+    """How much shorter a text gets by compression: high where a model repeats itself."""
+    raw = text.encode()
+    return round(len(raw) / len(zlib.compress(raw)), 3)
+
+
+# --- subtitles ------------------------------------------------------------------------------------
+
+
+def _srt(segments: Sequence[TimedText]) -> Iterator[str]:
+    for number, segment in enumerate(segments, start=1):
+        start, end = _clock(segment.start, ","), _clock(segment.end, ",")
+        yield f"{number}\n{start} --> {end}\n{_one_line(segment.text)}\n\n"
+
+
+def _vtt(segments: Sequence[TimedText]) -> Iterator[str]:
+    for segment in segments:
+        text = _one_line(segment.text).replace("&", "&amp;").replace("<", "&lt;").replace("-->", "--&gt;")
+        yield f"{_clock(segment.start, '.')} --> {_clock(segment.end, '.')}\n{text}\n\n"
+
+
+def _one_line(text: str) -> str:
+    """An empty line would end the subtitle."""
+    return " ".join(text.split())
+
+
+def _clock(seconds: float, point: str) -> str:
+    milliseconds = max(0, round(seconds * 1000))
+    minutes, milliseconds = divmod(milliseconds, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02}:{minutes:02}:{milliseconds // 1000:02}{point}{milliseconds % 1000:03}"
+
+
+# --- segments where the provider has none ------------------------------------------------------------
+
+
+def _one_segment(text: str, duration: float) -> tuple[TimedText, ...]:
+    """All that is known: that it is said somewhere in the audio."""
+    return (TimedText(text.strip(), 0.0, round(duration, 3)),) if text.strip() else ()
+
+
+def _segments_of_words(heard: Transcription) -> tuple[TimedText, ...]:
+    """Words together up to a pause, the end of a sentence, or a length that can still be read as a subtitle."""
+    groups: list[list[int]] = []
+    written = _written(heard)
+    for number, word in enumerate(heard.words):
+        if groups and not _ends_before(word, heard.words[groups[-1][0]], heard.words[number - 1], written[number - 1]):
+            groups[-1].append(number)
+        else:
+            groups.append([number])
+    return tuple(
+        TimedText(
+            "".join(written[number] for number in group).strip(),
+            heard.words[group[0]].start,
+            heard.words[group[-1]].end,
+        )
+        for group in groups
+    )
+
+
+def _ends_before(word: TimedText, first: TimedText, last: TimedText, written: str) -> bool:
+    """Whether a segment from `first` to `last` ends before `word`. `written`: the last word with what follows it."""
+    return (
+        word.start - last.end >= PAUSE or word.end - first.start > LONGEST or SENTENCE_END.search(written) is not None
+    )
+
+
+def _written(heard: Transcription) -> list[str]:
+    """Each word as it stands in the text, with the punctuation and spaces after it, which timed words often lack.
+
+    Where the text does not hold them one after the other, the words themselves with a space after each.
+    """
+    starts: list[int] = []
+    at = 0
+    for word in heard.words:
+        found = heard.text.find(word.text.strip(), at)
+        if found < 0:
+            return [f"{word.text.strip()} " for word in heard.words]
+        starts.append(found)
+        at = found + len(word.text.strip())
+    return [heard.text[start:end] for start, end in zip(starts, [*starts[1:], len(heard.text)], strict=True)]

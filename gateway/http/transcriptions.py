@@ -1,0 +1,259 @@
+"""`POST /v1/audio/transcriptions` and `/translations`: an audio file in, its text out, in the format asked for."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+from django.conf import settings
+
+from datasets.errors import AudioRefused
+from gateway.audio.intake import UploadedAudio, as_taken, take_in
+from gateway.http import relay
+from gateway.http.errors import invalid, of_provider
+from gateway.http.formats import CONTENT_TYPES, Transcript, as_object, as_text, transcript_of, usage_of
+from gateway.http.metering import SERVED_BY, Usage, first_success, metered
+from gateway.http.multipart import Form, read_form
+from gateway.http.request import Request
+from gateway.http.routing import Target, Task, offer_for
+from gateway.http.wishes import Wishes, read_wishes
+from providers.adapters.base import (
+    Adapter,
+    OpenAIWire,
+    ProviderError,
+    StreamingTranscriber,
+    Transcription,
+    TranscriptionPart,
+    TranscriptionRequest,
+    as_transcriber,
+    as_translator,
+)
+from providers.reasons import Reason
+
+EVENTS = "text/event-stream; charset=utf-8"
+STREAM_HEADERS = (("Cache-Control", "no-store"), ("X-Accel-Buffering", "no"))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the two endpoints differ in."""
+
+    task: Task
+    endpoint: Literal["transcription", "translation"]
+    operation: relay.Operation
+    word: Literal["transcribe", "translate"]
+
+
+TRANSCRIPTION = Kind("stt", "transcription", "transcriptions", "transcribe")
+TRANSLATION = Kind("translation", "translation", "translations", "translate")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One request, understood."""
+
+    kind: Kind
+    form: Form
+    wishes: Wishes
+    audio: UploadedAudio
+    targets: list[Target]
+
+
+async def transcribe(request: Request) -> None:
+    await _serve(request, TRANSCRIPTION)
+
+
+async def translate(request: Request) -> None:
+    await _serve(request, TRANSLATION)
+
+
+async def _serve(request: Request, kind: Kind) -> None:
+    async with _understood(request, kind) as job:
+        async with metered(request, kind.endpoint, job.wishes.model) as usage:
+            usage.audio_seconds = job.audio.duration
+            usage.body_sha256 = job.form.sha256
+            if job.wishes.stream:
+                await _answer_in_events(request, job, usage)
+            else:
+                await _answer_at_once(request, job, usage)
+
+
+@asynccontextmanager
+async def _understood(request: Request, kind: Kind) -> AsyncIterator[Job]:
+    """Raises HttpError where the request makes no sense, before anything is paid for."""
+    form = await read_form(request)
+    try:
+        wishes = read_wishes(form)
+        targets = (await offer_for(request.access)).find_for(kind.task, wishes.model)
+        audio = await _taken_in(form)
+        yield Job(kind, form, wishes, audio, _that_take(audio, targets))
+    finally:
+        form.close()
+
+
+async def _taken_in(form: Form) -> UploadedAudio:
+    if form.file is None or not form.file.tell():
+        raise invalid("The file is empty.", "file", "empty_file")
+    try:
+        return await take_in(form.file)
+    except AudioRefused as error:
+        raise invalid(error.message, "file", f"audio_{error.code}") from error
+
+
+def _that_take(audio: UploadedAudio, targets: list[Target]) -> list[Target]:
+    """Those that take audio of this length. Raises HttpError 400 where none does."""
+    longest = max(target.model.max_audio_seconds or float("inf") for target in targets)
+    if audio.duration > longest:
+        message = f"The audio is {audio.duration:.0f} seconds long; the model takes {longest:.0f}. Cut it."
+        raise invalid(message, "file", "audio_too_long")
+    return [target for target in targets if audio.duration <= (target.model.max_audio_seconds or float("inf"))]
+
+
+# --- the whole answer at once -------------------------------------------------------------------------
+
+
+async def _answer_at_once(request: Request, job: Job, usage: Usage) -> None:
+    target, (heard, raw) = await first_success(usage, job.targets, partial(_ask, job))
+    transcript = _transcript(job, target, heard)
+    usage.input_tokens, usage.output_tokens = heard.input_tokens, heard.output_tokens
+    wanted = job.wishes.response_format
+    if wanted in ("json", "verbose_json"):
+        told = relay.with_details(as_object(transcript, wanted, job.wishes.times), raw)
+        body = json.dumps(told, ensure_ascii=False).encode()
+    else:
+        body = as_text(transcript, wanted)
+    usage.note_first_byte()
+    await request.answer(200, CONTENT_TYPES[wanted], body, [(SERVED_BY, target.name)])
+
+
+async def _ask(job: Job, target: Target) -> tuple[Transcription, dict[str, Any]]:
+    """What the model hears, and its provider's own answer where the request was passed on as it is."""
+    async with _in_format(job.audio, target) as audio:
+        adapter = target.adapter
+        if isinstance(adapter, OpenAIWire):
+            raw = await relay.relay(adapter, target.config, job.kind.operation, job.form, job.wishes, audio)
+            return relay.heard(raw), raw
+        return await _ask_adapter(adapter, target, job, audio), {}
+
+
+async def _ask_adapter(adapter: Adapter, target: Target, job: Job, audio: UploadedAudio) -> Transcription:
+    if job.kind is TRANSLATION:
+        answer = as_translator(adapter).translate(target.config, _request(job, target, audio))
+    else:
+        answer = as_transcriber(adapter).transcribe(target.config, _request(job, target, audio))
+    try:
+        async with asyncio.timeout(settings.CALL_TIMEOUT_SECONDS):
+            return await answer
+    except TimeoutError:
+        raise ProviderError(Reason.TIMEOUT, "The model did not answer in time.", retryable=True) from None
+
+
+def _request(job: Job, target: Target, audio: UploadedAudio) -> TranscriptionRequest:
+    return TranscriptionRequest(
+        audio,
+        language=job.wishes.language,
+        prompt=job.wishes.prompt,
+        temperature=job.wishes.temperature,
+        times=job.wishes.times_needed(target.config.times),
+    )
+
+
+@asynccontextmanager
+async def _in_format(audio: UploadedAudio, target: Target) -> AsyncIterator[UploadedAudio]:
+    """The audio as the model takes it. Raises ProviderError."""
+    try:
+        taken = await as_taken(audio, target.config.options.get("audio_formats", ()))
+    except AudioRefused as error:
+        raise ProviderError(Reason.UNSUPPORTED_FORMAT, error.message) from error
+    try:
+        yield taken
+    finally:
+        if taken is not audio:
+            taken.close()
+
+
+def _transcript(job: Job, target: Target, heard: Transcription) -> Transcript:
+    only = target.model.languages if len(target.model.languages) == 1 else []
+    known = "en" if job.kind is TRANSLATION else job.wishes.language or "".join(only)
+    return transcript_of(
+        heard,
+        task=job.kind.word,
+        duration=job.audio.duration,
+        language=known,
+        temperature=job.wishes.temperature or 0.0,
+    )
+
+
+# --- as it is written ---------------------------------------------------------------------------------
+
+
+async def _answer_in_events(request: Request, job: Job, usage: Usage) -> None:
+    target, (first, rest) = await first_success(usage, job.targets, partial(_begin, job))
+    async with aclosing(rest):
+        usage.note_first_byte()
+        await request.start(200, EVENTS, [(SERVED_BY, target.name), *STREAM_HEADERS])
+        try:
+            whole = await _send_deltas(request, first, rest)
+        except ProviderError as error:
+            problem = of_provider(error, target.name)
+            await request.send(b"data: " + problem.body + b"\n\n")  # no end follows: the stream breaks off
+            raise problem from error
+    usage.input_tokens, usage.output_tokens = whole.input_tokens, whole.output_tokens
+    done = {"type": "transcript.text.done", "text": whole.text, "usage": usage_of(whole, job.audio.duration)}
+    await request.send(_event(done) + b"data: [DONE]\n\n", more=False)
+
+
+async def _begin(job: Job, target: Target) -> tuple[TranscriptionPart, AsyncGenerator[TranscriptionPart, None]]:
+    """The first part of the text, and the rest as it comes."""
+    parts = _parts(job, target)
+    try:
+        async with asyncio.timeout(settings.CALL_TIMEOUT_SECONDS):
+            return await anext(parts), parts
+    except TimeoutError:
+        await parts.aclose()
+        raise ProviderError(Reason.TIMEOUT, "The model did not answer in time.", retryable=True) from None
+    except StopAsyncIteration:
+        raise _ended_early() from None
+    except BaseException:
+        await parts.aclose()
+        raise
+
+
+async def _parts(job: Job, target: Target) -> AsyncGenerator[TranscriptionPart, None]:
+    """The text as the model writes it; where its provider does not stream, all of it at the end."""
+    adapter = target.adapter
+    if isinstance(adapter, StreamingTranscriber) and job.kind is TRANSCRIPTION:
+        async with _in_format(job.audio, target) as audio:
+            async with aclosing(adapter.stream_transcription(target.config, _request(job, target, audio))) as parts:
+                async for part in parts:
+                    yield part
+    else:
+        heard, _ = await _ask(job, target)
+        yield TranscriptionPart(delta=heard.text, whole=heard)
+
+
+async def _send_deltas(
+    request: Request, first: TranscriptionPart, rest: AsyncGenerator[TranscriptionPart, None]
+) -> Transcription:
+    """Raises ProviderError, also where the stream ends without saying that it is whole."""
+    part: TranscriptionPart | None = first
+    whole = None
+    while part is not None:
+        if part.delta:
+            await request.send(_event({"type": "transcript.text.delta", "delta": part.delta}))
+        whole = part.whole or whole
+        part = await anext(rest, None)
+    if whole is None:
+        raise _ended_early()
+    return whole
+
+
+def _ended_early() -> ProviderError:
+    return ProviderError(Reason.PROVIDER_ERROR, "The provider's answer ended before its end.", retryable=True)
+
+
+def _event(data: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(data, ensure_ascii=False).encode() + b"\n\n"

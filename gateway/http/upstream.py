@@ -1,0 +1,180 @@
+"""HTTP/1.1 to providers, by connections that are kept: what a relayed request needs and no more.
+
+An SDK, or a general HTTP client, costs more CPU for such a call than everything else that the gateway does.
+"""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import BinaryIO
+from urllib.parse import SplitResult, urlsplit
+from weakref import WeakKeyDictionary
+
+import httptools
+import httpx2
+
+from providers.adapters.base import ProviderError
+from providers.reasons import Reason
+
+IDLE = 4.0  # seconds that a connection is kept unused; many servers close it after five
+KEPT = 64  # unused connections to one place
+CONNECT_PATIENCE = 10.0  # seconds
+PIECE = 256 * 1024  # bytes read and sent at once
+LONGEST_ANSWER = 64 * 1024 * 1024  # bytes
+
+
+@dataclass
+class Answer:
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)  # names in small letters
+    body: bytearray = field(default_factory=bytearray)
+
+
+class Upstream:
+    """Connections of one event loop to one place, by scheme, host and port."""
+
+    def __init__(self, url: SplitResult) -> None:
+        self._host = url.hostname or ""
+        self._port = url.port or (443 if url.scheme == "https" else 80)
+        self._ssl = _tls() if url.scheme == "https" else None
+        self._netloc = url.netloc.rpartition("@")[2]
+        self._idle: list[_Connection] = []
+
+    async def post(self, path: str, headers: Mapping[str, str], start: bytes, file: BinaryIO, end: bytes) -> Answer:
+        """Send `start`, the file from its beginning, and `end` as one body. Raises ProviderError."""
+        size = len(start) + file.seek(0, 2) + len(end)
+        lines = [f"POST {path} HTTP/1.1", f"Host: {self._netloc}", f"Content-Length: {size}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        head = "\r\n".join([*lines, "\r\n"]).encode("latin-1")
+        connection = await self._connection()
+        try:
+            answer = await connection.exchange(head + start, file, end)
+        except (OSError, EOFError, httptools.HttpParserError) as error:
+            message = f"The connection to the provider broke ({type(error).__name__})."
+            raise ProviderError(Reason.PROVIDER_ERROR, message, retryable=True) from error
+        finally:
+            if connection.reusable and len(self._idle) < KEPT:
+                self._idle.append(connection)
+            else:
+                connection.close()
+        return answer
+
+    async def _connection(self) -> "_Connection":
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.alive:
+                return connection
+            connection.close()
+        try:
+            async with asyncio.timeout(CONNECT_PATIENCE):
+                streams = await asyncio.open_connection(self._host, self._port, ssl=self._ssl, limit=PIECE)
+        except (OSError, TimeoutError) as error:
+            message = f"The provider cannot be reached ({type(error).__name__})."
+            raise ProviderError(Reason.PROVIDER_ERROR, message, retryable=True) from error
+        return _Connection(*streams)
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+
+class _Connection:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._parser = httptools.HttpResponseParser(self)
+        self._answer = Answer()
+        self._complete = False
+        self.reusable = False
+        self._used_at = time.monotonic()
+
+    @property
+    def alive(self) -> bool:
+        """Neither closed by the other side nor unused for so long that it may be at any moment."""
+        return not self._reader.at_eof() and time.monotonic() - self._used_at < IDLE
+
+    def close(self) -> None:
+        self._writer.close()
+
+    async def exchange(self, start: bytes, file: BinaryIO, end: bytes) -> Answer:
+        self._answer, self._complete, self.reusable = Answer(), False, False
+        with suppress(ConnectionError):  # whoever refuses a request before it is whole has answered
+            await self._send(start, file, end)
+        while not self._complete:
+            data = await self._reader.read(PIECE)
+            if data:
+                self._parser.feed_data(data)
+            elif self._ends_by_closing:
+                return self._answer
+            else:
+                raise EOFError("the answer was cut off")
+            if len(self._answer.body) > LONGEST_ANSWER:
+                raise EOFError("the answer is endless")
+        self._used_at = time.monotonic()
+        self.reusable = self._parser.should_keep_alive()
+        return self._answer
+
+    async def _send(self, start: bytes, file: BinaryIO, end: bytes) -> None:
+        file.seek(0)
+        self._writer.write(start)
+        while piece := file.read(PIECE):
+            self._writer.write(piece)
+            await self._writer.drain()
+        self._writer.write(end)
+        await self._writer.drain()
+
+    @property
+    def _ends_by_closing(self) -> bool:
+        headers = self._answer.headers
+        return (
+            bool(headers) and "content-length" not in headers and "chunked" not in headers.get("transfer-encoding", "")
+        )
+
+    # --- what the parser finds --------------------------------------------------------------------
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._answer.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        self._answer.status = self._parser.get_status_code()
+
+    def on_body(self, body: bytes) -> None:
+        self._answer.body += body
+
+    def on_message_complete(self) -> None:
+        if self._answer.status < 200:  # "go on": the answer itself is still to come
+            self._answer = Answer()
+        else:
+            self._complete = True
+
+
+_upstreams: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Upstream]] = WeakKeyDictionary()
+
+
+def upstream_of(url: str) -> Upstream:
+    """The connections of the running event loop to the server of `url`."""
+    parts = urlsplit(url)
+    known = _upstreams.setdefault(asyncio.get_running_loop(), {})
+    origin = f"{parts.scheme}://{parts.netloc}"
+    if origin not in known:
+        known[origin] = Upstream(parts)
+    return known[origin]
+
+
+def close_upstreams() -> None:
+    """Let go of the running event loop's connections."""
+    for upstream in _upstreams.pop(asyncio.get_running_loop(), {}).values():
+        upstream.close()
+
+
+_contexts: list[ssl.SSLContext] = []
+
+
+def _tls() -> ssl.SSLContext:
+    """Made once, since it reads a file of all authorities; the same that the SDKs trust."""
+    if not _contexts:
+        _contexts.append(httpx2.create_ssl_context())
+    return _contexts[0]

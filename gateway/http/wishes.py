@@ -1,0 +1,143 @@
+"""What a transcription or translation is asked for, read from its form."""
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.http.errors import invalid
+from gateway.http.formats import CONTENT_TYPES, ResponseFormat
+from gateway.http.languages import language_code
+from gateway.http.multipart import Form
+
+Time = Literal["word", "segment"]
+
+TIMED: tuple[ResponseFormat, ...] = ("verbose_json", "srt", "vtt")
+STREAMED: tuple[ResponseFormat, ...] = ("json", "text")
+YES, NO = {"true", "1", "yes"}, {"false", "0", "no"}
+
+
+@dataclass(frozen=True)
+class Wishes:
+    model: str
+    response_format: ResponseFormat
+    language: str  # BCP-47; empty: the model shall find out
+    prompt: str
+    temperature: float | None
+    times: frozenset[Time]  # that the answer shall hold, where it holds any
+    stream: bool
+
+    def times_needed(self, able: frozenset[Time]) -> frozenset[Time]:
+        """The times to ask a model for that is `able` to give these: segments can be made of words as well."""
+        wanted = self.times if self.response_format in TIMED else frozenset[Time]()
+        if "segment" in wanted - able:
+            wanted |= {"word"}
+        return wanted & able
+
+
+def read_wishes(form: Form) -> Wishes:
+    """Raises HttpError 400, which names what is wrong and what would be right."""
+    model = form.one("model")
+    missing = [name for name, given in (("file", form.file), ("model", model)) if not given]
+    if missing or model is None:
+        named = " and ".join(repr(name) for name in missing)
+        raise invalid(
+            f"The form lacks {named}. Send both 'file' and 'model'.", missing[0], "missing_required_parameter"
+        )
+    wanted = _response_format(form)
+    _refuse_unknown_chunking(form)
+    _refuse_unknown_include(form, wanted)
+    return Wishes(
+        model=model,
+        response_format=wanted,
+        language=_language(form),
+        prompt=form.one("prompt") or "",
+        temperature=_temperature(form),
+        times=_times(form, wanted),
+        stream=_stream(form, wanted),
+    )
+
+
+def _response_format(form: Form) -> ResponseFormat:
+    given = form.one("response_format") or "json"
+    for known in CONTENT_TYPES:
+        if given == known:
+            return known
+    known_ones = ", ".join(CONTENT_TYPES)
+    if given == "diarized_json":
+        message = f"No model here tells speakers apart, so there is no diarized_json. Use one of: {known_ones}."
+    else:
+        message = f"Unknown response_format {given[:40]!r}. Use one of: {known_ones}."
+    raise invalid(message, "response_format", "unsupported_value")
+
+
+def _language(form: Form) -> str:
+    given = form.one("language")
+    if given is None:
+        return ""
+    code = language_code(given)
+    if code is None:
+        message = f"{given[:40]!r} is no language. Use a code such as en or pt-BR, or an English name."
+        raise invalid(message, "language", "invalid_value")
+    return code
+
+
+def _temperature(form: Form) -> float | None:
+    given = form.one("temperature")
+    if given is None:
+        return None
+    try:
+        temperature = float(given)
+    except ValueError:
+        temperature = math.nan
+    if not 0 <= temperature <= 1:
+        raise invalid(
+            f"temperature is {given[:40]!r}; it must be a number from 0 to 1.", "temperature", "invalid_value"
+        )
+    return temperature
+
+
+def _times(form: Form, wanted: ResponseFormat) -> frozenset[Time]:
+    name = "timestamp_granularities"
+    given = form.several(name)
+    if unknown := sorted(set(given) - {"word", "segment"}):
+        raise invalid(f"Unknown {name}: {', '.join(unknown)[:80]}. Use word and segment.", name, "invalid_value")
+    if given and wanted != "verbose_json":
+        message = f"{name} needs response_format verbose_json; {wanted} holds no times of that kind."
+        raise invalid(message, name, "invalid_value")
+    times: set[Time] = {"word"} if "word" in given else set()
+    return frozenset(times | {"segment"} if "segment" in given or not given else times)
+
+
+def _stream(form: Form, wanted: ResponseFormat) -> bool:
+    given = (form.one("stream") or "false").lower()
+    if given not in YES | NO:
+        raise invalid(f"stream is {given[:40]!r}; it must be true or false.", "stream", "invalid_value")
+    if given in YES and wanted not in STREAMED:
+        message = f"Streams hold text as it comes, not {wanted}. Leave response_format out, or stream."
+        raise invalid(message, "response_format", "unsupported_value")
+    return given in YES
+
+
+def _refuse_unknown_include(form: Form, wanted: ResponseFormat) -> None:
+    """Log probabilities are passed on where the provider has them; an answer without them is one it has none for."""
+    given = form.several("include")
+    if unknown := sorted(set(given) - {"logprobs"}):
+        raise invalid(
+            f"Unknown include: {', '.join(unknown)[:80]}. Only logprobs is known.", "include", "invalid_value"
+        )
+    if given and wanted != "json":
+        raise invalid("include[]=logprobs needs response_format json.", "include", "invalid_value")
+
+
+def _refuse_unknown_chunking(form: Form) -> None:
+    """How audio is cut into pieces is the provider's to say; ours is to refuse what nobody could mean."""
+    given = form.one("chunking_strategy") or form.one("chunking_strategy[type]") or "auto"
+    if given.startswith("{"):
+        try:
+            given = str(json.loads(given).get("type"))
+        except ValueError:
+            given = "unreadable"
+    if given not in ("auto", "server_vad"):
+        message = "chunking_strategy must be auto, or an object with the type server_vad."
+        raise invalid(message, "chunking_strategy", "invalid_value")
