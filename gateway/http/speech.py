@@ -1,5 +1,6 @@
 """`POST /v1/audio/speech`: a text, spoken, sent on while it is being made."""
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -7,6 +8,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
+
+from django.conf import settings
 
 from gateway.audio.transcode import in_encoding
 from gateway.http.errors import invalid, of_provider
@@ -25,6 +28,7 @@ from providers.reasons import Reason
 
 MAX_BODY = 256 * 1024  # bytes: the longest text, escaped, and long instructions
 MAX_CHARACTERS = 4096
+STREAM_HEADERS = (("Cache-Control", "no-store"), ("X-Accel-Buffering", "no"))  # proxies, pass it on as it comes
 SLOWEST, FASTEST = 0.25, 4.0
 CONTENT_TYPES: dict[AudioEncoding, str] = {
     "mp3": "audio/mpeg",
@@ -62,13 +66,16 @@ async def speak(request: Request) -> None:
         target, (first, rest) = await first_success(usage, targets, lambda target: _begin(target, wish, usage))
         async with aclosing(rest):
             usage.note_first_byte()
-            await request.start(200, _content_type(wish), [(SERVED_BY, target.name)])
+            await request.start(200, _content_type(wish), [(SERVED_BY, target.name), *STREAM_HEADERS])
             await request.send(_piece(wish, first))
             try:
                 async for audio in rest:
                     await request.send(_piece(wish, audio))
-            except ProviderError as error:
-                raise of_provider(error, target.name) from error
+            except ProviderError as error:  # no end follows: the answer breaks off
+                problem = of_provider(error, target.name)
+                if wish.stream_format == "sse":
+                    await request.send(b"data: " + problem.body + b"\n\n")
+                raise problem from error
         await request.send(_last_event(wish, usage) if wish.stream_format == "sse" else b"", more=False)
 
 
@@ -145,9 +152,12 @@ async def _begin(target: Target, wish: Wish, usage: Usage) -> tuple[bytes, Async
     usage.characters = wish.characters  # also where the caller leaves before the first byte: it may be charged
     audio = in_encoding(_parts(target, wish.speech, usage), wish.speech.encoding)
     try:
-        first = await anext(audio, None)
+        async with asyncio.timeout(settings.CALL_TIMEOUT_SECONDS):
+            first = await anext(audio, None)
         if first is None:
             raise ProviderError(Reason.PROVIDER_ERROR, "The provider answered with no audio.", retryable=True)
+    except TimeoutError:
+        raise ProviderError(Reason.TIMEOUT, "The model did not begin to speak in time.", retryable=True) from None
     except ProviderError:
         usage.characters = None
         raise
@@ -169,7 +179,7 @@ async def _parts(target: Target, speech: SpeechRequest, usage: Usage) -> AsyncGe
 
 
 def _content_type(wish: Wish) -> str:
-    return "text/event-stream" if wish.stream_format == "sse" else CONTENT_TYPES[wish.speech.encoding]
+    return "text/event-stream; charset=utf-8" if wish.stream_format == "sse" else CONTENT_TYPES[wish.speech.encoding]
 
 
 def _piece(wish: Wish, audio: bytes) -> bytes:
