@@ -3,12 +3,24 @@
 from pathlib import Path
 
 import pytest
+from django.test.utils import setup_databases, teardown_databases
 from rest_framework.test import APIClient
 
 from accounts.models import Membership, Organization, Role, User, Workspace
 from accounts.services import create_api_key
 
 HUMAN_SPEECH = Path(__file__).resolve().parent.parent.parent / "shared" / "audio"
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_test_environment, django_db_blocker, django_db_modify_db_settings):
+    """The test database, also where no test that runs is marked with `django_db`: tests of a live site share one that
+    is committed (see tests/gateway/conftest.py)."""
+    with django_db_blocker.unblock():
+        config = setup_databases(verbosity=0, interactive=False)
+    yield
+    with django_db_blocker.unblock():
+        teardown_databases(config, verbosity=0)
 
 
 @pytest.fixture
