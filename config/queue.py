@@ -4,6 +4,7 @@ A task is named by its dotted path, so this module imports no app and any app ma
 The queue is a table of the same database: enqueueing inside a transaction is undone with it.
 """
 
+import mmap
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,8 @@ from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 from django_q.models import OrmQ
 from django_q.tasks import async_task
+
+_stopping = mmap.mmap(-1, 1)  # shared with the processes that are forked from this one
 
 
 class _Delayed(ORM):
@@ -37,3 +40,13 @@ def enqueue(path: str, *args: Any, delay: float = 0) -> None:
 def waiting() -> int:
     """How many tasks are due and taken by no worker."""
     return OrmQ.objects.using(Conf.ORM).filter(key=Conf.CLUSTER_NAME, lock__lte=timezone.now()).count()
+
+
+def ask_to_stop() -> None:
+    """Let the workers that were forked from this process know that they are to end soon."""
+    _stopping[0] = 1
+
+
+def is_stopping() -> bool:
+    """Whether this worker is to end soon: what can be left to another one should be."""
+    return bool(_stopping[0])

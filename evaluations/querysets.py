@@ -128,8 +128,8 @@ class ResultQuerySet(WorkspaceOwnedQuerySet):
         return self.alias(tag=tag).filter(tag=value)
 
     def for_calls(self) -> Self:
-        """With the sample's audio and language, least often taken up first."""
-        return self.select_related("sample__audio", "sample__dataset").order_by("attempts", "pk")
+        """With the sample's audio and language; first what was taken up least often, then what failed least often."""
+        return self.select_related("sample__audio", "sample__dataset").order_by("attempts", "failures", "pk")
 
     def unscored(self, normalizer: str, version: int) -> Self:
         """Completed results with a known reference and no score of its current revision under the normaliser."""

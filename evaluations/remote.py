@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from django.db.models import Count, Q
 
 from evaluations.models import Batch, Run, Shard, Upload
+from providers.permits import why_closed
 
 State = Batch.State
 ERRORS = 3  # of deletions, that are shown
@@ -53,11 +54,13 @@ def batches_by_job(run: Run) -> dict[int, list[Batch]]:
 
 
 def stages_of(run: Run) -> dict[int, Stage]:
-    """By the job's id, of jobs with work at hand. Three queries at most."""
+    """By the job's id, of jobs with work at hand. Four queries at most."""
     if run.is_finished:
         return {}
     one_by_one = Shard.objects.open().filter(job__run=run, kind=Shard.Kind.DIRECT, job__started_at__isnull=False)
-    stages = {job_id: Stage("One by one") for job_id in one_by_one.order_by().values_list("job", flat=True).distinct()}
+    providers = dict(one_by_one.order_by().values_list("job", "job__model__provider").distinct())
+    reasons = why_closed(set(providers.values()))
+    stages = {job: Stage("One by one", reasons.get(provider, [])) for job, provider in providers.items()}
     live: dict[int, list[Batch]] = {}
     for batch in Batch.objects.of_run(run).live():
         live.setdefault(batch.shard.job_id, []).append(batch)

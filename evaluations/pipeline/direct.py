@@ -1,39 +1,40 @@
 """Shards of models that take samples one by one: calls fan out, each answer is stored as it comes."""
 
-import logging
+import math
+import random
 import time
+from contextlib import closing
 from datetime import timedelta
-from itertools import groupby
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import F
 from django.utils import timezone
 
+from config.queue import is_stopping
 from datasets.audio_source import StoredAudio
-from evaluations.models import Attempt, Result
+from evaluations.models import Result
+from evaluations.pipeline.backlog import Backlog
 from evaluations.pipeline.calls import Outcome, transcribe
-from evaluations.pipeline.ending import ended_fields, fail_results
+from evaluations.pipeline.ending import fail_results
 from evaluations.pipeline.fanout import FanOut, fan_out
 from evaluations.pipeline.keeping import kept
 from evaluations.pipeline.leases import Lease, LeaseLost
+from evaluations.pipeline.outcomes import ENDS_JOB, pause_before_next, store_answer, store_failure
 from evaluations.pipeline.uploads import Plan, Uploader, fail_without_upload, live_audio, plan_uploads
 from providers.adapters.base import FileStore, RemoteAudio, TranscriptionRequest, as_transcriber
 from providers.models import SpeechModel
+from providers.permits import Share
 from providers.pricing import price_list
 from providers.reasons import Reason
 from providers.registry import adapter_for, model_config
 
-logger = logging.getLogger(__name__)
-
-# A worker that dies takes the samples it had taken up with it, and one of them may be why. Those that were taken up
-# before are taken up in smaller groups, then alone, so that such a sample ends up failing by itself.
-GROUP_SIZES = {0: 100, 1: 8}
+PATIENCE = 2.0  # seconds that a worker waits until a call may begin; then it turns to something else
+STOP_SECONDS = 6.0  # for calls under way to end where the worker is to stop
 CHECK_SECONDS = 2.0  # how soon a cancelled run stops calling
 
 
-def work_direct(lease: Lease, model: SpeechModel) -> bool:
-    """Work on a direct shard for a slice of time. True where none of its results is pending any more.
+def work_direct(lease: Lease, model: SpeechModel) -> float | None:
+    """Work on a direct shard for a slice of time. Seconds until it is worth going on; None where none of its results
+    is pending any more.
 
     Raises LeaseLost; what was answered until then is stored.
     """
@@ -43,7 +44,9 @@ def work_direct(lease: Lease, model: SpeechModel) -> bool:
     lost = [result.pk for result in results if result.attempts >= limit]
     if lost:
         fail_results(pending.filter(pk__in=lost), Reason.WORKER_LOST, f"{limit} workers died while they worked on it.")
-    return _Slice(lease, model).work([result for result in results if result.attempts < limit])
+    piece = _Slice(lease, model)
+    with closing(piece.share), fan_out() as calls:
+        return piece.work([result for result in results if result.attempts < limit], calls)
 
 
 class _Slice:
@@ -54,26 +57,89 @@ class _Slice:
         self.adapter = as_transcriber(adapter_for(model.provider))
         self.model = model_config(model)
         self.provider = model.provider
-        self.concurrency = model.provider.max_concurrency
+        self.share = Share(model.provider.pk)
         self.prices = price_list(model, timezone.localdate())
         self.remote: dict[int, RemoteAudio] = {}
         self.options = lease.shard.job.run.options
         now = time.monotonic()
         self.ends_at = now + settings.SLICE_SECONDS
         self.check_at = now + CHECK_SECONDS
+        self.give_up_at = math.inf
+        self.could_call_at = now  # when a call was under way last, or could have begun
 
-    def work(self, results: list[Result]) -> bool:
-        """Call the model for `results`, least often taken up first. False where the time was over before the end."""
+    def work(self, results: list[Result], calls: FanOut[Outcome]) -> float | None:
+        """Call the model for `results`. Seconds until it is worth going on; None where nothing is left to do."""
         if not self._put_large_audio(results):
-            return False
-        results = [result for result in results if result.sample_id in self.remote or not self._wants_upload(result)]
-        with fan_out() as calls:
-            for attempts, group in groupby(results, key=lambda result: result.attempts):
-                in_time = self._work_group(calls, list(group), GROUP_SIZES.get(attempts, 1))
-                self._await_calls(calls, leave=0)
-                if not in_time:
-                    return False
-        return True
+            return 0.0
+        ready = (result for result in results if result.sample_id in self.remote or not self._wants_upload(result))
+        backlog = Backlog(ready)
+        while backlog or calls.under_way:
+            self._begin_calls(backlog, calls)
+            pause = self._pause(calls)
+            if pause is not None:
+                backlog.release()
+                return pause
+            outcome = calls.next(timeout=min(self.share.seconds_to_look, backlog.seconds_to_next or 1.0))
+            if outcome is not None:
+                self._take_in(outcome, backlog)
+            self._look_around()
+        return None
+
+    def _begin_calls(self, backlog: Backlog, calls: FanOut[Outcome]) -> None:
+        """As many as may be under way now."""
+        in_time = time.monotonic() < self.ends_at
+        while self.share.ready(calls.under_way + (len(backlog) if in_time else 0)) and in_time:
+            result = backlog.next(self.share.grant.slots)
+            if result is None:
+                return
+            self.share.begin()
+            calls.submit(transcribe(result, self.adapter, self.model, self._request(result)))
+
+    def _pause(self, calls: FanOut[Outcome]) -> float | None:
+        """Seconds after which somebody should go on, where there is nothing to be waited for here."""
+        now = time.monotonic()
+        if now > self.give_up_at or (now >= self.ends_at and not calls.under_way):
+            return 0.0
+        if calls.under_way or self.share.has_room():
+            self.could_call_at = now
+            return None
+        wait = max(self.share.wait, now - self.could_call_at)
+        return wait * random.uniform(1, 1.3) if wait > PATIENCE else None  # noqa: S311
+
+    def _take_in(self, outcome: Outcome, backlog: Backlog) -> None:
+        result, error = outcome.result, outcome.error
+        backlog.ended(result)
+        self.share.end(error, first=not result.failures)
+        if outcome.transcription is not None:
+            store_answer(result, outcome.transcription, self.prices)
+        if error is None:
+            return
+        pause = pause_before_next(result, error, is_outage=self.share.grant.is_failing)
+        store_failure(outcome, error, ends=pause is None)
+        if error.reason in ENDS_JOB:
+            backlog.clear()
+        elif pause is not None:
+            backlog.put_back(result, pause)
+
+    def _look_around(self) -> None:
+        """Whether the work is still wanted, and still this worker's. Raises LeaseLost."""
+        now = time.monotonic()
+        if is_stopping() and now < self.ends_at:
+            self.ends_at, self.give_up_at = now, now + STOP_SECONDS
+        if now >= self.check_at:
+            self.check_at = now + CHECK_SECONDS
+            if not self.lease.renew():
+                raise LeaseLost
+
+    # --- what is sent -----------------------------------------------------------------------------
+
+    def _request(self, result: Result) -> TranscriptionRequest:
+        sample = result.sample
+        language = self.options.get("language") or sample.language or sample.dataset.language
+        assert sample.audio is not None  # noqa: S101  (start_run refuses datasets without audio)
+        return TranscriptionRequest(
+            StoredAudio(sample.audio), language, self.lease.shard.job.prompt, self.remote.get(sample.pk)
+        )
 
     def _wants_upload(self, result: Result) -> bool:
         audio = result.sample.audio
@@ -98,77 +164,3 @@ class _Slice:
         for upload in live_audio(plan):
             self.remote[upload.sample_id or 0] = RemoteAudio(upload.uri, upload.mime_type)
         return True
-
-    def _work_group(self, calls: FanOut[Outcome], results: list[Result], size: int) -> bool:
-        at_once = min(self.concurrency, size)
-        for start in range(0, len(results), size):
-            if time.monotonic() >= self.ends_at:
-                return False
-            taken = results[start : start + size]
-            _count_attempt(taken, 1)
-            for index, result in enumerate(taken):
-                self._await_calls(calls, leave=at_once - 1)
-                if time.monotonic() >= self.ends_at:
-                    _count_attempt(taken[index:], -1)  # never begun
-                    return False
-                calls.submit(transcribe(result.pk, self.adapter, self.model, self._request(result)))
-            if result.attempts:
-                self._await_calls(calls, leave=0)
-        return True
-
-    def _request(self, result: Result) -> TranscriptionRequest:
-        sample = result.sample
-        language = self.options.get("language") or sample.language or sample.dataset.language
-        assert sample.audio is not None  # noqa: S101  (start_run refuses datasets without audio)
-        return TranscriptionRequest(
-            StoredAudio(sample.audio), language, self.lease.shard.job.prompt, self.remote.get(sample.pk)
-        )
-
-    def _await_calls(self, calls: FanOut[Outcome], *, leave: int) -> None:
-        """Store outcomes as they come, until at most `leave` calls are under way."""
-        while calls.under_way > leave:
-            outcome = calls.next(timeout=CHECK_SECONDS)
-            if outcome is not None:
-                self._store(outcome)
-            if time.monotonic() >= self.check_at:
-                self.check_at = time.monotonic() + CHECK_SECONDS
-                if not self.lease.renew():
-                    raise LeaseLost
-
-    def _store(self, outcome: Outcome) -> None:
-        if not outcome.failures:
-            self._end_result(outcome)
-            return
-        with transaction.atomic():
-            self._end_result(outcome)
-            _record_failures(outcome)
-
-    def _end_result(self, outcome: Outcome) -> None:
-        """One UPDATE, which does nothing where the result has ended otherwise in the meantime."""
-        row = Result.objects.filter(pk=outcome.result_id).pending()
-        answer = outcome.transcription
-        if answer is None:
-            failure = outcome.failures[-1]
-            fail_results(row, failure.reason, failure.message)
-            return
-        cost = self.prices.cost_of_call(outcome.audio_seconds, answer.input_tokens, answer.output_tokens)
-        row.update(**ended_fields(answer, cost))
-
-
-def _count_attempt(results: list[Result], change: int) -> None:
-    """Count before the work that these results are taken up: what is not committed does not outlive the worker."""
-    Result.objects.filter(pk__in=[result.pk for result in results]).update(attempts=F("attempts") + change)
-
-
-def _record_failures(outcome: Outcome) -> None:
-    before = Attempt.objects.filter(result=outcome.result_id).count()
-    Attempt.objects.bulk_create(
-        Attempt(
-            result_id=outcome.result_id,
-            number=number,
-            reason=failure.reason,
-            error=failure.message,
-            latency=failure.latency,
-        )
-        for number, failure in enumerate(outcome.failures, start=before + 1)
-    )

@@ -2,9 +2,10 @@
 
 from decimal import Decimal
 
+from django.db import transaction
 from django.utils import timezone
 
-from evaluations.models import Result
+from evaluations.models import Job, Result
 from evaluations.querysets import ResultQuerySet
 from providers.adapters.base import ProviderError, Transcription
 from providers.reasons import Reason
@@ -17,6 +18,13 @@ def fail_results(pending: ResultQuerySet, reason: str, message: str) -> int:
     return pending.pending().update(
         status=Result.Status.FAILED, reason=reason, error=message, finished_at=timezone.now()
     )
+
+
+@transaction.atomic
+def end_job(job: Job, reason: str, message: str) -> None:
+    """End all that is pending of a job for a reason that every sample would meet, such as a key that is refused."""
+    fail_results(Result.objects.filter(job=job), reason, message)
+    Job.objects.filter(pk=job.pk).update(error=message)
 
 
 def _storable(text: str) -> str:

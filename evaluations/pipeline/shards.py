@@ -60,7 +60,7 @@ def _work(lease: Lease) -> float | None:
             pause = _work_batch(lease, model)
             if pause is not None or shard.kind == Shard.Kind.BATCH:
                 return pause
-        return None if work_direct(lease, model) else 0.0
+        return work_direct(lease, model)
     except ProviderError as error:
         _give_up(shard, error.reason, str(error))
         return None

@@ -289,12 +289,15 @@ def test_answers_without_a_time_of_their_own_are_in_no_figure_of_speed(workspace
     assert row.audio_seconds == 110
 
 
-def test_a_provider_that_asks_for_a_pause_longer_than_a_call_may_take_is_not_called_again(workspace, tmp_path):
+def test_a_provider_that_asks_for_a_long_pause_is_waited_for_without_a_worker_and_says_why(workspace, tmp_path):
     model = make_model(workspace, flaky=[sha(6)], retry_after=3600, log=str(tmp_path / "calls"))
     run = start_run(dataset=make_dataset(workspace, samples=7), models=[model])
-    deliver_all()
-    assert Result.objects.get(run=run, status="failed").error == "The scripted model stumbles."
+    deliver_all()  # nothing is due any more
+    [job] = run_progress(the_run(run)).jobs
+    assert (job.completed, job.pending, job.failed) == (6, 1, 0)
     assert len((tmp_path / "calls").read_text().splitlines()) == 7
+    [why] = job.waiting_for
+    assert "The scripted model stumbles." in why
 
 
 def test_a_provider_is_left_alone_for_as_long_as_it_asks(workspace):

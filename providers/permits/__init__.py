@@ -1,0 +1,10 @@
+"""What a provider takes, over all processes of all machines together: calls at once, calls a minute, and pauses.
+
+Whoever calls holds slots by a lease, a block at a time, and asks the database again about twice a second; no call
+costs a statement of its own. Workers use `Share`.
+"""
+
+from providers.permits.share import Share
+from providers.permits.words import why_closed
+
+__all__ = ["Share", "why_closed"]

@@ -1,0 +1,108 @@
+"""What the outcomes of calls do to a provider's gate: it is held while the provider asks for that, and paused where
+calls fail again and again. Functions change the row that they are given; saving it is the caller's part."""
+
+import random
+from collections.abc import Container
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from providers.adapters.base import ProviderError
+from providers.models import Gate
+from providers.reasons import Reason
+
+FAILURES = 5  # calls in a row, each for another sample or request, that pause a provider
+FIRST_PAUSE = 3.0  # seconds; doubled with each pause in a row, up to
+LONGEST_PAUSE = 60.0
+FIRST_HOLD = 0.5  # where the provider takes no more calls and does not say for how long; doubled up to
+LONGEST_HOLD = 30.0
+LONGEST_ASKED = 3600.0  # a provider may ask for a longer pause; it is asked again then
+HOLDS_APART = timedelta(seconds=60)  # holds that are further apart are not in a row
+JITTER = 0.1  # of a pause: it is never shorter than asked for
+OURS = {Reason.AUDIO_UNREADABLE, Reason.INTERNAL_ERROR}  # faults that tell nothing of the provider
+
+
+@dataclass
+class Outcomes:
+    """What became of a holder's calls since it last told."""
+
+    succeeded: bool = False  # one was answered; what follows has happened since
+    failures: int = 0  # in a row
+    asked: float | None = None  # seconds to wait, the longest that was asked for; 0: it does not say
+    fault: ProviderError | None = None  # the latest failure or refusal
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether other holders should know at once."""
+        return self.asked is not None or self.failures >= FAILURES
+
+    def add(self, error: ProviderError | None, *, first: bool = True) -> None:
+        """Count a call that ended with `error`, or without one. A fault of what was sent is an answer, too.
+
+        Not `first`: something was sent again that has failed before, and may be at fault itself.
+        """
+        if error is None:
+            self.succeeded, self.failures = True, 0
+        elif error.reason == Reason.RATE_LIMITED or error.retry_after:
+            self.asked = max(self.asked or 0.0, error.retry_after or 0.0)
+            self.fault = error
+        elif is_outage(error):
+            self.failures += first
+            self.fault = error
+        elif error.reason not in OURS:
+            self.succeeded, self.failures = True, 0
+
+
+def is_outage(error: ProviderError) -> bool:
+    """Whether the provider may be down: it did not answer, or said that it failed."""
+    return error.retryable and error.reason in (Reason.PROVIDER_ERROR, Reason.TIMEOUT)
+
+
+def note_outcomes(gate: Gate, outcomes: Outcomes, holder: UUID, now: datetime) -> None:
+    """Let the gate know. Of calls that were under way when it closed, failures change nothing any more."""
+    if outcomes.succeeded or outcomes.asked is not None:
+        gate.failures = gate.pauses = 0
+        gate.paused_until = gate.probe = None
+    if outcomes.asked is not None:
+        _hold(gate, outcomes, now)
+    if outcomes.failures and not outcomes.asked and (not gate.pauses or gate.probe == holder):
+        gate.failures += outcomes.failures
+        if gate.pauses or gate.failures >= FAILURES:
+            _pause(gate, outcomes, now)
+
+
+def _hold(gate: Gate, outcomes: Outcomes, now: datetime) -> None:
+    held_until = gate.held_until
+    if held_until is None or held_until <= now:  # else: calls that were under way already
+        gate.holds = gate.holds + 1 if held_until and held_until > now - HOLDS_APART else 1
+    seconds = outcomes.asked or _doubled(FIRST_HOLD, gate.holds, LONGEST_HOLD)
+    end = now + _spread(min(seconds, LONGEST_ASKED))
+    gate.held_until = max(end, held_until) if held_until else end
+    _say_why(gate, outcomes)
+
+
+def _pause(gate: Gate, outcomes: Outcomes, now: datetime) -> None:
+    gate.pauses += 1
+    gate.probe = None
+    gate.paused_until = now + _spread(_doubled(FIRST_PAUSE, gate.pauses, LONGEST_PAUSE))
+    _say_why(gate, outcomes)
+
+
+def _say_why(gate: Gate, outcomes: Outcomes) -> None:
+    if outcomes.fault is not None:
+        gate.reason, gate.message = outcomes.fault.reason, str(outcomes.fault)
+
+
+def _doubled(first: float, times: int, longest: float) -> float:
+    return min(longest, first * 2.0 ** min(times - 1, 20))
+
+
+def _spread(seconds: float) -> timedelta:
+    return timedelta(seconds=seconds * random.uniform(1, 1 + JITTER))  # noqa: S311
+
+
+def is_probing(gate: Gate, holder: UUID, live: Container[UUID]) -> bool:
+    """After a pause: whether `holder` is the one that tries a call. It becomes that where no live holder is."""
+    if gate.probe is None or gate.probe not in live:
+        gate.probe = holder
+    return gate.probe == holder

@@ -1,0 +1,136 @@
+"""The one transaction by which a holder of slots tells what it did and is told what it may do.
+
+Times are the database's, so that clocks of machines may differ.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models.functions import Now
+from django.forms.models import model_to_dict
+
+from providers.adapters.base import ProviderError
+from providers.models import Gate, Provider, SlotLease
+from providers.permits.circuit import Outcomes, is_probing, note_outcomes
+from providers.permits.rate import take_starts
+from providers.permits.sharing import fair_shares
+from providers.reasons import Reason
+
+LEASE = timedelta(seconds=15)  # after which slots of a holder that died are free
+PROBE_SECONDS = 1.0  # before looking again what became of another holder's probe
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a holder has to say. With neither calls nor wishes it gives back what it has."""
+
+    in_use: int  # calls under way
+    wanted: int  # calls that it would have under way, these included, had it the slots
+    starts: int = 0  # calls that it would begin within the next second, where there is a limit a minute
+    outcomes: Outcomes = field(default_factory=Outcomes)
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a holder may do until it asks again."""
+
+    slots: int  # calls under way, those that are already included
+    starts: list[float] | None  # seconds from now from which on each further call may begin; None: at any time
+    is_short: bool = False  # others hold slots that are this holder's by right, and give them back soon
+    wait: float = 0.0  # seconds before which no call can begin
+    until: datetime | None = None  # where the gate is closed
+    is_failing: bool = False  # calls have failed again and again, and none has succeeded since
+    reason: str = ""  # of a gate that is closed
+    message: str = ""
+
+
+@transaction.atomic
+def exchange(provider_id: int, holder: UUID, ask: Ask) -> Grant:
+    """Raises ProviderError where the provider was deleted."""
+    gate, now = _locked_gate(provider_id)
+    before = model_to_dict(gate)
+    note_outcomes(gate, ask.outcomes, holder, now)
+    others, mine = _leases(gate, holder, now)
+    grant = _grant(gate, ask, mine, others, now)
+    _save_lease(mine, ask, grant, now)
+    if model_to_dict(gate) != before:
+        gate.save()
+    return grant
+
+
+def give_back(provider_id: int, holder: UUID) -> None:
+    """Let go of the slots of a holder that has nothing to say."""
+    SlotLease.objects.filter(provider=provider_id, holder=holder).delete()
+
+
+def _locked_gate(provider_id: int) -> tuple[Gate, datetime]:
+    """The gate with its provider, locked until the end of the transaction, and the time."""
+    gates: Any = Gate.objects.filter(pk=provider_id).select_for_update(of=("self",)).select_related("provider")
+    gates = gates.annotate(now=Now())
+    gate = gates.first()
+    if gate is None:
+        if not Provider.objects.filter(pk=provider_id).exists():
+            raise ProviderError(Reason.MODEL_REMOVED, "The provider was deleted.")
+        Gate.objects.get_or_create(pk=provider_id)
+        gate = gates.get()
+    return gate, gate.now
+
+
+def _leases(gate: Gate, holder: UUID, now: datetime) -> tuple[list[SlotLease], SlotLease]:
+    """The live ones of others, and the holder's own."""
+    leases = list(SlotLease.objects.filter(provider=gate.pk))
+    if expired := [lease.pk for lease in leases if lease.until <= now and lease.holder != holder]:
+        SlotLease.objects.filter(pk__in=expired).delete()
+    others = [lease for lease in leases if lease.holder != holder and lease.pk not in expired]
+    own = [lease for lease in leases if lease.holder == holder]
+    return others, own[0] if own else SlotLease(provider_id=gate.pk, holder=holder, slots=0, since=now)
+
+
+def _grant(gate: Gate, ask: Ask, mine: SlotLease, others: list[SlotLease], now: datetime) -> Grant:
+    mine.wanted = ask.wanted
+    if (end := gate.closed_until(now)) is not None:
+        return Grant(
+            ask.in_use,
+            [],
+            wait=(end - now).total_seconds(),
+            until=end,
+            is_failing=gate.pauses > 0,
+            reason=gate.reason,
+            message=gate.message,
+        )
+    limit = gate.provider.max_concurrency
+    free = max(0, limit - sum(lease.slots for lease in others))
+    if gate.pauses:
+        if not ask.wanted or not is_probing(gate, mine.holder, {mine.holder, *(lease.holder for lease in others)}):
+            return Grant(ask.in_use, [], wait=PROBE_SECONDS, is_failing=True)
+        share = 1
+    else:
+        share = fair_shares(limit, [mine, *others], now)[mine.holder]
+    slots = max(ask.in_use, min(share, free))
+    starts, wait = _starts(gate, ask, slots, now)
+    return Grant(slots, starts, is_short=slots < share, wait=wait, is_failing=gate.pauses > 0)
+
+
+def _starts(gate: Gate, ask: Ask, slots: int, now: datetime) -> tuple[list[float] | None, float]:
+    """Times for calls under a limit a minute, and how long to wait where there are none."""
+    per_minute = gate.provider.requests_per_minute
+    if per_minute is None:
+        return None, 0.0
+    starts = take_starts(gate, per_minute, ask.starts if slots else 0, now)
+    if starts or gate.next_start_at is None:
+        return starts, 0.0
+    return [], max(0.0, (gate.next_start_at - now).total_seconds())
+
+
+def _save_lease(mine: SlotLease, ask: Ask, grant: Grant, now: datetime) -> None:
+    if not ask.in_use and not ask.wanted:
+        if mine.pk:
+            mine.delete()
+        return
+    if (mine.slots > 0) != (grant.slots > 0):
+        mine.since = now
+    mine.slots, mine.until = grant.slots, now + LEASE
+    mine.save()

@@ -1,0 +1,120 @@
+"""A holder's share of what a provider takes: slots and times to begin, a block at a time from the database."""
+
+import time
+import uuid
+from collections import deque
+
+from providers.adapters.base import ProviderError
+from providers.permits.circuit import Outcomes
+from providers.permits.exchange import Ask, Grant, exchange, give_back
+from providers.permits.rate import HORIZON
+
+TICK = 0.5  # seconds after which the share is asked for again: others want some, or the limits were changed
+SHORT_TICK = 0.1  # where slots are on their way from one holder to another
+STALE = 1.0  # a time to begin that was not used for so long is lost, or many calls would begin at once
+
+
+class Share:
+    """What one holder may call, and calls. For one thread, but for `exchange`, which may be done in another.
+
+    if share.ready(wanted=20):
+        share.begin()
+        ...
+        share.end(error)
+    """
+
+    def __init__(self, provider_id: int) -> None:
+        self.provider_id = provider_id
+        self.holder = uuid.uuid4()
+        self.in_use = 0  # calls under way
+        self.grant = Grant(slots=0, starts=[])
+        self._starts: deque[float] = deque()  # by time.monotonic()
+        self._asked_at = float("-inf")
+        self._opens_at = 0.0
+        self._ended = 0  # calls since the last time of asking
+        self._outcomes = Outcomes()
+
+    # --- calls ------------------------------------------------------------------------------------
+
+    def ready(self, wanted: int) -> bool:
+        """Whether a call may begin now; asks the database where that is due. `wanted`: calls that could be under way,
+        those included that are. Raises ProviderError where the provider was deleted."""
+        if self.is_due(wanted):
+            self.ask(wanted)
+        return self.has_room()
+
+    def has_room(self) -> bool:
+        """Whether a call may begin now, by what is known."""
+        now = time.monotonic()
+        while self._starts and self._starts[0] < now - STALE:
+            self._starts.popleft()
+        if self.in_use >= self.grant.slots:
+            return False
+        return self.grant.starts is None or (bool(self._starts) and self._starts[0] <= now)
+
+    def begin(self) -> None:
+        """A call begins: only where there `has_room`."""
+        self.in_use += 1
+        if self.grant.starts is not None:
+            self._starts.popleft()
+
+    def end(self, error: ProviderError | None = None, *, first: bool = True) -> None:
+        """A call has ended. Not `first`: what was sent has failed before."""
+        self.drop()
+        self._outcomes.add(error, first=first)
+
+    def drop(self) -> None:
+        """A call was given up: nothing is known of the provider by it."""
+        self.in_use -= 1
+        self._ended += 1
+
+    @property
+    def wait(self) -> float:
+        """Seconds until a call may begin, as far as known."""
+        now = time.monotonic()
+        first = self._starts[0] if self._starts else now
+        return max(0.0, self._opens_at - now, first - now)
+
+    @property
+    def seconds_to_look(self) -> float:
+        """After which `ready` may say something else although no call has ended."""
+        tick = SHORT_TICK if self.grant.is_short else TICK
+        return min(tick, self.wait) if self.wait else tick
+
+    # --- asking -----------------------------------------------------------------------------------
+
+    def is_due(self, wanted: int) -> bool:
+        """Whether the database should be asked."""
+        since = time.monotonic() - self._asked_at
+        if since >= TICK or (self._outcomes.is_urgent and self.grant.until is None):
+            return True
+        if since < SHORT_TICK:
+            return False
+        surplus = self.grant.slots - max(wanted, self.in_use)
+        used_up = self.grant.starts is not None and not self._starts and self.in_use < min(wanted, self.grant.slots)
+        return self.grant.is_short or surplus > self.grant.slots // 4 or (used_up and self.wait <= HORIZON)
+
+    def ask(self, wanted: int) -> None:
+        self.take(exchange(self.provider_id, self.holder, self.question(wanted)))
+
+    def question(self, wanted: int) -> Ask:
+        """What is said to the database. Until the answer is taken no call may begin."""
+        starts = wanted - self.in_use + 2 * self._ended - len(self._starts)
+        ask = Ask(self.in_use, wanted, max(0, starts), self._outcomes)
+        self._ended, self._outcomes = 0, Outcomes()
+        return ask
+
+    def take(self, grant: Grant) -> None:
+        """The database's answer."""
+        now = self._asked_at = time.monotonic()
+        self.grant = grant
+        self._opens_at = now + grant.wait
+        self._starts.extend(now + start for start in grant.starts or [])
+
+    def close(self) -> None:
+        """Give everything back. Calls that are still under way are given up."""
+        self.in_use = 0
+        if self.grant.is_failing or self._outcomes.fault:
+            self.ask(wanted=0)
+        else:
+            give_back(self.provider_id, self.holder)
