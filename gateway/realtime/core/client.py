@@ -1,10 +1,13 @@
 """What a client asks for, in no dialect: a dialect's `parse` makes these of its events."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
 from gateway.realtime.core.config import AudioFormat, Modality
+
+ItemType = Literal["message", "function_call", "function_call_output"]
+Role = Literal["system", "user", "assistant"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +57,7 @@ class UpdateSession(ClientEvent):
 
 @dataclass(frozen=True)
 class AppendAudio(ClientEvent):
-    audio: bytes  # in the session's input format
+    audio: bytes = field(repr=False)  # in the session's input format
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,8 @@ class NewItem:
     """An item that a client brings along."""
 
     id: str | None  # the client's own; None: one is made
-    type: Literal["message", "function_call", "function_call_output"]
-    role: Literal["system", "user", "assistant"] | None  # of a message
+    type: ItemType
+    role: Role | None  # of a message
     content: tuple[NewContent, ...] = ()
     unused: Mapping[str, Any] | None = None  # of function calls: kept, shown, and no part of the context
 

@@ -1,8 +1,8 @@
 """What the session wants done: the runner does it, and answers with happenings."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
 
+from gateway.realtime.core.client import Role
 from gateway.realtime.core.config import AudioFormat, Modality, TurnDetection
 
 
@@ -21,7 +21,7 @@ class DetectTurns:
 class Listen:
     """Audio for the turn detector; only while there is one."""
 
-    audio: bytes
+    audio: bytes = field(repr=False)
     at_ms: float  # where it starts, of the audio appended since the session's start
 
 
@@ -31,11 +31,11 @@ class Transcribe:
 
     item_id: str
     content_index: int
-    audio: bytes
+    audio: bytes = field(repr=False)
     input_format: AudioFormat
     stt_model: str
     language: str
-    prompt: str
+    prompt: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class CancelTranscription:
 
 @dataclass(frozen=True)
 class Message:
-    role: Literal["system", "user", "assistant"]
-    text: str
+    role: Role
+    text: str = field(repr=False)
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ class Limits:
     """What one session may hold at most."""
 
     append_bytes: int = 15 * 1024 * 1024  # one append, decoded
-    audio_seconds: int = 15 * 60  # appended and not yet transcribed; as PCM 43 MB
+    audio_seconds: int = 15 * 60  # appended and not committed; and as much not yet transcribed; as PCM 43 MB each
     commit_ms: int = 100  # less is no turn
     transcriptions: int = 16  # waiting or running at once
     items: int = 1_000  # the oldest are forgotten beyond

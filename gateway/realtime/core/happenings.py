@@ -4,7 +4,7 @@ Those of a response or an item that is over or gone are ignored, so that the run
 crossed with a cancellation.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 
@@ -29,7 +29,7 @@ class SpeechStopped:
 class TranscriptionDelta:
     item_id: str
     content_index: int
-    delta: str
+    delta: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Transcribed:
 
     item_id: str
     content_index: int
-    text: str
+    text: str = field(repr=False)
     seconds: float  # of audio
     input_tokens: int | None = None  # None: the provider does not count tokens
     output_tokens: int | None = None
@@ -55,7 +55,7 @@ class TranscriptionFailed:
 @dataclass(frozen=True)
 class ChatText:
     response_id: str
-    delta: str
+    delta: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,15 @@ class SentenceStarted:
     """The audio that follows speaks this."""
 
     response_id: str
-    text: str  # a slice of the chat text with its white space: all slices together, in order, are the whole
+    text: str = field(
+        repr=False
+    )  # a slice of the chat text with its white space: all slices together, in order, are the whole
 
 
 @dataclass(frozen=True)
 class SpeechAudio:
     response_id: str
-    audio: bytes  # in the response's output format, whole frames, at most 200 ms
+    audio: bytes = field(repr=False)  # in the response's output format, whole frames, at most 200 ms
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,15 @@
-"""The conversation: items in order, and what a chat model is told of them."""
+"""The conversation: items in order."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from gateway.realtime.core.client import ItemType, Role
+from gateway.realtime.core.errors import ProtocolError
 from gateway.realtime.core.speech import Spoken
 
 Status = Literal["in_progress", "completed", "incomplete"]
+START = "root"  # in place of a previous item's id
 
 
 @dataclass
@@ -16,16 +19,12 @@ class Part:
     kind: Literal["text", "audio"]
     text: str | None  # of audio its transcript; None: it is not known (yet)
 
-    @property
-    def size(self) -> int:
-        return len(self.text or "")
-
 
 @dataclass(eq=False)
 class Item:
     id: str
-    type: Literal["message", "function_call", "function_call_output"]
-    role: Literal["system", "user", "assistant"] | None  # of a message
+    type: ItemType
+    role: Role | None  # of a message
     status: Status = "completed"
     content: list[Part] = field(default_factory=list)
     unused: Mapping[str, Any] = field(default_factory=dict)  # of function calls: shown, no part of the context
@@ -37,6 +36,73 @@ class Item:
         return "\n".join(part.text for part in self.content if part.text)
 
     @property
-    def size(self) -> int:
-        """characters"""
-        return sum(part.size for part in self.content) + len(str(self.unused))
+    def chars(self) -> int:
+        return sum(len(part.text or "") for part in self.content) + sum(
+            len(str(value)) for value in self.unused.values()
+        )
+
+
+class Conversation:
+    """Items by id, in order. Errors are ProtocolErrors without a param."""
+
+    def __init__(self) -> None:
+        self._items: dict[str, Item] = {}
+        self._order: list[str] = []
+        self._chars: dict[str, int] = {}
+        self.chars = 0  # of all items, as they were weighed last
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __contains__(self, item: Item) -> bool:
+        return self._items.get(item.id) is item
+
+    def __iter__(self) -> Iterator[Item]:
+        return (self._items[item_id] for item_id in self._order)
+
+    @property
+    def last_id(self) -> str | None:
+        return self._order[-1] if self._order else None
+
+    def has(self, item_id: str) -> bool:
+        return item_id in self._items
+
+    def get(self, item_id: str) -> Item:
+        if item_id not in self._items:
+            raise ProtocolError("item_not_found", f"The conversation has no item {item_id[:100]!r}.", "item_id")
+        return self._items[item_id]
+
+    def previous_id(self, item: Item) -> str | None:
+        """Of the item before; None: it is the first."""
+        if self._order[-1] == item.id:  # nearly always
+            return self._order[-2] if len(self._order) > 1 else None
+        place = self._order.index(item.id)
+        return self._order[place - 1] if place else None
+
+    def check_place(self, previous_item_id: str | None) -> None:
+        if previous_item_id not in (None, START) and previous_item_id not in self._items:
+            raise ProtocolError(
+                "item_not_found", f"There is no item {previous_item_id[:100]!r} to come after.", "previous_item_id"
+            )
+
+    def add(self, item: Item, previous_item_id: str | None = None) -> None:
+        """At the end, at the start ("root"), or after that item. The id must be new, and the previous one known."""
+        if previous_item_id is None:
+            self._order.append(item.id)
+        elif previous_item_id == START:
+            self._order.insert(0, item.id)
+        else:
+            self._order.insert(self._order.index(previous_item_id) + 1, item.id)
+        self._items[item.id] = item
+        self.weigh(item)
+
+    def remove(self, item: Item) -> None:
+        del self._items[item.id]
+        self._order.remove(item.id)
+        self.chars -= self._chars.pop(item.id)
+
+    def weigh(self, item: Item) -> None:
+        """Count an item whose text has changed."""
+        if item in self:
+            self.chars += item.chars - self._chars.get(item.id, 0)
+            self._chars[item.id] = item.chars

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-CHARS_PER_MS = 0.015  # of usual speech; used only where a sentence was cut off before any other was whole
+CHARS_PER_MS = 0.015  # of usual speech, where nothing better is known
 
 
 @dataclass
@@ -14,9 +14,59 @@ class Sentence:
 
 @dataclass
 class Spoken:
+    """An answer's audio as it was sent."""
+
     sentences: list[Sentence] = field(default_factory=list)
 
     @property
     def ms(self) -> float:
         """All audio sent."""
         return sum(sentence.ms for sentence in self.sentences)
+
+    def begin(self, text: str) -> None:
+        self.end()
+        self.sentences.append(Sentence(text))
+
+    def end(self) -> None:
+        if self.sentences:
+            self.sentences[-1].whole = True
+
+    def add(self, ms: float) -> None:
+        if not self.sentences:
+            self.sentences.append(Sentence(""))
+        self.sentences[-1].ms += ms
+
+    def cut(self, ms: float) -> str:
+        """Keep what is heard in the first `ms`, and return its text: whole sentences, and of one that is heard in
+        part as many words as fit its share of the audio. It ends where the audio does, without white space.
+        """
+        pace = self._pace()
+        heard = ""
+        left = ms
+        for sentence in self.sentences:
+            length = sentence.ms if sentence.whole else max(sentence.ms, len(sentence.text) / pace)
+            if left < length:
+                heard += _words(sentence.text, left / length)
+                break
+            heard += sentence.text
+            left -= length
+        heard = heard.rstrip()
+        self.sentences = [Sentence(heard, min(ms, self.ms), whole=True)]
+        return heard
+
+    def _pace(self) -> float:
+        """Characters in a ms, by the sentences that are whole."""
+        whole = [sentence for sentence in self.sentences if sentence.whole]
+        ms = sum(sentence.ms for sentence in whole)
+        chars = sum(len(sentence.text) for sentence in whole)
+        return chars / ms if chars and ms else CHARS_PER_MS
+
+
+def _words(text: str, share: float) -> str:
+    """The words of the text's first `share` (0 to 1); characters, where the text has no spaces."""
+    end = int(len(text) * share)
+    if not text[end : end + 1].strip() or len(text.split()) < 2:
+        return text[:end]
+    while end and not text[end - 1].isspace():
+        end -= 1
+    return text[:end]

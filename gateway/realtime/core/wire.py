@@ -1,11 +1,102 @@
 """A session as its client sees it: frames in; frames and commands out."""
 
-from dataclasses import dataclass
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
+from gateway.realtime.core import client, happenings, server
 from gateway.realtime.core.commands import Command
+from gateway.realtime.core.config import Kind, Limits, Models, SessionConfig
+from gateway.realtime.core.dialects.fields import Fields
+from gateway.realtime.core.dialects.parse import client_event, event_id_of
+from gateway.realtime.core.errors import ProtocolError
+from gateway.realtime.core.session import Session
+from gateway.realtime.core.shared import Ids
 
 
-@dataclass(frozen=True)
+class Dialect(Protocol):
+    """How a client speaks: see dialects/."""
+
+    def session_patch(self, session: Fields, kind: Kind) -> client.SessionPatch: ...
+
+    def response_options(self, response: Fields) -> client.ResponseOptions: ...
+
+    def render(self, event: server.ServerEvent) -> dict[str, Any] | None:
+        """The event as JSON without its id; None: the dialect has no such event."""
+
+
+@dataclass
 class Step:
-    frames: list[str]  # JSON texts to send, in this order
-    commands: list[Command]  # to be begun after that, in this order
+    """What follows from one input."""
+
+    frames: list[str] = field(default_factory=list)  # JSON texts to send, in this order
+    commands: list[Command] = field(default_factory=list)  # to be begun after that, in this order
+
+
+class Wire:
+    def __init__(
+        self, *, dialect: Dialect, config: SessionConfig, models: Models, ids: Ids, limits: Limits | None = None
+    ) -> None:
+        self._dialect = dialect
+        self._ids = ids
+        self._kind: Kind = config.kind
+        self._step = Step()
+        self.session = Session(config=config, models=models, ids=ids, limits=limits or Limits(), out=self)
+
+    def start(self) -> Step:
+        self.session.start()
+        return self._taken()
+
+    def text(self, frame: str) -> Step:
+        """A text frame. Never raises: what is wrong with it the client is told."""
+        raw = None
+        try:
+            raw = _loaded(frame)
+            self.session.handle(client_event(raw, self._kind, self._dialect))
+        except ProtocolError as error:
+            if not self.session.closed:
+                self.tell(server.Error(error.code, str(error), error.param, event_id_of(raw)))
+        return self._taken()
+
+    def audio(self, frame: bytes) -> Step:
+        """A binary frame: an append."""
+        self.session.handle(client.AppendAudio(frame))
+        return self._taken()
+
+    def happened(self, event: happenings.Happening) -> Step:
+        self.session.handle(event)
+        return self._taken()
+
+    def tell(self, event: server.ServerEvent) -> None:
+        rendered = self._dialect.render(event)
+        if rendered is not None:
+            rendered["event_id"] = self._ids.new("event")
+            self._step.frames.append(json.dumps(rendered, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
+
+    def order(self, command: Command) -> None:
+        self._step.commands.append(command)
+
+    def _taken(self) -> Step:
+        step, self._step = self._step, Step()
+        return step
+
+
+def _loaded(frame: str) -> dict[str, Any]:
+    """The frame's object. Raises ProtocolError."""
+    try:
+        raw = json.loads(frame, parse_float=_finite, parse_constant=_finite)
+        if "\\u" in frame:
+            json.dumps(raw, ensure_ascii=False).encode()  # half of a surrogate pair cannot be passed on
+    except (ValueError, RecursionError):
+        raise ProtocolError("invalid_event", "The event is not valid JSON.") from None
+    if not isinstance(raw, dict):
+        raise ProtocolError("invalid_event", "An event is a JSON object.")
+    return raw
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(number)
+    return value

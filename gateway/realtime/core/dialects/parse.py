@@ -1,0 +1,278 @@
+"""Client events as both dialects write them."""
+
+import base64
+import binascii
+from collections.abc import Callable
+from typing import Any, Literal, Protocol
+
+from gateway.realtime.core import client
+from gateway.realtime.core.client import ClientEvent, ItemType, NewContent, NewItem, Role, SessionPatch
+from gateway.realtime.core.config import Kind
+from gateway.realtime.core.dialects.fields import Fields
+from gateway.realtime.core.errors import ProtocolError
+
+MOST_MS = 24 * 3600 * 1000
+MOST_NESTED = 64
+
+
+class Shapes(Protocol):
+    """Where the dialects differ."""
+
+    def session_patch(self, session: Fields, kind: Kind) -> SessionPatch: ...
+
+    def response_options(self, response: Fields) -> client.ResponseOptions: ...
+
+
+def client_event(raw: dict[str, Any], kind: Kind, shapes: Shapes) -> ClientEvent:
+    """The event of a session of that kind. Raises ProtocolError."""
+    event = Fields(raw)
+    name = event.required("type", event.string("type"))
+    if name not in PARSERS:
+        raise ProtocolError("invalid_event", f"There is no client event of the type {name[:100]!r}.", "type")
+    return PARSERS[name](event, kind, shapes)
+
+
+def event_id_of(raw: Any) -> str | None:
+    """The id that a client has given its event, to be told back in an error of it."""
+    event_id = raw.get("event_id") if isinstance(raw, dict) else None
+    return event_id if isinstance(event_id, str) and len(event_id) <= 512 else None
+
+
+def audio_of(fields: Fields, name: str) -> bytes | None:
+    """Base64."""
+    text = fields.string(name)
+    if text is None:
+        return None
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise fields.invalid(name, "it is not valid base64") from None
+
+
+def _update_session(event: Fields, kind: Kind, shapes: Shapes) -> ClientEvent:
+    session = event.required("session", event.object("session"))
+    return client.UpdateSession(shapes.session_patch(session, kind), event_id=event_id_of(event.raw))
+
+
+def _append(event: Fields, kind: Kind, shapes: Shapes) -> ClientEvent:
+    audio = event.required("audio", audio_of(event, "audio"))
+    return client.AppendAudio(audio, event_id=event_id_of(event.raw))
+
+
+def _commit(event: Fields, kind: Kind, shapes: Shapes) -> ClientEvent:
+    return client.CommitAudio(event_id=event_id_of(event.raw))
+
+
+def _clear(event: Fields, kind: Kind, shapes: Shapes) -> ClientEvent:
+    return client.ClearAudio(event_id=event_id_of(event.raw))
+
+
+def _create_item(event: Fields, kind: Kind, shapes: Shapes) -> ClientEvent:
+    item = new_item(event.required("item", event.object("item")))
+    previous = event.identifier("previous_item_id")
+    return client.CreateItem(item, previous, event_id=event_id_of(event.raw))
+
+
+def _item_id(event: Fields) -> str:
+    return event.required("item_id", event.identifier("item_id"))
+
+
+def _retrieve(event: Fields, kind: Kind, shapes: Shapes) -> ClientEvent:
+    return client.RetrieveItem(_item_id(event), event_id=event_id_of(event.raw))
+
+
+def _delete(event: Fields, kind: Kind, shapes: Shapes) -> ClientEvent:
+    return client.DeleteItem(_item_id(event), event_id=event_id_of(event.raw))
+
+
+def _truncate(event: Fields, kind: Kind, shapes: Shapes) -> ClientEvent:
+    return client.TruncateItem(
+        item_id=_item_id(event),
+        content_index=event.required("content_index", event.integer("content_index", 0, 1_000)),
+        audio_end_ms=event.required("audio_end_ms", event.integer("audio_end_ms", 0, MOST_MS)),
+        event_id=event_id_of(event.raw),
+    )
+
+
+def _create_response(event: Fields, kind: Kind, shapes: Shapes) -> ClientEvent:
+    response = event.object("response")
+    options = client.ResponseOptions() if response is None else shapes.response_options(response)
+    return client.CreateResponse(options, event_id=event_id_of(event.raw))
+
+
+def _cancel_response(event: Fields, kind: Kind, shapes: Shapes) -> ClientEvent:
+    return client.CancelResponse(event.identifier("response_id"), event_id=event_id_of(event.raw))
+
+
+PARSERS: dict[str, Callable[[Fields, Kind, Shapes], ClientEvent]] = {
+    "session.update": _update_session,
+    "transcription_session.update": _update_session,  # beta's word in a transcription session
+    "input_audio_buffer.append": _append,
+    "input_audio_buffer.commit": _commit,
+    "input_audio_buffer.clear": _clear,
+    "conversation.item.create": _create_item,
+    "conversation.item.retrieve": _retrieve,
+    "conversation.item.truncate": _truncate,
+    "conversation.item.delete": _delete,
+    "response.create": _create_response,
+    "response.cancel": _cancel_response,
+}
+
+
+ITEM_TYPES: dict[str, ItemType] = {
+    "message": "message",
+    "function_call": "function_call",
+    "function_call_output": "function_call_output",
+}
+ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
+CONTENT: dict[Role, dict[str, Literal["text", "audio"]]] = {
+    "user": {"input_text": "text", "text": "text", "input_audio": "audio"},
+    "system": {"input_text": "text", "text": "text"},
+    "assistant": {
+        "output_text": "text",
+        "text": "text",
+        "input_text": "text",
+        "output_audio": "audio",
+        "audio": "audio",
+    },
+}
+
+
+def new_item(item: Fields) -> NewItem:
+    """An item that a client describes, in the words of either dialect."""
+    kind = item.choice("type", ITEM_TYPES) or "message"
+    item_id = item.identifier("id")
+    if kind != "message":
+        names = ("call_id", "name", "arguments", "output")
+        unused = {name: value for name in names if (value := item.string(name)) is not None}
+        return NewItem(id=item_id, type=kind, role=None, unused=unused)
+    role: Role = item.required("role", item.choice("role", ROLES))
+    parts = item.required("content", item.objects("content"))
+    return NewItem(id=item_id, type=kind, role=role, content=tuple(_content(part, role) for part in parts))
+
+
+def _content(part: Fields, role: Role) -> NewContent:
+    kind = part.required("type", part.choice("type", CONTENT[role]))
+    if kind == "text":
+        return NewContent("text", part.required("text", part.string("text")))
+    transcript = part.string("transcript")
+    if role == "assistant":
+        return NewContent("audio", transcript or "")
+    if transcript is not None:
+        return NewContent("audio", transcript)
+    return NewContent("audio", None, part.required("audio", audio_of(part, "audio")))
+
+
+def response_input(response: Fields) -> tuple[NewItem | client.ItemReference, ...] | None:
+    entries = response.objects("input")
+    if entries is None:
+        return None
+    return tuple(_entry(entry) for entry in entries)
+
+
+def _entry(entry: Fields) -> NewItem | client.ItemReference:
+    if entry.raw.get("type") == "item_reference":
+        return client.ItemReference(entry.required("id", entry.identifier("id")))
+    return new_item(entry)
+
+
+def metadata(response: Fields) -> dict[str, str] | None:
+    """At most 16 strings."""
+    fields = response.object("metadata")
+    if fields is None:
+        return None
+    if len(fields.raw) > 16:
+        raise response.invalid("metadata", "expected at most 16 entries")
+    for name in fields.raw:
+        if len(name) > 64:
+            raise response.invalid("metadata", "expected names of at most 64 characters")
+        fields.required(name[:64], fields.string(name, most=512))
+    return dict(fields.raw)
+
+
+def in_conversation(response: Fields) -> bool:
+    return response.string("conversation") != "none"
+
+
+def max_tokens(fields: Fields, name: str) -> int | None:
+    """None: no limit is named."""
+    return None if fields.raw.get(name) == "inf" else fields.integer(name, 1, 1_000_000)
+
+
+def transcription_patch(settings: Fields) -> client.TranscriptionPatch:
+    settings.only(("model", "language", "prompt", "languages", "keywords", "delay"))
+    patch: client.TranscriptionPatch = {}
+    if (model := settings.string("model")) is not None:
+        patch["model"] = model
+    if (language := settings.string("language", most=100)) is not None:
+        patch["language"] = language
+    if (prompt := settings.string("prompt", most=10_000)) is not None:
+        patch["prompt"] = prompt
+    return patch
+
+
+# Semantic detection is not done: a session that asks for it hears for silence, as `session.updated` shows.
+EAGERNESS_MS = {"low": 800, "medium": 500, "high": 300, "auto": 500}
+
+
+def turn_detection_patch(settings: Fields) -> client.TurnDetectionPatch:
+    settings.only(
+        (
+            "type",
+            "threshold",
+            "prefix_padding_ms",
+            "silence_duration_ms",
+            "create_response",
+            "interrupt_response",
+            "idle_timeout_ms",
+            "eagerness",
+        )
+    )
+    patch: client.TurnDetectionPatch = {}
+    settings.choice("type", {"server_vad": True, "semantic_vad": True})
+    if (eagerness := settings.choice("eagerness", EAGERNESS_MS)) is not None:
+        patch["silence_duration_ms"] = eagerness
+    if (threshold := settings.number("threshold", 0, 1)) is not None:
+        patch["threshold"] = threshold
+    if (padding := settings.integer("prefix_padding_ms", 0, 10_000)) is not None:
+        patch["prefix_padding_ms"] = padding
+    if (silence := settings.integer("silence_duration_ms", 0, 60_000)) is not None:
+        patch["silence_duration_ms"] = silence
+    if (create := settings.boolean("create_response")) is not None:
+        patch["create_response"] = create
+    if (interrupt := settings.boolean("interrupt_response")) is not None:
+        patch["interrupt_response"] = interrupt
+    if "idle_timeout_ms" in settings:
+        patch["idle_timeout_ms"] = settings.integer("idle_timeout_ms", 0, MOST_MS)
+    return patch
+
+
+OWN_NAMES = ("stt_model", "llm_model", "tts_model", "voice")
+
+
+def own_patch(session: Fields, patch: SessionPatch) -> None:
+    """This platform's own words for a session's models."""
+    if (stt_model := session.string("stt_model")) is not None:
+        patch["stt_model"] = stt_model
+    if (llm_model := session.string("llm_model")) is not None:
+        patch["llm_model"] = llm_model
+    if (tts_model := session.string("tts_model")) is not None:
+        patch["tts_model"] = tts_model
+    if (voice := session.string("voice", most=256)) is not None:
+        patch["voice"] = voice
+
+
+def unused_patch(session: Fields, names: tuple[str, ...], patch: SessionPatch) -> None:
+    """Fields that are taken and shown, and do nothing; null clears them."""
+    unused = {name: session.raw[name] for name in names if name in session}
+    for name, value in unused.items():
+        if _is_deep(value, MOST_NESTED):
+            raise session.invalid(name, f"expected at most {MOST_NESTED} levels of nesting")
+    if unused:
+        patch["unused"] = {**patch.get("unused", {}), **unused}
+
+
+def _is_deep(value: Any, levels: int) -> bool:
+    if isinstance(value, dict):
+        value = list(value.values())
+    return isinstance(value, list) and (levels == 0 or any(_is_deep(each, levels - 1) for each in value))

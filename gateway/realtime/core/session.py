@@ -1,0 +1,209 @@
+"""One session: takes what the client asks for and what happens, one after another."""
+
+from gateway.realtime.core import client, happenings, server
+from gateway.realtime.core.commands import Close
+from gateway.realtime.core.config import Limits, Models, SessionConfig
+from gateway.realtime.core.errors import ProtocolError
+from gateway.realtime.core.items import Item
+from gateway.realtime.core.keeper import Keeper
+from gateway.realtime.core.responses import Responses, item_of
+from gateway.realtime.core.shared import Ids, Outbox, Shared
+from gateway.realtime.core.transcripts import Transcripts
+from gateway.realtime.core.turns import Turns
+from gateway.realtime.core.update import updated
+
+GOING_AWAY = 1001
+RESTARTING = 1012
+ENDS = {
+    "idle": ("The session was idle for too long.", GOING_AWAY),
+    "expired": ("Your session hit the maximum duration.", GOING_AWAY),
+    "restart": ("The server restarts: connect again.", RESTARTING),
+}
+
+
+class Session:
+    """`handle` is called with one input at a time; what follows goes to `out` before it returns."""
+
+    def __init__(self, *, config: SessionConfig, models: Models, ids: Ids, limits: Limits, out: Outbox) -> None:
+        self.id = ids.new("sess")
+        self.closed = False
+        self._shared = Shared(
+            out=out,
+            ids=ids,
+            limits=limits,
+            models=models,
+            defaults=config,
+            config=config,
+            conversation_id=ids.new("conv"),
+        )
+        self._keeper = Keeper(self._shared, self._forget)
+        self._transcripts = Transcripts(self._shared)
+        self._responses = Responses(self._shared, self._keeper, self._transcripts)
+        self._turns = Turns(self._shared, self._keeper, self._transcripts)
+
+    def start(self) -> None:
+        self._shared.out.tell(server.SessionCreated(self.id, self._shared.config))
+        if self._shared.config.turn_detection is not None:
+            self._turns.detect()
+
+    def handle(self, event: client.ClientEvent | happenings.Happening) -> None:
+        """Never raises; what is wrong with a client's event it is told. After the end nothing is done any more."""
+        if self.closed:
+            return
+        if not isinstance(event, client.ClientEvent):
+            self._happened(event)
+            return
+        try:
+            self._asked(event)
+        except ProtocolError as error:
+            self._shared.out.tell(server.Error(error.code, str(error), error.param, event.event_id))
+
+    def _asked(self, event: client.ClientEvent) -> None:
+        match event:
+            case client.AppendAudio(audio=audio):
+                self._turns.append(audio)
+            case client.CommitAudio():
+                self._turns.commit()
+            case client.ClearAudio():
+                self._turns.clear()
+            case client.UpdateSession(patch=patch):
+                self._update(patch)
+            case client.CreateItem():
+                self._create_item(event)
+            case client.RetrieveItem(item_id=item_id):
+                self._shared.out.tell(server.ItemRetrieved(self._keeper.conversation.get(item_id)))
+            case client.TruncateItem():
+                self._truncate(event)
+            case client.DeleteItem(item_id=item_id):
+                self._delete(item_id)
+            case client.CreateResponse(options=options):
+                self._responses.create(options)
+            case client.CancelResponse(response_id=response_id):
+                self._responses.cancel(response_id)
+
+    def _happened(self, event: happenings.Happening) -> None:
+        match event:
+            case happenings.SpeechAudio():
+                self._responses.audio(event)
+            case happenings.SilenceHeard(until_ms=until_ms):
+                self._answer(self._turns.silence_heard(until_ms))
+            case happenings.SpeechStarted(at_ms=at_ms):
+                self._speech_started(at_ms)
+            case happenings.SpeechStopped(at_ms=at_ms):
+                self._answer(self._turns.speech_stopped(at_ms))
+            case happenings.TranscriptionDelta():
+                self._transcripts.delta(event)
+            case happenings.Transcribed():
+                self._transcribed(event)
+            case happenings.TranscriptionFailed():
+                if self._transcripts.failed(event):
+                    self._responses.text_failed((event.item_id, event.content_index), event.message)
+            case happenings.ChatText():
+                self._responses.chat_text(event)
+            case happenings.SentenceStarted():
+                self._responses.sentence_started(event)
+            case happenings.ResponseUsage():
+                self._responses.usage(event)
+            case happenings.ResponseFinished():
+                self._responses.finished(event)
+            case happenings.ResponseFailed():
+                self._responses.failed(event)
+            case happenings.RateLimitsKnown(rate_limits=rate_limits):
+                self._responses.rate_limits = rate_limits
+            case happenings.RunnerError(code=code, message=message):
+                self._shared.out.tell(server.Error(code, message, kind="server_error"))
+            case happenings.TimeUp(reason=reason):
+                self._end(reason)
+
+    def _update(self, patch: client.SessionPatch) -> None:
+        before = self._shared.config
+        now = updated(before, patch, models=self._shared.models, defaults=self._shared.defaults)
+        if now.input_format is not before.input_format and self._turns.turn_is_open:
+            raise ProtocolError(
+                "invalid_value",
+                "The input's format cannot change while the input audio buffer holds a turn: commit or clear it first.",
+                "session.input_format",
+            )
+        self._shared.config = now
+        self._shared.out.tell(server.SessionUpdated(self.id, now))
+        if (now.turn_detection, now.input_format) != (before.turn_detection, before.input_format):
+            self._turns.settings_changed()
+
+    def _create_item(self, event: client.CreateItem) -> None:
+        conversation = self._keeper.conversation
+        if event.item.id and conversation.has(event.item.id):
+            raise ProtocolError("item_already_exists", f"There is an item {event.item.id[:100]!r} already.", "item.id")
+        conversation.check_place(event.previous_item_id)
+        item, audio = item_of(event.item, event.item.id or self._shared.ids.new("item"))
+        if item.chars > self._shared.limits.text_chars:
+            raise ProtocolError(
+                "invalid_value", f"An item holds at most {self._shared.limits.text_chars} characters.", "item"
+            )
+        if audio:
+            size = sum(len(recording) for _, recording in audio)
+            self._transcripts.check_room(size, self._shared.config.input_format, len(audio))
+        self._keeper.add(item, event.previous_item_id)
+        for content_index, recording in audio:
+            self._transcripts.begin(item, content_index, recording, told=True)
+
+    def _truncate(self, event: client.TruncateItem) -> None:
+        item = self._keeper.conversation.get(event.item_id)
+        if item.spoken is None:
+            raise ProtocolError("invalid_value", "Only model output audio messages can be truncated.", "item_id")
+        if event.content_index != 0:
+            raise ProtocolError("invalid_value", "The message has one part, of index 0.", "content_index")
+        length = item.spoken.ms
+        if event.audio_end_ms > length + 1:  # a client may round up
+            raise ProtocolError(
+                "invalid_value",
+                f"Audio content of {int(length)}ms is already shorter than {event.audio_end_ms}ms",
+                "audio_end_ms",
+            )
+        active = self._responses.active
+        if active and active.item is item:
+            self._responses.cancel(active.id)  # nobody listens any more
+        item.content[0].text = item.spoken.cut(event.audio_end_ms)
+        self._keeper.conversation.weigh(item)
+        self._shared.out.tell(server.ItemTruncated(item.id, 0, event.audio_end_ms))
+
+    def _delete(self, item_id: str) -> None:
+        item = self._keeper.conversation.get(item_id)
+        if item.status == "in_progress":
+            raise ProtocolError(
+                "item_in_progress", "The item is still being made: cancel its response first.", "item_id"
+            )
+        self._keeper.delete(item)
+
+    def _forget(self, item: Item) -> None:
+        for speech in self._transcripts.forget(item):
+            self._responses.text_known(speech)
+
+    def _speech_started(self, at_ms: float) -> None:
+        if not self._turns.speech_started(at_ms):
+            return
+        detection = self._shared.config.turn_detection
+        active = self._responses.active
+        if active and detection and detection.interrupt_response:
+            self._responses.cancel(active.id, "turn_detected")
+
+    def _answer(self, turn: Item | None) -> None:
+        """A turn has ended by itself."""
+        detection = self._shared.config.turn_detection
+        wanted = detection is not None and detection.create_response and self._shared.config.kind == "realtime"
+        if turn is not None and wanted and self._responses.active is None:
+            self._responses.create(client.ResponseOptions(), turn)
+
+    def _transcribed(self, event: happenings.Transcribed) -> None:
+        item = self._transcripts.completed(event)
+        if item is None:
+            return
+        if item in self._keeper.conversation:
+            self._keeper.keep_within_limits(item)
+        self._responses.text_known((event.item_id, event.content_index))
+
+    def _end(self, reason: str) -> None:
+        message, code = ENDS[reason]
+        self._responses.fail_all("session_expired", message)
+        self._shared.out.tell(server.Error("session_expired", message))
+        self._shared.out.order(Close(code, message))
+        self.closed = True
