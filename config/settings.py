@@ -162,6 +162,8 @@ WEBHOOK_ALLOW_PRIVATE = env.bool("WEBHOOK_ALLOW_PRIVATE", default=False)
 
 GEMINI_API_KEY = env.str("GEMINI_API_KEY", default="")
 GEMINI_BASE_URL = env.str("GEMINI_BASE_URL", default="")
+OPENAI_API_KEY = env.str("OPENAI_API_KEY", default="")
+OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", default="")
 
 # --- Queue --------------------------------------------------------------------------------------
 
@@ -253,6 +255,7 @@ LOGGING = {
         "httpx": {"level": "WARNING"},  # its INFO lines hold whole URLs
         "httpx2": {"level": "WARNING"},
         "google_genai": {"level": "WARNING"},
+        "openai": {"level": "WARNING"},  # its DEBUG lines hold whole requests
     },
 }
 

@@ -15,6 +15,7 @@ from providers.adapters.base import (
 )
 from providers.adapters.gemini import GeminiAdapter
 from providers.adapters.local import LocalAdapter
+from providers.adapters.openai import OpenAIAdapter, OpenAICompatibleAdapter
 from providers.reasons import Reason
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 KINDS: dict[str, type[Adapter]] = {
     LocalAdapter.kind: LocalAdapter,
     GeminiAdapter.kind: GeminiAdapter,
+    OpenAIAdapter.kind: OpenAIAdapter,
+    OpenAICompatibleAdapter.kind: OpenAICompatibleAdapter,
 }
 
 _adapters: dict[tuple[int, int], tuple[ProviderConfig, Adapter]] = {}

@@ -1,0 +1,73 @@
+"""The SDK's clients of one provider: one for each event loop, for a client's connections belong to its loop."""
+
+import asyncio
+import functools
+import ssl
+from collections.abc import AsyncGenerator, Callable
+
+import httpx2
+import openai
+
+IDLE_SECONDS = 30.0  # that a connection is kept for the next call
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """Loading them takes longer than all else that a client needs; any thread may use them."""
+    return httpx2.create_ssl_context()
+
+
+def make_client(*, api_key: str, base_url: str, step_seconds: float, own_environment: bool) -> openai.AsyncOpenAI:
+    """A client that leaves repeating to its caller. Its pool grows as callers do, who bound the calls at once.
+
+    `own_environment`: the environment's organization, project and headers go along, as they do with its key.
+    """
+    http_client = httpx2.AsyncClient(
+        verify=_certificates(),
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=IDLE_SECONDS),
+        timeout=step_seconds,
+        follow_redirects=False,  # the address was checked, another one was not
+    )
+    client = openai.AsyncOpenAI(
+        api_key=api_key or "none",  # each call leaves it out then
+        base_url=base_url,
+        max_retries=0,
+        timeout=step_seconds,
+        http_client=http_client,
+    )
+    if not own_environment:
+        client.organization = client.project = client.admin_api_key = None
+        client._custom_headers = {}  # without those of OPENAI_CUSTOM_HEADERS
+    return client
+
+
+class LoopClients:
+    """Makes a client when a loop first asks for it, and closes it when the loop shuts down."""
+
+    def __init__(self, make: Callable[[], openai.AsyncOpenAI]) -> None:
+        self._make = make
+        self._held: dict[asyncio.AbstractEventLoop, tuple[openai.AsyncOpenAI, AsyncGenerator[openai.AsyncOpenAI]]] = {}
+
+    async def get(self) -> openai.AsyncOpenAI:
+        """The running loop's client."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._held:
+            # A loop closes the generators that were begun in it before it closes itself (`shutdown_asyncgens`): the
+            # only word of its end that it gives.
+            holder = self._hold(loop)
+            self._held[loop] = (await anext(holder), holder)
+        return self._held[loop][0]
+
+    async def _hold(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[openai.AsyncOpenAI]:
+        client = self._make()
+        try:
+            yield client
+        finally:
+            self._held.pop(loop, None)
+            await client.close()
+
+    def close(self) -> None:
+        """From any thread. Clients of loops that run are closed there, soon."""
+        for loop, (_, holder) in list(self._held.items()):
+            if loop.is_running():
+                asyncio.run_coroutine_threadsafe(holder.aclose(), loop)
