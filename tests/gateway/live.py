@@ -10,6 +10,7 @@ from pathlib import Path
 from accounts.models import Organization, Workspace
 from accounts.services import create_api_key
 from config.processes import uvicorn
+from gateway.http.routing import FRESH
 from gateway.models import AliasTarget, ModelAlias, UsageRecord
 from providers.models import Provider, SpeechModel
 from providers.services import ensure_catalogue
@@ -39,6 +40,10 @@ class Live:
         type(key).objects.filter(pk=key.pk).update(**fields)
         return secret
 
+    def forget_models(self):
+        """Wait until the site asks the database again for what the workspace offers."""
+        time.sleep(FRESH + 0.2)
+
     def records(self, count, **filters):
         """The usage records that match, oldest first, once there are `count` and all are settled."""
         found = UsageRecord.objects.filter(workspace=self.workspace, **filters).order_by("id")
@@ -50,7 +55,8 @@ class Live:
 
 
 def make_models(workspace, studio):
-    """studio/whisper, studio/transcribe (no times), studio/voice, and what the embedded engines offer."""
+    """studio/whisper, studio/transcribe (no times), studio/voice, studio/plain-voice (wav only), and what the embedded
+    engines offer; the aliases whisper-1 and narrator, with a second model each."""
     ensure_catalogue(workspace=workspace)
     provider = Provider(workspace=workspace, name="studio", kind="openai_compatible", base_url=studio.url)
     provider.credential = UPSTREAM_KEY
@@ -61,8 +67,11 @@ def make_models(workspace, studio):
         provider=provider, name="whisper", upstream_name="whisper-1", translation=True, **hears, **times
     )
     SpeechModel.objects.create(provider=provider, name="transcribe", upstream_name="gpt-4o-transcribe", **hears)
-    SpeechModel.objects.create(provider=provider, name="voice", upstream_name="gpt-4o-mini-tts", text_to_speech=True)
-    return provider
+    speaks = {"upstream_name": "gpt-4o-mini-tts", "text_to_speech": True}
+    SpeechModel.objects.create(provider=provider, name="voice", **speaks)
+    SpeechModel.objects.create(provider=provider, name="plain-voice", options={"speech_formats": ["wav"]}, **speaks)
+    make_alias(workspace, "whisper-1", "studio/transcribe", "studio/whisper")
+    make_alias(workspace, "narrator", "studio/voice", "local/espeak-ng")
 
 
 def make_alias(workspace, name, *models, **fields):

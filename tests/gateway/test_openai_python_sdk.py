@@ -11,7 +11,6 @@ from openai import OpenAI
 
 from accounts.models import Organization, Workspace
 from tests.audio import encode, make_wav
-from tests.gateway.live import make_alias
 
 TEXT = "we heard two foxes in the garden"
 FORMATS = ["wav", "mp3", "flac", "m4a", "ogg", "webm"]
@@ -203,9 +202,7 @@ def test_models_are_listed_and_shown(client):
         client.models.retrieve("studio/nothing")
 
 
-def test_an_alias_is_asked_for_as_a_model_is(client, live, hearing, audio):
-    make_alias(live.workspace, "whisper-1", "studio/transcribe", "studio/whisper")
-    time.sleep(3.5)
+def test_an_alias_is_asked_for_as_a_model_is(client, hearing, audio):
     hearing.fault("transcriptions", "status", match="gpt-4o-transcribe", status=503)
     answer = client.audio.transcriptions.with_raw_response.create(model="whisper-1", file=audio)
     assert answer.parse().text == TEXT
