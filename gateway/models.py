@@ -17,7 +17,6 @@ from gateway.querysets import (
 )
 from gateway.realtime.models import ClientSecret, RealtimeSession, RealtimeTurn, VoicePipeline
 from providers.models import SpeechModel
-from providers.pricing import SMALLEST
 
 __all__ = [
     "AliasTarget",
@@ -141,12 +140,6 @@ class MonthlySpend(models.Model):
 
     def __str__(self) -> str:
         return f"{self.month:%Y-%m}: ${self.spent_usd}"
-
-    @property
-    def average_call(self) -> Decimal | None:
-        """US dollars; None before the first call whose cost is known."""
-        known = self.calls - self.unknown
-        return (self.spent_usd / known).quantize(SMALLEST) if known else None
 
 
 class Budget(models.Model):

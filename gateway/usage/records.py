@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from operator import attrgetter
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -15,13 +15,28 @@ from gateway.refused import Refused
 from gateway.usage.calls import Call, Reservation, Settlement
 from gateway.usage.costs import cost_of
 from gateway.usage.spending import Account, Spending, accounts_of
-from gateway.usage.statements import update_rows
+from gateway.usage.statements import Row, Select, insert_rows, update_rows
 
 Answer = Reservation | Refused | bool
 LONGEST_NAME = 200
-COPIED = ["result", "status", "reason", "audio_seconds", "characters", "input_tokens", "output_tokens"]
-COPIED += ["latency", "first_byte", "body_sha256"]
-SETTLED = [*COPIED, "state", "model", "served_by", "cost_usd", "settled_at"]
+RESERVED = (
+    *("workspace", "api_key", "key_name", "model_name", "endpoint", "request_id", "session_id", "reserved_usd"),
+    *("created_at", "expires_at", "state", "result", "reason", "served_by", "body_sha256"),
+)
+COPIED = (
+    *("result", "status", "reason", "audio_seconds", "characters", "input_tokens", "output_tokens"),
+    *("latency", "first_byte", "body_sha256"),
+)
+SETTLED = (*COPIED, "state", "model", "served_by", "cost_usd", "settled_at")
+_copied = attrgetter(*COPIED)
+_lock_records = Select(
+    lambda ids: (
+        UsageRecord.objects.select_for_update()
+        .filter(pk__in=ids)
+        .order_by("pk")
+        .values_list("pk", "state", "result", "expires_at")
+    )
+)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -45,10 +60,10 @@ class Ended:
     def record_id(self) -> int:
         return self.settlement.reservation.record_id
 
-    def values(self, now: datetime) -> list[Any]:
-        """Of the fields SETTLED."""
-        copied = [getattr(self.settlement.outcome, name) for name in COPIED]
-        return [*copied, UsageRecord.State.SETTLED, self.model_id, self.served_by, self.cost, now]
+    def values(self, now: datetime) -> Row:
+        """Of the fields SETTLED, and the record's id."""
+        copied = _copied(self.settlement.outcome)
+        return *copied, UsageRecord.State.SETTLED, self.model_id, self.served_by, self.cost, now, self.record_id
 
 
 def write(entries: Sequence[Call | Settlement]) -> list[Answer]:
@@ -80,14 +95,16 @@ def renew(reservations: Iterable[Reservation]) -> None:
 def _write(work: Sequence[Call | Ended]) -> list[Answer]:
     now = timezone.now()
     under_way, lost = _claim([entry for entry in work if isinstance(entry, Ended)], now)
-    spending = Spending(account for entry in work for account in _accounts(entry, now))
+    accounts = {entry: _accounts(entry, now) for entry in work}
+    spending = Spending(account for each in accounts.values() for account in each)
     for entry in under_way:
-        spending.settle(_accounts(entry, now), entry.settlement.reservation.reserved_usd, entry.cost)
+        spending.settle(accounts[entry], entry.settlement.reservation.reserved_usd, entry.cost)
     for entry in lost:
-        spending.correct(_accounts(entry, now), entry.cost)
+        spending.correct(accounts[entry], entry.cost)
     settled = [*under_way, *lost]
-    update_rows(UsageRecord, SETTLED, [(entry.record_id, entry.values(now)) for entry in settled])
-    reserved = _reserve([entry for entry in work if isinstance(entry, Call)], spending, now)
+    update_rows(UsageRecord, SETTLED, [entry.values(now) for entry in settled])
+    calls = [entry for entry in work if isinstance(entry, Call)]
+    reserved = _reserve({call: accounts[call] for call in calls}, spending, now)
     spending.save()
     ids = {entry.record_id for entry in settled}
     return [reserved[entry] if isinstance(entry, Call) else entry.record_id in ids for entry in work]
@@ -99,8 +116,7 @@ def _claim(ended: list[Ended], now: datetime) -> tuple[list[Ended], list[Ended]]
     ids = [entry.record_id for entry in ended]
     if not ids:
         return [], []
-    locked = UsageRecord.objects.select_for_update().filter(pk__in=ids).order_by("pk")
-    found = {pk: rest for pk, *rest in locked.values_list("pk", "state", "result", "expires_at")}
+    found = {row[0]: row[1:] for row in _lock_records.rows(ids)}
     under_way, lost = [], []
     for entry in ended:
         state, result, expires_at = found.pop(entry.record_id, ("", "", now))  # only the first of several counts
@@ -112,40 +128,30 @@ def _claim(ended: list[Ended], now: datetime) -> tuple[list[Ended], list[Ended]]
     return under_way, lost
 
 
-def _reserve(calls: list[Call], spending: Spending, now: datetime) -> dict[Call, Reservation | Refused]:
+def _reserve(calls: dict[Call, list[Account]], spending: Spending, now: datetime) -> dict[Call, Reservation | Refused]:
     answers: dict[Call, Reservation | Refused] = {}
-    records: dict[Call, UsageRecord] = {}
-    for call in calls:
-        accounts = _accounts(call, now)
+    held: dict[Call, Decimal] = {}
+    for call, accounts in calls.items():
         refused = spending.refusal(accounts, call.estimate_usd or Decimal(0))
         if refused is not None:
             answers[call] = refused
             continue
-        held = spending.average_call(accounts) if call.estimate_usd is None else call.estimate_usd
-        spending.hold(accounts, held)
-        records[call] = _record(call, held, now)
-    UsageRecord.objects.bulk_create(records.values())
-    return answers | {call: _reservation(record) for call, record in records.items()}
+        held[call] = spending.average_call(accounts) if call.estimate_usd is None else call.estimate_usd
+        spending.hold(accounts, held[call])
+    ids = insert_rows(UsageRecord, RESERVED, [_values(call, usd, now) for call, usd in held.items()])
+    for (call, usd), record_id in zip(held.items(), ids, strict=True):
+        access = call.access
+        answers[call] = Reservation(record_id, access.workspace.pk, access.api_key_id, now, usd)
+    return answers
 
 
-def _record(call: Call, held: Decimal, now: datetime) -> UsageRecord:
-    api_key = call.access.api_key
-    return UsageRecord(
-        workspace_id=call.access.workspace.pk,
-        api_key_id=call.access.api_key_id,
-        key_name=api_key.name if api_key else "",
-        model_name=_printable(call.model_name)[:LONGEST_NAME],
-        endpoint=call.endpoint,
-        request_id=call.request_id,
-        session_id=call.session_id,
-        reserved_usd=held,
-        created_at=now,
-        expires_at=_expiry(now),
-    )
-
-
-def _reservation(record: UsageRecord) -> Reservation:
-    return Reservation(record.pk, record.workspace_id, record.api_key_id, record.created_at, record.reserved_usd)
+def _values(call: Call, held: Decimal, now: datetime) -> Row:
+    """Of the fields RESERVED."""
+    access = call.access
+    key_name = access.api_key.name if access.api_key else ""
+    asked = (_printable(call.model_name)[:LONGEST_NAME], call.endpoint, call.request_id, call.session_id)
+    state = (UsageRecord.State.RESERVED, "", "", "", "")
+    return access.workspace.pk, access.api_key_id, key_name, *asked, held, now, _expiry(now), *state
 
 
 def _accounts(entry: Call | Ended, now: datetime) -> list[Account]:

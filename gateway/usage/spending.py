@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 
 from gateway.models import Budget, MonthlySpend
 from gateway.refused import Refused
-from gateway.usage.statements import update_rows
+from gateway.usage.statements import Select, update_rows
+from providers.pricing import SMALLEST
 
-COUNTS = ["spent_usd", "reserved_usd", "calls", "unknown"]
+SUMS = ("spent_usd", "reserved_usd", "calls", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +35,42 @@ def accounts_of(workspace_id: int, api_key_id: int | None, at: datetime) -> list
     return [Account(workspace_id, key, month) for key in ([None] if api_key_id is None else [None, api_key_id])]
 
 
+@dataclass(slots=True)
+class Spent:
+    """An account's row."""
+
+    row_id: int
+    spent_usd: Decimal
+    reserved_usd: Decimal
+    calls: int
+    unknown: int
+
+    @property
+    def average_call(self) -> Decimal | None:
+        """US dollars; None before the first call whose cost is known."""
+        known = self.calls - self.unknown
+        return (self.spent_usd / known).quantize(SMALLEST) if known else None
+
+    def leaves(self, budget: Decimal, estimate: Decimal) -> bool:
+        """True where a call that may cost `estimate` is within the budget."""
+        used = self.spent_usd + self.reserved_usd
+        return used < budget and used + estimate <= budget
+
+
 class Spending:
     """The rows of some accounts, locked: to be read, changed and saved in one transaction."""
 
     def __init__(self, accounts: Iterable[Account]) -> None:
-        wanted = set(accounts)
-        self._rows = _by_account(_rows_of(wanted).select_for_update())
-        missing = wanted - set(self._rows)
-        if missing:
-            MonthlySpend.objects.bulk_create(
-                [MonthlySpend(workspace_id=a.workspace_id, api_key_id=a.api_key_id, month=a.month) for a in missing],
-                ignore_conflicts=True,
-            )
-            self._rows = _by_account(_rows_of(wanted).select_for_update())
-        self._budgets = _budgets_of(wanted)
+        self._rows = _locked(set(accounts))
+        self._budgets: dict[tuple[int, int | None], Decimal] | None = None
 
     def refusal(self, accounts: Iterable[Account], estimate: Decimal) -> Refused | None:
         """Why a call that may cost `estimate` is not let through; None where it is."""
+        if self._budgets is None:
+            self._budgets = _budgets_of(self._rows)
         for account in accounts:
             budget = self._budgets.get((account.workspace_id, account.api_key_id))
-            if budget is not None and _is_beyond(budget, self._rows[account], estimate):
+            if budget is not None and not self._rows[account].leaves(budget, estimate):
                 return _refused(account, budget, self._rows[account])
         return None
 
@@ -85,7 +102,11 @@ class Spending:
 
     def save(self) -> None:
         rows = self._rows.values()
-        update_rows(MonthlySpend, COUNTS, [(row.pk, [getattr(row, name) for name in COUNTS]) for row in rows])
+        update_rows(
+            MonthlySpend,
+            SUMS,
+            [(row.spent_usd, row.reserved_usd, row.calls, row.unknown, row.row_id) for row in rows],
+        )
 
 
 def over_budget(accounts: Iterable[Account]) -> dict[Account, Refused]:
@@ -94,44 +115,69 @@ def over_budget(accounts: Iterable[Account]) -> dict[Account, Refused]:
     budgets = _budgets_of(wanted)
     if not budgets:
         return {}
-    rows = _by_account(_rows_of(wanted))
-    nothing = MonthlySpend()
+    months = {account.month for account in wanted}
+    rows = MonthlySpend.objects.filter(_of(wanted), month__in=months)
+    spent = {
+        Account(workspace_id, api_key_id, month): Spent(*sums)
+        for workspace_id, api_key_id, month, *sums in rows.values_list("workspace", "api_key", "month", "pk", *SUMS)
+    }
     beyond = {}
     for account in wanted:
         budget = budgets.get((account.workspace_id, account.api_key_id))
-        row = rows.get(account, nothing)
-        if budget is not None and _is_beyond(budget, row, Decimal(0)):
+        row = spent.get(account, Spent(0, Decimal(0), Decimal(0), 0, 0))
+        if budget is not None and not row.leaves(budget, Decimal(0)):
             beyond[account] = _refused(account, budget, row)
     return beyond
 
 
-def _rows_of(accounts: set[Account]) -> QuerySet[MonthlySpend]:
-    """Always in the same order: processes that lock them wait for each other, but never in a ring."""
-    months = {account.month for account in accounts}
+# Always in the same order: processes that lock them wait for each other, but never in a ring.
+_lock_rows = Select(
+    lambda ids: MonthlySpend.objects.select_for_update().filter(pk__in=ids).order_by("pk").values_list("pk", *SUMS)
+)
+_read_budgets = Select(
+    lambda ids: Budget.objects.filter(workspace__in=ids).values_list("workspace", "api_key", "monthly_usd")
+)
+_row_ids: dict[Account, int] = {}  # of rows that are known to be there
+MOST_KNOWN = 10_000
+
+
+def _locked(accounts: set[Account]) -> dict[Account, Spent]:
+    if not accounts.issubset(_row_ids):
+        _look_up(accounts)
+    rows = {row[0]: Spent(*row) for row in _lock_rows.rows([_row_ids[account] for account in accounts])}
+    if len(rows) < len(accounts):  # somebody has deleted some
+        _look_up(accounts)
+        rows = {row[0]: Spent(*row) for row in _lock_rows.rows([_row_ids[account] for account in accounts])}
+    return {account: rows[_row_ids[account]] for account in accounts}
+
+
+def _look_up(accounts: set[Account]) -> None:
+    """Learn the rows' ids; rows that are missing are made."""
+    if len(_row_ids) > MOST_KNOWN:
+        _row_ids.clear()
+    new = [MonthlySpend(workspace_id=a.workspace_id, api_key_id=a.api_key_id, month=a.month) for a in accounts]
+    MonthlySpend.objects.bulk_create(sorted(new, key=_order), ignore_conflicts=True)
+    rows = MonthlySpend.objects.filter(_of(accounts), month__in={account.month for account in accounts})
+    for workspace_id, api_key_id, month, row_id in rows.values_list("workspace", "api_key", "month", "pk"):
+        _row_ids[Account(workspace_id, api_key_id, month)] = row_id
+
+
+def _order(row: MonthlySpend) -> tuple[int, int]:
+    return row.workspace_id, row.api_key_id or 0
+
+
+def _of(accounts: Iterable[Account]) -> Q:
     workspaces = {account.workspace_id for account in accounts if account.api_key_id is None}
     keys = {account.api_key_id for account in accounts if account.api_key_id is not None}
-    whose = Q(api_key=None, workspace__in=workspaces) | Q(api_key__in=keys)
-    return MonthlySpend.objects.filter(whose, month__in=months).order_by("pk")
+    return Q(api_key=None, workspace__in=workspaces) | Q(api_key__in=keys)
 
 
-def _by_account(rows: Iterable[MonthlySpend]) -> dict[Account, MonthlySpend]:
-    return {Account(row.workspace_id, row.api_key_id, row.month): row for row in rows}
+def _budgets_of(accounts: Iterable[Account]) -> dict[tuple[int, int | None], Decimal]:
+    rows = _read_budgets.rows({account.workspace_id for account in accounts})
+    return {(workspace_id, api_key_id): usd for workspace_id, api_key_id, usd in rows}
 
 
-def _budgets_of(accounts: set[Account]) -> dict[tuple[int, int | None], Decimal]:
-    budgets = Budget.objects.filter(workspace__in={account.workspace_id for account in accounts})
-    return {
-        (workspace_id, api_key_id): usd
-        for workspace_id, api_key_id, usd in budgets.values_list("workspace_id", "api_key_id", "monthly_usd")
-    }
-
-
-def _is_beyond(budget: Decimal, row: MonthlySpend, estimate: Decimal) -> bool:
-    used = row.spent_usd + row.reserved_usd
-    return used >= budget or used + estimate > budget
-
-
-def _refused(account: Account, budget: Decimal, row: MonthlySpend) -> Refused:
+def _refused(account: Account, budget: Decimal, row: Spent) -> Refused:
     whose = "this workspace" if account.api_key_id is None else "this API key"
     next_month = (account.month + timedelta(days=31)).replace(day=1)
     return Refused(

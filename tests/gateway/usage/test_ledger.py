@@ -1,8 +1,6 @@
 from decimal import Decimal
 
-import pytest
-
-from gateway.models import MonthlySpend, UsageRecord
+from gateway.models import UsageRecord
 from gateway.usage import ledger
 
 

