@@ -6,7 +6,15 @@ import tempfile
 os.environ["ENV_FILE"] = os.devnull
 os.environ["SECRET_KEY"] = "only for tests, and for nothing else at all"
 os.environ.setdefault("MEDIA_ROOT", tempfile.mkdtemp(prefix="earshot-media-"))
-for name in ("GEMINI_API_KEY", "GEMINI_BASE_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL", "AWS_STORAGE_BUCKET_NAME", "DEBUG", "CREDENTIAL_KEY"):
+for name in (
+    "GEMINI_API_KEY",
+    "GEMINI_BASE_URL",
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+    "AWS_STORAGE_BUCKET_NAME",
+    "DEBUG",
+    "CREDENTIAL_KEY",
+):
     os.environ[name] = ""
 
 from config.settings import *  # noqa: E402, F403
