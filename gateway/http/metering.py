@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from typing import TypeVar
 from gateway.http.errors import Disconnected, HttpError, of_provider
 from gateway.http.request import Request
 from gateway.http.routing import Target
-from gateway.usage.calls import Call, Endpoint, Outcome, Result
+from gateway.refused import Refused
+from gateway.usage.calls import Call, Endpoint, Outcome, Reservation, Result
 from gateway.usage.ledger import reserve, settle
 from providers.adapters.base import ProviderError
 
@@ -56,7 +58,7 @@ class Usage:
 @asynccontextmanager
 async def metered(request: Request, endpoint: Endpoint, model_name: str) -> AsyncIterator[Usage]:
     """Inside, providers may be called, and the caller is answered. Raises Refused where the budget is spent."""
-    reservation = await reserve(Call(request.access, endpoint, model_name, request.request_id))
+    reservation = await _reserve(request, endpoint, model_name)
     usage = Usage(request)
     outcome = None
     try:
@@ -70,6 +72,17 @@ async def metered(request: Request, endpoint: Endpoint, model_name: str) -> Asyn
         raise
     finally:
         await settle(reservation, outcome or usage.outcome("failed", 500, "internal_error"))
+
+
+async def _reserve(request: Request, endpoint: Endpoint, model_name: str) -> Reservation:
+    """Under the caller's request id; where they have used it before, with something added that tells the two apart."""
+    try:
+        return await reserve(Call(request.access, endpoint, model_name, request.request_id))
+    except Refused as refused:
+        if refused.status != 409:
+            raise
+        request.request_id += f".{uuid.uuid4().hex[:12]}"
+        return await reserve(Call(request.access, endpoint, model_name, request.request_id))
 
 
 async def first_success(

@@ -4,10 +4,13 @@ No SDK and no model of the answer lie between; only as much of it is read as its
 """
 
 import asyncio
+import functools
 import json
 import secrets
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any, Literal, TypeGuard
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from django.conf import settings
 
@@ -15,14 +18,35 @@ from gateway.audio.intake import UploadedAudio
 from gateway.http.multipart import Form
 from gateway.http.upstream import Answer, upstream_of
 from gateway.http.wishes import Wishes
-from providers.adapters.base import ModelConfig, OpenAIWire, ProviderError, TimedText, Transcription
+from providers.adapters.base import Adapter, ModelConfig, OpenAIWire, ProviderError, Transcription
+from providers.adapters.openai.answers import language_code, transcription_of
+from providers.adapters.openai.errors import Call, error_in_answer, error_of_answer
 from providers.reasons import Reason
 
 Operation = Literal["transcriptions", "translations"]
 
 # Ours to say, whatever the client has said.
 REPLACED = {"model", "file", "response_format", "stream", "language", "timestamp_granularities"}
-LONGEST_MESSAGE = 500  # characters
+OURS = {"usage", "segments", "words"}  # in answers, as far as it is asked for
+
+
+def can_relay(adapter: Adapter, model: ModelConfig, audio: UploadedAudio) -> TypeGuard[OpenAIWire]:
+    """Whether the model takes the audio as it is, and its provider a plain request: otherwise the adapter knows how."""
+    formats, largest = model.options.get("audio_formats"), model.max_audio_bytes
+    return (
+        isinstance(adapter, OpenAIWire)
+        and model.options.get("response_format", "json") == "json"
+        and (not formats or audio.container.name in formats)
+        and (largest is None or audio.size <= largest)
+        and not _needs_proxy(adapter.endpoint().base_url)
+    )
+
+
+@functools.cache
+def _needs_proxy(url: str) -> bool:
+    """Whether the environment sends calls to this place through a proxy."""
+    parts = urlsplit(url)
+    return parts.scheme in getproxies() and not proxy_bypass(parts.hostname or "")
 
 
 async def relay(
@@ -38,14 +62,14 @@ async def relay(
         "Accept": "application/json",
         "User-Agent": "earshot",
     }
-    url = f"{endpoint.base_url}/audio/{operation}"
     try:
         async with asyncio.timeout(settings.CALL_TIMEOUT_SECONDS):
             with audio.open() as file:
-                answer = await upstream_of(url).post(url, headers, start, file, end)
+                upstream = upstream_of(endpoint.base_url)
+                answer = await upstream.post(f"/audio/{operation}", headers, start, file, end)
     except TimeoutError:
         raise ProviderError(Reason.TIMEOUT, "The provider did not answer in time.", retryable=True) from None
-    return _read(answer)
+    return _read(answer, Call(private=(wishes.prompt,), hears=True))
 
 
 def _fields(model: ModelConfig, operation: Operation, form: Form, wishes: Wishes) -> Iterator[tuple[str, str]]:
@@ -53,8 +77,8 @@ def _fields(model: ModelConfig, operation: Operation, form: Form, wishes: Wishes
     for name, values in form.fields.items():
         if name.removesuffix("[]") not in REPLACED:
             yield from ((name, value) for value in values)
-    if wishes.language and operation == "transcriptions":
-        yield "language", wishes.language.partition("-")[0].lower()
+    if operation == "transcriptions" and (language := language_code(wishes.language)):
+        yield "language", language
     times = wishes.times_needed(model.times)
     yield "response_format", "verbose_json" if times else "json"
     if operation == "transcriptions":
@@ -76,87 +100,35 @@ def _quoted(name: str) -> str:
     return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def _read(answer: Answer) -> dict[str, Any]:
+def _read(answer: Answer, call: Call) -> dict[str, Any]:
     try:
         body = json.loads(answer.body)
     except ValueError:
         body = None
-    if answer.status == 200 and isinstance(body, dict) and isinstance(body.get("text"), str):
-        return body
-    raise _error(answer, body)
-
-
-def _error(answer: Answer, body: Any) -> ProviderError:
-    if 200 <= answer.status < 300:
-        message = "The provider's answer holds no text." if body is not None else "The provider's answer is not JSON."
-        return ProviderError(Reason.PROVIDER_ERROR, message, retryable=True)
-    reasons = {
-        401: Reason.INVALID_CREDENTIALS,
-        403: Reason.INVALID_CREDENTIALS,
-        402: Reason.QUOTA_EXHAUSTED,
-        429: Reason.RATE_LIMITED,
-        408: Reason.TIMEOUT,
-        504: Reason.TIMEOUT,
-        413: Reason.AUDIO_TOO_LONG,
-        415: Reason.UNSUPPORTED_FORMAT,
-    }
-    usual = Reason.REQUEST_REFUSED if 400 <= answer.status < 500 else Reason.PROVIDER_ERROR
-    reason = reasons.get(answer.status, usual)
-    message = _message(body) or f"The provider answered with status {answer.status}."
-    retry_after = _seconds(answer.headers)
-    retryable = answer.status in (408, 429) or answer.status >= 500
-    return ProviderError(reason, message, retryable=retryable, status=answer.status, retry_after=retry_after)
-
-
-def _message(body: Any) -> str:
-    """What the provider tells its caller, who sent what it may speak of."""
-    error = body.get("error") if isinstance(body, dict) else None
-    message = error.get("message") if isinstance(error, dict) else error
-    return " ".join(message.split())[:LONGEST_MESSAGE] if isinstance(message, str) else ""
-
-
-def _seconds(headers: Mapping[str, str]) -> float | None:
-    try:
-        return max(0.0, float(headers["retry-after"]))
-    except (KeyError, ValueError):  # not there, or a date
-        return None
-
-
-# --- what the answer says -----------------------------------------------------------------------------
+    if answer.status != 200:
+        raise error_of_answer(answer.status, body, answer.headers, call)
+    if isinstance(body, dict) and body.get("error"):
+        raise error_in_answer(body, call)
+    if not isinstance(body, dict) or not isinstance(body.get("text"), str):
+        raise ProviderError(Reason.PROVIDER_ERROR, "The provider's answer holds no text.", retryable=True)
+    return body
 
 
 def heard(answer: dict[str, Any]) -> Transcription:
-    """The answer as what an adapter would have made of it."""
-    given = answer.get("usage")
-    usage = given if isinstance(given, dict) else {}
-    language = answer.get("language")
-    return Transcription(
-        text=answer["text"],
-        processing_seconds=None,
-        input_tokens=_count(usage.get("input_tokens")),
-        output_tokens=_count(usage.get("output_tokens")),
-        words=_timed(answer.get("words"), "word"),
-        segments=_timed(answer.get("segments"), "text"),
-        language=language if isinstance(language, str) else "",
-    )
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
-def _timed(entries: Any, text: Literal["word", "text"]) -> tuple[TimedText, ...]:
-    """None of them where one is unreadable: half of the times would look like all of them."""
+    """The answer as the adapter would have read it. Raises ProviderError."""
     try:
-        return tuple(TimedText(str(each[text]), float(each["start"]), float(each["end"])) for each in entries or ())
-    except (TypeError, KeyError, ValueError):
-        return ()
+        return transcription_of(answer, 0.0)
+    except (ValueError, LookupError, TypeError):
+        message = "The provider's answer holds times that are none."
+        raise ProviderError(Reason.PROVIDER_ERROR, message, retryable=True) from None
 
 
 def with_details(told: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-    """Our answer with what the provider says beyond it: log probabilities, tokens of its segments and so on."""
-    told = {**{name: value for name, value in answer.items() if name not in ("usage", "x_groq")}, **told}
-    given = answer.get("segments")
-    if isinstance(given, list) and len(given) == len(told.get("segments", ())):
-        told["segments"] = [{**ours, **theirs} for ours, theirs in zip(told["segments"], given, strict=True)]
+    """Our answer with what the provider says beyond it: log probabilities, details of its tokens, and so on."""
+    usage, segments = answer.get("usage"), answer.get("segments")
+    told = {**{name: value for name, value in answer.items() if name not in OURS}, **told}
+    if isinstance(usage, dict) and usage.get("type") == told["usage"]["type"] == "tokens":
+        told["usage"] = usage
+    if "segments" in told and isinstance(segments, list) and len(segments) == len(told["segments"]):
+        told["segments"] = [{**ours, **theirs} for ours, theirs in zip(told["segments"], segments, strict=True)]
     return told

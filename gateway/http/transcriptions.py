@@ -22,7 +22,6 @@ from gateway.http.routing import Target, Task, offer_for
 from gateway.http.wishes import Wishes, read_wishes
 from providers.adapters.base import (
     Adapter,
-    OpenAIWire,
     ProviderError,
     StreamingTranscriber,
     Transcription,
@@ -133,7 +132,7 @@ async def _ask(job: Job, target: Target) -> tuple[Transcription, dict[str, Any]]
     """What the model hears, and its provider's own answer where the request was passed on as it is."""
     async with _in_format(job.audio, target) as audio:
         adapter = target.adapter
-        if isinstance(adapter, OpenAIWire):
+        if relay.can_relay(adapter, target.config, audio):
             raw = await relay.relay(adapter, target.config, job.kind.operation, job.form, job.wishes, audio)
             return relay.heard(raw), raw
         return await _ask_adapter(adapter, target, job, audio), {}
@@ -232,7 +231,7 @@ async def _parts(job: Job, target: Target) -> AsyncGenerator[TranscriptionPart, 
                     yield part
     else:
         heard, _ = await _ask(job, target)
-        yield TranscriptionPart(delta=heard.text, whole=heard)
+        yield TranscriptionPart(whole=heard)
 
 
 async def _send_deltas(
@@ -240,11 +239,13 @@ async def _send_deltas(
 ) -> Transcription:
     """Raises ProviderError, also where the stream ends without saying that it is whole."""
     part: TranscriptionPart | None = first
-    whole = None
+    whole, sent = None, False
     while part is not None:
-        if part.delta:
-            await request.send(_event({"type": "transcript.text.delta", "delta": part.delta}))
         whole = part.whole or whole
+        # Who does not stream has a whole only.
+        if delta := part.delta or (whole.text if whole and not sent else ""):
+            await request.send(_event({"type": "transcript.text.delta", "delta": delta}))
+            sent = True
         part = await anext(rest, None)
     if whole is None:
         raise _ended_early()

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import BinaryIO
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 import httptools
@@ -34,9 +34,11 @@ class Answer:
 
 
 class Upstream:
-    """Connections of one event loop to one place, by scheme, host and port."""
+    """Connections of one event loop to one base address."""
 
-    def __init__(self, url: SplitResult) -> None:
+    def __init__(self, base_url: str) -> None:
+        url = urlsplit(base_url)
+        self._base_path = url.path
         self._host = url.hostname or ""
         self._port = url.port or (443 if url.scheme == "https" else 80)
         self._ssl = _tls() if url.scheme == "https" else None
@@ -44,9 +46,10 @@ class Upstream:
         self._idle: list[_Connection] = []
 
     async def post(self, path: str, headers: Mapping[str, str], start: bytes, file: BinaryIO, end: bytes) -> Answer:
-        """Send `start`, the file from its beginning, and `end` as one body. Raises ProviderError."""
+        """Send `start`, the file from its beginning, and `end` as one body to a path below the base address.
+        Raises ProviderError."""
         size = len(start) + file.seek(0, 2) + len(end)
-        lines = [f"POST {path} HTTP/1.1", f"Host: {self._netloc}", f"Content-Length: {size}"]
+        lines = [f"POST {self._base_path}{path} HTTP/1.1", f"Host: {self._netloc}", f"Content-Length: {size}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         head = "\r\n".join([*lines, "\r\n"]).encode("latin-1")
         connection = await self._connection()
@@ -154,14 +157,12 @@ class _Connection:
 _upstreams: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Upstream]] = WeakKeyDictionary()
 
 
-def upstream_of(url: str) -> Upstream:
-    """The connections of the running event loop to the server of `url`."""
-    parts = urlsplit(url)
+def upstream_of(base_url: str) -> Upstream:
+    """The running event loop's connections to what is at `base_url`."""
     known = _upstreams.setdefault(asyncio.get_running_loop(), {})
-    origin = f"{parts.scheme}://{parts.netloc}"
-    if origin not in known:
-        known[origin] = Upstream(parts)
-    return known[origin]
+    if base_url not in known:
+        known[base_url] = Upstream(base_url)
+    return known[base_url]
 
 
 def close_upstreams() -> None:
