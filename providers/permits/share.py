@@ -30,6 +30,7 @@ class Share:
         self.grant = Grant(slots=0, starts=[])
         self._starts: deque[float] = deque()  # by time.monotonic()
         self._asked_at = float("-inf")
+        self._asked_for = 0
         self._opens_at = 0.0
         self._ended = 0  # calls since the last time of asking
         self._outcomes = Outcomes()
@@ -88,6 +89,8 @@ class Share:
         since = time.monotonic() - self._asked_at
         if since >= TICK or (self._outcomes.is_urgent and self.grant.until is None):
             return True
+        if wanted > max(self._asked_for, self.grant.slots) and self.grant.until is None:
+            return True
         if since < SHORT_TICK:
             return False
         surplus = self.grant.slots - max(wanted, self.in_use)
@@ -101,7 +104,7 @@ class Share:
         """What is said to the database. Until the answer is taken no call may begin."""
         starts = wanted - self.in_use + 2 * self._ended - len(self._starts)
         ask = Ask(self.in_use, wanted, max(0, starts), self._outcomes)
-        self._ended, self._outcomes = 0, Outcomes()
+        self._ended, self._asked_for, self._outcomes = 0, wanted, Outcomes()
         return ask
 
     def take(self, grant: Grant) -> None:

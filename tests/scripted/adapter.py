@@ -9,11 +9,15 @@ Options (samples are named by the hash of their audio):
     refuse      samples that fail at once, for good
     flaky       samples that fail at their first call in a process
     retry_after seconds that are asked for before the next call of these
+    journal     file that gets a line "<time> start|end <process> <sha256>" for each, across processes
+    fault       file: while it is there, every call fails with the ProviderError that it describes (JSON)
 """
 
 import asyncio
+import json
 import os
 import signal
+import time
 from pathlib import Path
 
 from providers.adapters.base import ProviderError, Transcription
@@ -47,9 +51,27 @@ class ScriptedAdapter:
                 Reason.PROVIDER_ERROR, "The scripted model stumbles.", retryable=True, retry_after=pause
             )
         latency = options.get("latency", 0)
-        if latency:
-            await asyncio.sleep(latency)
+        write_down(options, "start", sample)
+        try:
+            if latency:
+                await asyncio.sleep(latency)
+            raise_fault(options)
+        finally:
+            write_down(options, "end", sample)
         return Transcription(text=options.get("text", "heard"), processing_seconds=latency or 0.001)
 
     def close(self):
         pass
+
+
+def write_down(options, what, sample):
+    if "journal" in options:
+        with Path(options["journal"]).open("a") as journal:
+            journal.write(f"{time.time()} {what} {os.getpid()} {sample}\n")
+
+
+def raise_fault(options):
+    path = Path(options.get("fault", "none"))
+    if path.exists():
+        fault = json.loads(path.read_text())
+        raise ProviderError(Reason(fault.pop("reason")), fault.pop("message", "The scripted model fails."), **fault)

@@ -1,0 +1,336 @@
+"""Several holders in this process, on one database: who may call what."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from providers.adapters.base import ProviderError
+from providers.models import Gate, Provider, SlotLease
+from providers.permits import ProviderPaused, Share, permits_for
+from providers.permits.circuit import FAILURES
+from providers.permits.share import SHORT_TICK
+from providers.reasons import Reason
+
+pytestmark = pytest.mark.django_db
+
+DOWN = ProviderError(Reason.PROVIDER_ERROR, "503: down", retryable=True, status=503)
+REFUSED = ProviderError(Reason.REQUEST_REFUSED, "400: no", status=400)
+
+
+@pytest.fixture
+def provider(workspace):
+    return Provider.objects.create(workspace=workspace, name="remote", kind="scripted", max_concurrency=6)
+
+
+def limit(provider, **limits):
+    Provider.objects.filter(pk=provider.pk).update(**limits)
+
+
+def begin_all(share, wanted):
+    """Begin calls until none may begin; how many there were."""
+    begun = 0
+    while share.in_use < wanted and share.ready(wanted):
+        share.begin()
+        begun += 1
+    return begun
+
+
+def pass_time(provider, **fields):
+    """Let what the gate waits for be over."""
+    Gate.objects.filter(pk=provider.pk).update(**{name: timezone.now() for name in fields})
+
+
+def test_one_holder_gets_what_it_wants_up_to_the_limit(provider):
+    assert begin_all(Share(provider.pk), wanted=4) == 4
+    limit(provider, max_concurrency=9)
+    assert begin_all(Share(provider.pk), wanted=20) == 5
+
+
+def test_holders_never_hold_more_than_the_limit_together(provider):
+    shares = [Share(provider.pk) for _ in range(4)]
+    assert sum(begin_all(share, wanted=4) for share in shares) == 6
+    assert sum(SlotLease.objects.values_list("slots", flat=True)) == 6
+
+
+def test_a_second_holder_gets_its_half_as_soon_as_calls_of_the_first_have_ended(provider):
+    first, second = Share(provider.pk), Share(provider.pk)
+    assert begin_all(first, wanted=20) == 6
+    assert begin_all(second, wanted=20) == 0
+    for _ in range(4):
+        first.end()
+    first.ask(wanted=20)
+    assert not first.has_room() or first.grant.slots == 3
+    second.ask(wanted=20)
+    assert begin_all(second, wanted=20) == 3
+    assert begin_all(first, wanted=20) == 1
+
+
+def test_a_holder_that_wants_little_leaves_the_rest_to_the_others(provider):
+    small, large = Share(provider.pk), Share(provider.pk)
+    assert begin_all(small, wanted=1) == 1
+    assert begin_all(large, wanted=20) == 5
+
+
+def test_a_holder_that_ends_gives_its_slots_back_at_once(provider):
+    first, second = Share(provider.pk), Share(provider.pk)
+    begin_all(first, wanted=20)
+    first.close()
+    assert begin_all(second, wanted=20) == 6
+
+
+def test_slots_of_a_holder_that_died_are_free_when_its_lease_is_over(provider):
+    dead, living = Share(provider.pk), Share(provider.pk)
+    begin_all(dead, wanted=20)
+    assert begin_all(living, wanted=20) == 0
+    SlotLease.objects.filter(holder=dead.holder).update(until=timezone.now() - timedelta(seconds=1))
+    living.ask(wanted=20)
+    assert begin_all(living, wanted=20) == 6
+
+
+def test_fewer_slots_than_holders_go_around(provider):
+    limit(provider, max_concurrency=1)
+    first, second = Share(provider.pk), Share(provider.pk)
+    assert begin_all(first, wanted=5) == 1
+    assert begin_all(second, wanted=5) == 0
+    SlotLease.objects.filter(holder=first.holder).update(since=timezone.now() - timedelta(seconds=3))
+    first.end()
+    first.ask(wanted=5)
+    second.ask(wanted=5)
+    assert begin_all(second, wanted=5) == 1
+    assert begin_all(first, wanted=5) == 0
+
+
+def test_a_lower_limit_holds_as_soon_as_the_calls_under_way_have_ended(provider):
+    share = Share(provider.pk)
+    begin_all(share, wanted=20)
+    limit(provider, max_concurrency=2)
+    for _ in range(5):
+        share.end()
+    share.ask(wanted=20)
+    assert begin_all(share, wanted=20) == 1
+
+
+def test_calls_of_all_holders_are_spaced_by_the_limit_a_minute(provider):
+    limit(provider, max_concurrency=50, requests_per_minute=120)
+    first, second = Share(provider.pk), Share(provider.pk)
+    first.ask(wanted=20)
+    second.ask(wanted=20)
+    assert begin_all(first, wanted=20) == 1
+    assert begin_all(second, wanted=20) == 0
+    assert first.grant.starts == pytest.approx([0, 0.5], abs=0.1)
+    assert second.grant.starts == pytest.approx([1, 1.5], abs=0.2)
+
+
+def test_a_call_whose_turn_is_far_off_is_told_how_long_it_has_to_wait(provider):
+    limit(provider, requests_per_minute=2)
+    first, second = Share(provider.pk), Share(provider.pk)
+    assert begin_all(first, wanted=5) == 1
+    assert begin_all(second, wanted=5) == 0
+    assert second.wait == pytest.approx(30, abs=2)
+
+
+def test_failures_in_a_row_pause_the_provider_for_every_holder(provider):
+    first, second = Share(provider.pk), Share(provider.pk)
+    begin_all(first, wanted=FAILURES)
+    for _ in range(FAILURES):
+        first.end(DOWN)
+    assert not first.ready(wanted=5)
+    assert not second.ready(wanted=5)
+    assert second.grant.is_failing
+    assert second.wait > 2
+    assert second.grant.message == "503: down"
+
+
+def test_a_success_between_failures_keeps_the_provider_open(provider):
+    share = Share(provider.pk)
+    for number in range(3 * FAILURES):
+        assert share.ready(wanted=5)
+        share.begin()
+        share.end(None if number % FAILURES == 0 else DOWN)
+    assert share.ready(wanted=5)
+
+
+@pytest.mark.parametrize("error", [REFUSED, ProviderError(Reason.BLOCKED, "blocked")])
+def test_faults_of_a_sample_do_not_pause_the_provider(provider, error):
+    share = Share(provider.pk)
+    for _ in range(3 * FAILURES):
+        assert share.ready(wanted=5)
+        share.begin()
+        share.end(error)
+    share.ask(wanted=5)
+    assert share.ready(wanted=5)
+
+
+def test_what_fails_again_tells_nothing_new_of_the_provider(provider):
+    share = Share(provider.pk)
+    for _ in range(3 * FAILURES):
+        assert share.ready(wanted=5)
+        share.begin()
+        share.end(DOWN, first=False)
+    share.ask(wanted=5)
+    assert share.ready(wanted=5)
+
+
+def break_down(provider):
+    share = Share(provider.pk)
+    begin_all(share, wanted=FAILURES)
+    for _ in range(FAILURES):
+        share.end(DOWN)
+    share.close()
+
+
+def test_after_a_pause_one_call_is_tried_and_its_success_opens_the_provider(provider):
+    break_down(provider)
+    pass_time(provider, paused_until=True)
+    first, second = Share(provider.pk), Share(provider.pk)
+    assert begin_all(first, wanted=20) == 1
+    assert begin_all(second, wanted=20) == 0
+    first.end()
+    first.ask(wanted=20)
+    second.ask(wanted=20)
+    assert begin_all(first, wanted=20) + begin_all(second, wanted=20) == 6
+
+
+def test_a_probe_that_fails_makes_the_next_pause_longer(provider):
+    break_down(provider)
+    waits = []
+    for _ in range(4):
+        pass_time(provider, paused_until=True)
+        share = Share(provider.pk)
+        assert begin_all(share, wanted=20) == 1
+        share.end(DOWN)
+        share.ask(wanted=20)
+        waits.append(share.wait)
+        share.close()
+    assert waits == sorted(waits)
+    assert waits[-1] > 3 * waits[0]
+
+
+def test_a_probe_whose_holder_died_is_made_by_another_one(provider):
+    break_down(provider)
+    pass_time(provider, paused_until=True)
+    dead, living = Share(provider.pk), Share(provider.pk)
+    assert begin_all(dead, wanted=20) == 1
+    SlotLease.objects.filter(holder=dead.holder).update(until=timezone.now() - timedelta(seconds=1))
+    assert begin_all(living, wanted=20) == 1
+
+
+def test_a_provider_that_asks_for_a_pause_is_left_alone_by_every_holder(provider):
+    first, second = Share(provider.pk), Share(provider.pk)
+    begin_all(second, wanted=1)
+    begin_all(first, wanted=1)
+    first.end(ProviderError(Reason.RATE_LIMITED, "429: slow down", retryable=True, status=429, retry_after=40))
+    assert not first.ready(wanted=20)
+    second.end()  # was under way: its success does not end what was asked for
+    second.ask(wanted=20)
+    assert not second.has_room()
+    assert 40 <= second.wait <= 45
+    pass_time(provider, held_until=True)
+    second.ask(wanted=20)
+    assert begin_all(second, wanted=20) > 1
+
+
+def test_a_provider_that_takes_no_more_calls_without_a_word_is_left_alone_ever_longer(provider):
+    waits = []
+    for _ in range(4):
+        share = Share(provider.pk)
+        begin_all(share, wanted=1)
+        share.end(ProviderError(Reason.RATE_LIMITED, "429", retryable=True, status=429))
+        share.ask(wanted=20)
+        waits.append(share.wait)
+        share.close()
+        pass_time(provider, held_until=True)
+    assert waits == sorted(waits)
+    assert waits[-1] > 3 * waits[0]
+
+
+def test_a_deleted_provider_is_an_error(provider):
+    share = Share(provider.pk)
+    provider.delete()
+    with pytest.raises(ProviderError, match="deleted"):
+        share.ready(wanted=1)
+
+
+# --- from asyncio code ----------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_coroutines_hold_the_limit_and_all_get_their_turn(provider):
+    under_way = most = done = 0
+
+    async def call():
+        nonlocal under_way, most, done
+        async with permits_for(provider).permit():
+            under_way += 1
+            most = max(most, under_way)
+            await asyncio.sleep(0.01)
+            under_way -= 1
+            done += 1
+
+    async def calls():
+        await asyncio.gather(*(call() for _ in range(50)))
+
+    asyncio.run(calls())
+    assert (most, done) == (6, 50)
+    assert_all_is_given_back()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_coroutine_that_gives_up_waiting_takes_nothing_with_it(provider):
+    limit(provider, max_concurrency=1)
+
+    async def calls():
+        async with permits_for(provider).permit():
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05), permits_for(provider).permit():
+                    raise AssertionError("two calls at once")
+        async with asyncio.timeout(5), permits_for(provider).permit():
+            pass
+
+    asyncio.run(calls())
+    assert_all_is_given_back()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_coroutines_are_told_that_the_provider_is_paused_and_why(provider):
+    async def fail():
+        async with permits_for(provider).permit():
+            raise DOWN
+
+    async def calls():
+        for _ in range(FAILURES):
+            with pytest.raises(ProviderError):
+                await fail()
+        await asyncio.sleep(2 * SHORT_TICK)
+        with pytest.raises(ProviderPaused, match="503: down") as paused:
+            await fail()
+        assert paused.value.until > timezone.now()
+        assert paused.value.reason == Reason.PROVIDER_ERROR
+
+    asyncio.run(calls())
+    assert_all_is_given_back()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_coroutines_do_not_wait_long_for_their_turn_under_a_limit_a_minute(provider):
+    limit(provider, requests_per_minute=1)
+
+    async def calls():
+        async with permits_for(provider).permit():
+            pass
+        with pytest.raises(ProviderPaused, match="requests a minute") as paused:
+            async with permits_for(provider).permit():
+                raise AssertionError("too many calls")
+        assert paused.value.until > timezone.now() + timedelta(seconds=50)
+
+    asyncio.run(calls())
+    assert_all_is_given_back()
+
+
+def assert_all_is_given_back():
+    deadline = timezone.now() + timedelta(seconds=10)
+    while SlotLease.objects.exists():
+        assert timezone.now() < deadline
+        asyncio.run(asyncio.sleep(0.05))
