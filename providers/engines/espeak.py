@@ -6,11 +6,10 @@ for the same request.
 """
 
 import ctypes
-import io
-import wave
 from typing import Any
 
 from providers.engines.protocol import INSTALL_LOCAL, EngineError, Handler, Message, serve
+from providers.wav import wav_file
 
 try:
     import espeakng_loader
@@ -76,16 +75,6 @@ def synthesize(library: ctypes.CDLL, text: str) -> bytes:
     library.espeak_Synth(encoded, ctypes.c_size_t(len(encoded) + 1), 0, 0, 0, CHARACTERS_UTF8, None, None)
     library.espeak_Synchronize()
     return bytes(pcm)
-
-
-def wav_file(pcm: bytes, rate: int) -> bytes:
-    file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(2)
-        writer.setframerate(rate)
-        writer.writeframes(pcm)
-    return file.getvalue()
 
 
 if __name__ == "__main__":

@@ -46,10 +46,14 @@ def test_a_key_in_the_environment_gives_each_workspace_the_catalogues_models(wor
     provider = Provider.objects.get(kind="gemini")
     assert (provider.name, provider.base_url, provider.has_credential) == ("gemini", "", False)
     models = {model.public_name: model for model in SpeechModel.objects.filter(provider=provider)}
-    assert set(models) == {"gemini/gemini-3.8-flash", "gemini/gemini-3.5-transcribe"}
+    assert set(models) == {
+        "gemini/gemini-3.8-flash",
+        "gemini/gemini-3.5-transcribe",
+        "gemini/gemini-3.8-flash-tts",
+    }
     assert models["gemini/gemini-3.8-flash"].modes == ["direct", "batch"]
     assert models["gemini/gemini-3.5-transcribe"].modes == ["direct"]
-    assert Price.objects.filter(model__provider=provider).count() == 5
+    assert Price.objects.filter(model__provider=provider).count() == 7
 
 
 def test_setup_adds_it_too_and_undoes_no_edit(environment):

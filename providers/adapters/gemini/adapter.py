@@ -4,16 +4,20 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from functools import cached_property
 from typing import Any, BinaryIO, ClassVar
 
 from django.conf import settings
 from google.genai import types
 
+from providers.adapters.background import relay
 from providers.adapters.base import (
     BatchLine,
+    ChatPart,
+    ChatRequest,
     Instructions,
     ModelConfig,
     ProviderConfig,
@@ -21,16 +25,30 @@ from providers.adapters.base import (
     RemoteAudio,
     RemoteBatch,
     RemoteFile,
+    Speech,
+    SpeechPart,
+    SpeechRequest,
     Transcription,
     TranscriptionRequest,
 )
-from providers.adapters.gemini.answers import DEFAULT_PROMPT, file_part, read_answer, read_line, request_body
+from providers.adapters.gemini.answers import (
+    DEFAULT_PROMPT,
+    file_part,
+    read_answer,
+    read_line,
+    request_body,
+    text_of,
+)
 from providers.adapters.gemini.catalogue import CATALOGUE
+from providers.adapters.gemini.chat import chat_config, chat_contents
 from providers.adapters.gemini.client import BASE_URL, GeminiClient, is_gone, provider_errors
+from providers.adapters.gemini.pieces import Tally, check_spoken
+from providers.adapters.gemini.speech import SpeechReader, problem_with_model, speech_config, spoken_text
 from providers.adapters.gemini.states import remote_batch
 from providers.adapters.gemini.streams import SizedStream
 from providers.adapters.kinds import KindInfo
 from providers.reasons import Reason
+from providers.wav import wav_file
 
 TAKEN = {"audio/wav", "audio/mpeg", "audio/aiff", "audio/aac", "audio/ogg", "audio/flac"}
 INLINE_BYTES = 14 * 1024 * 1024  # the request may have 20 MB, with the audio in base64
@@ -43,12 +61,13 @@ class GeminiAdapter:
     kind: ClassVar[str] = "gemini"
     info: ClassVar[KindInfo] = KindInfo(
         label="Google Gemini",
-        help="Hears and transcribes, one request a sample or in batches for half the price.",
+        help="Transcribes, one request a sample or in batches for half the price; speaks and chats.",
         default_address=BASE_URL,
         credential_help="An API key of Google AI Studio.",
         key_setting="GEMINI_API_KEY",
         default_prompt=DEFAULT_PROMPT,
         catalogue=CATALOGUE,
+        problem_with_model=problem_with_model,
     )
 
     def __init__(self, config: ProviderConfig) -> None:
@@ -104,9 +123,7 @@ class GeminiAdapter:
                     automatic_continuation=False,
                 ),
             )
-            raw = answer.model_dump(mode="json", by_alias=True, exclude_none=True)
-            if not raw.keys() - {"sdkHttpResponse"}:
-                raise ValueError("an empty answer")
+            raw = _raw(answer)
         return read_answer(raw, time.monotonic() - started)
 
     def _inline_part(self, request: TranscriptionRequest) -> dict[str, Any]:
@@ -114,10 +131,69 @@ class GeminiAdapter:
             data = base64.b64encode(stream.read()).decode()
         return {"inlineData": {"data": data, "mimeType": request.audio.mime_type}}
 
-    def wants_upload(self, mime_type: str, size: int) -> bool:
-        return size > INLINE_BYTES or not self.takes(mime_type)
+    # --- speech and chat --------------------------------------------------------------------------
+
+    async def speak(self, model: ModelConfig, request: SpeechRequest) -> Speech:
+        """In one answer: there are voices that do not stream."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._speak, model, request)
+
+    def _speak(self, model: ModelConfig, request: SpeechRequest) -> Speech:
+        config = speech_config(model, request)
+        config.http_options = types.HttpOptions(timeout=int(settings.CALL_TIMEOUT_SECONDS * 1000))
+        with provider_errors():
+            answer = _raw(
+                self._client.sdk.models.generate_content(
+                    model=model.upstream_name, contents=spoken_text(request), config=config
+                )
+            )
+        tally, reader = Tally(), SpeechReader()
+        tally.count(answer)
+        with provider_errors():
+            pcm = reader.feed(answer)
+        check_spoken(tally, reader)
+        return Speech(wav_file(pcm, reader.sample_rate), reader.sample_rate, tally.input_tokens, tally.output_tokens)
+
+    async def stream_speech(self, model: ModelConfig, request: SpeechRequest) -> AsyncGenerator[SpeechPart, None]:
+        """As PCM, whatever is wished for."""
+        tally, reader = Tally(), SpeechReader()
+        contents = [{"role": "user", "parts": [{"text": spoken_text(request)}]}]
+        stream = self._client.pieces(model.upstream_name, contents, speech_config(model, request))
+        async with aclosing(relay(stream)) as pieces:
+            async for piece in pieces:
+                tally.count(piece)
+                with provider_errors():
+                    pcm = reader.feed(piece)
+                if pcm:
+                    yield SpeechPart(pcm, "pcm", reader.sample_rate)
+        check_spoken(tally, reader)
+        yield SpeechPart(b"", "pcm", reader.sample_rate, tally.input_tokens, tally.output_tokens)
+
+    async def stream_chat(self, model: ModelConfig, request: ChatRequest) -> AsyncGenerator[ChatPart, None]:
+        tally, written = Tally(), False
+        stream = self._client.pieces(model.upstream_name, chat_contents(request), chat_config(request))
+        async with aclosing(relay(stream)) as pieces:
+            async for piece in pieces:
+                tally.count(piece)
+                if text := text_of(piece):
+                    written = True
+                    yield ChatPart(text)
+        tally.check_whole()
+        if not written and not tally.cut_off:
+            raise ProviderError(Reason.EMPTY_OUTPUT, "The model answered with no text.")
+        yield ChatPart("", tally.input_tokens, tally.output_tokens, tally.cut_off)
+
+    async def list_models(self) -> list[str]:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._list_models)
+
+    def _list_models(self) -> list[str]:
+        with provider_errors():
+            models = self._client.sdk.models.list(config={"page_size": LIST_PAGE})
+            return [model.name.removeprefix("models/") for model in models if model.name]
 
     # --- files ------------------------------------------------------------------------------------
+
+    def wants_upload(self, mime_type: str, size: int) -> bool:
+        return size > INLINE_BYTES or not self.takes(mime_type)
 
     def takes(self, mime_type: str) -> bool:
         return mime_type in TAKEN
@@ -148,7 +224,7 @@ class GeminiAdapter:
     def delete_file(self, name: str) -> None:
         try:
             with provider_errors():
-                self._client.sdk.files.delete(name=name)
+                self._client.delete(f"files/{name}")
         except ProviderError as error:
             if not is_gone(error):
                 raise
@@ -208,6 +284,14 @@ class GeminiAdapter:
 
     def read_line(self, line: bytes) -> BatchLine:
         return read_line(line)
+
+
+def _raw(answer: types.GenerateContentResponse) -> dict[str, Any]:
+    """The answer in the API's own JSON. Raises ValueError where it holds nothing."""
+    raw = answer.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if not raw.keys() - {"sdkHttpResponse"}:
+        raise ValueError("an empty answer")
+    return raw
 
 
 def _remote_file(file: types.File) -> RemoteFile:

@@ -47,29 +47,45 @@ def file_part(audio: RemoteAudio) -> dict[str, Any]:
 
 def read_answer(answer: dict[str, Any], seconds: float | None) -> Transcription:
     """The text of a GenerateContentResponse. Raises ProviderError where it holds none, with the reason it gives."""
+    finish = finish_of(answer)
+    return Transcription(
+        text=text_of(answer).strip(),
+        processing_seconds=seconds,
+        input_tokens=input_tokens(answer),
+        output_tokens=output_tokens(answer),
+        cut_off=finish == "MAX_TOKENS",
+    )
+
+
+def finish_of(answer: dict[str, Any]) -> str:
+    """Why the model stopped; empty where it goes on. Raises ProviderError for an answer, or a piece of one, that is
+    blocked or holds nothing."""
     candidates = answer.get("candidates") or []
     if not candidates:
         blocked = (answer.get("promptFeedback") or {}).get("blockReason")
         if blocked:
             raise ProviderError(Reason.BLOCKED, f"The provider blocked the request ({blocked}).")
         raise ProviderError(Reason.NO_CANDIDATES, "The provider's answer holds no candidate.")
-    candidate = candidates[0]
-    finish = candidate.get("finishReason", "")
+    finish: str = candidates[0].get("finishReason", "")
     if finish in BLOCKING:
         raise ProviderError(Reason.BLOCKED, f"The provider blocked the answer ({finish}).")
-    parts = (candidate.get("content") or {}).get("parts") or []
-    usage = answer.get("usageMetadata") or {}
-    return Transcription(
-        text="".join(part.get("text") or "" for part in parts if not part.get("thought")).strip(),
-        processing_seconds=seconds,
-        input_tokens=_count(usage.get("promptTokenCount")),
-        output_tokens=_output_tokens(usage),
-        cut_off=finish == "MAX_TOKENS",
-    )
+    return finish
 
 
-def _output_tokens(usage: dict[str, Any]) -> int | None:
+def text_of(answer: dict[str, Any]) -> str:
+    """What is written in an answer, or a piece of one; thoughts are left out."""
+    candidates = answer.get("candidates") or [{}]
+    parts = (candidates[0].get("content") or {}).get("parts") or []
+    return "".join(part.get("text") or "" for part in parts if not part.get("thought"))
+
+
+def input_tokens(answer: dict[str, Any]) -> int | None:
+    return _count((answer.get("usageMetadata") or {}).get("promptTokenCount"))
+
+
+def output_tokens(answer: dict[str, Any]) -> int | None:
     """Thoughts are billed as output. Where nothing was written its count is left out."""
+    usage = answer.get("usageMetadata") or {}
     if "promptTokenCount" not in usage:
         return None
     return (_count(usage.get("candidatesTokenCount")) or 0) + (_count(usage.get("thoughtsTokenCount")) or 0)

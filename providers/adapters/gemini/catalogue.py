@@ -2,6 +2,7 @@
 
 from datetime import date
 
+from providers.adapters.gemini.speech import DEFAULT_VOICE
 from providers.adapters.kinds import CatalogueModel, a_million_tokens
 
 IN_2026, IN_2027 = date(2026, 1, 1), date(2027, 1, 1)
@@ -16,6 +17,7 @@ CATALOGUE = (
         fields={
             "upstream_name": "gemini-3.8-flash",
             "speech_to_text": True,
+            "chat": True,
             "supports_batch": True,
             "max_audio_seconds": LONGEST,
             "options": TOKENS,
@@ -30,5 +32,14 @@ CATALOGUE = (
             "max_audio_seconds": LONGEST,
         },
         prices={IN_2026: {"audio_minute": "0.003"}},
+    ),
+    CatalogueModel(
+        name="gemini-3.8-flash-tts",
+        fields={
+            "upstream_name": "gemini-3.8-flash-tts",
+            "text_to_speech": True,
+            "options": {"voice": DEFAULT_VOICE, "speech_formats": ["pcm"]},
+        },
+        prices={IN_2026: a_million_tokens("0.50", "9")},
     ),
 )

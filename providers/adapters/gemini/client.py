@@ -1,24 +1,39 @@
 """The SDK's client as we use it, and its failures as ours."""
 
+import asyncio
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any
 
 import httpx2
 from google import genai
 from google.genai import errors, types
 
+from providers.adapters.background import background_loop
 from providers.adapters.base import ProviderError
 from providers.reasons import Reason
 
 BASE_URL = "https://generativelanguage.googleapis.com"
 API_VERSION = "v1beta"  # files and batches are documented under it
+CLOSE_SECONDS = 5.0
+
+_opened: ContextVar[list[httpx2.Response]] = ContextVar("_opened")  # by the call that is under way
 
 
 def is_gone(error: ProviderError) -> bool:
     """404; or 403 that is not about the key: Gemini's answer for a file that is not there, or another project's."""
     return error.status == 404 or (error.status == 403 and error.reason != Reason.INVALID_CREDENTIALS)
+
+
+class ClosingClient(httpx2.AsyncClient):
+    """Hands out its answers beside the SDK, which leaves that of a stream that is given up to the garbage collector."""
+
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        response = await super().send(request, **options)
+        _opened.get([]).append(response)
+        return response
 
 
 class GeminiClient:
@@ -36,6 +51,9 @@ class GeminiClient:
         limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
         self._headers = {"x-goog-api-key": api_key}
         self.http = httpx2.Client(limits=limits, timeout=timeout)
+        self._streamed = False
+        # As many streams as are allowed elsewhere: one lasts as long as somebody listens.
+        self._streams = ClosingClient(limits=httpx2.Limits(max_keepalive_connections=connections), timeout=timeout)
         self.sdk = genai.Client(
             vertexai=False,  # whatever the environment says
             api_key=api_key,
@@ -44,6 +62,7 @@ class GeminiClient:
                 api_version=API_VERSION,
                 timeout=int(timeout * 1000),  # milliseconds, of each step of a call
                 httpx_client=self.http,
+                httpx_async_client=self._streams,
                 retry_options=types.HttpRetryOptions(attempts=1),
             ),
         )
@@ -57,6 +76,11 @@ class GeminiClient:
             raise ValueError("not a JSON object")
         return body
 
+    def delete(self, path: str) -> None:
+        """DELETE of a resource. By the SDK it costs twice the CPU, most of it to read the answer, which is empty."""
+        answer = self.http.delete(f"{self.base_url}/{API_VERSION}/{path}", headers=self._headers)
+        errors.APIError.raise_for_response(answer)
+
     @contextmanager
     def stream(self, path: str) -> Iterator[Iterator[bytes]]:
         """The bytes of a file, in pieces."""
@@ -67,9 +91,33 @@ class GeminiClient:
             errors.APIError.raise_for_response(answer)
             yield answer.iter_bytes(1 << 16)
 
+    async def pieces(
+        self, model: str, contents: list[dict[str, Any]], config: types.GenerateContentConfig
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """The pieces of an answer in the API's JSON, as they come. Raises ProviderError.
+
+        For one event loop only, the background's. Closing the generator closes the connection.
+        """
+        self._streamed = True
+        opened: list[httpx2.Response] = []
+        _opened.set(opened)
+        with provider_errors():
+            answer = await self.sdk.aio.models.generate_content_stream(model=model, contents=contents, config=config)
+            try:
+                async for piece in answer:
+                    yield piece.model_dump(mode="json", by_alias=True, exclude_none=True)
+            finally:
+                for response in opened:
+                    await response.aclose()
+                with suppress(Exception):  # the SDK's own generators end now, and not when they are collected
+                    async for _ in answer:
+                        pass
+
     def close(self) -> None:
         self.sdk.close()
         self.http.close()
+        if self._streamed:
+            asyncio.run_coroutine_threadsafe(self._streams.aclose(), background_loop()).result(CLOSE_SECONDS)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from tests.servers.gemini.faults import Fault, Faults
 from tests.servers.gemini.files import Files
 from tests.servers.gemini.http11 import Request, Response
 from tests.servers.gemini.settings import Clock, Settings
+from tests.servers.gemini.streams import Streams, text_of, wants_speech
 
 _ROUTES = [
     ("POST", re.compile(r"/upload/v1beta/files"), "upload_start"),
@@ -21,6 +22,7 @@ _ROUTES = [
     ("DELETE", re.compile(r"/v1beta/files/([^/:]+)"), "file_delete"),
     ("GET", re.compile(r"/v1beta/files/([^/:]+):download"), "download"),
     ("POST", re.compile(r"/v1beta/models/([^/:]+):generateContent"), "generate"),
+    ("POST", re.compile(r"/v1beta/models/([^/:]+):streamGenerateContent"), "stream"),
     ("POST", re.compile(r"/v1beta/models/([^/:]+):batchGenerateContent"), "batch_create"),
     ("GET", re.compile(r"/v1beta/batches"), "batch_list"),
     ("GET", re.compile(r"/v1beta/batches/([^/:]+)"), "batch_get"),
@@ -47,6 +49,8 @@ class App:
         self.files = Files(self.settings, self.clock, self.faults)
         self.answers = Answers(self.settings, self.files)
         self.batches = Batches(self.settings, self.clock, self.faults, self.files, self.answers)
+        self.streams = Streams(self.settings)
+        self.asked: list[dict[str, Any]] = []  # requests without audio
         self.calls: Counter[str] = Counter()
         self.struck: Counter[str] = Counter()  # faults that happened
         self.generated: Counter[str] = Counter()  # direct answers by the audio's sha256
@@ -76,7 +80,7 @@ class App:
     async def _call(self, operation: str, name: str, request: Request) -> Response:
         fault = self.faults.take(operation, "*", subject=self._subject(operation, name, request))
         seconds = self.settings.latency_seconds
-        if operation == "generate":
+        if operation in ("generate", "stream"):
             seconds += self.settings.generate_seconds
         if fault:
             self.struck[f"{operation} {fault.what}"] += 1
@@ -167,13 +171,27 @@ class App:
 
     # models
     def _generate(self, model: str, request: Request) -> Response:
+        return _answer(self._whole(model, request))
+
+    def _stream(self, model: str, request: Request) -> Response:
+        whole = self._whole(model, request)
+        return self.streams.answer(whole, self.faults.take("pieces", subject=model))
+
+    def _whole(self, model: str, request: Request) -> dict[str, Any]:
+        """A GenerateContentResponse."""
         self._model(model)
         if len(request.body) > self.settings.max_request_bytes:
             raise GoogleError(400, f"Request payload size exceeds the limit: {self.settings.max_request_bytes} bytes.")
-        heard = self.answers.hear(_json(request), self.clock.now())
+        asked = _json(request)
+        heard = self.answers.hear(asked, self.clock.now())
         self.generated[heard.sha256] += 1
         fault = self.faults.take("answer", subject=f"{heard.sha256} {model}", key=heard.sha256)
-        return _answer(self.answers.response(model, heard, fault))
+        whole = self.answers.response(model, heard, fault)
+        if not heard.audio_bytes:
+            self.asked.append(asked)
+        if wants_speech(asked):
+            self.streams.speak(whole, text_of(asked))
+        return whole
 
     def _model_list(self, name: str, request: Request) -> Response:
         return _page("models", [self._model(model) for model in self.settings.models], request, 50, 1000)
@@ -244,6 +262,8 @@ class App:
             "faults": self.struck,
             "most_at_once": self.most_at_once,
             "generated": self.generated,
+            "asked": self.asked,
+            "streams": self.streams.counts,
         }
 
 
@@ -263,6 +283,7 @@ def _misbehave(fault: Fault, response: Response, operation: str) -> Response:
         case "drop":
             response.hang_up = True
         case "cut":
+            response.pieces = None
             response.send_only = len(response.body) // 2
         case "garbage":
             response = _odd_success(response, b'{"name": "files/', operation)

@@ -18,6 +18,7 @@ OPERATIONS = {
     "batch_cancel",
     "batch_delete",
     "generate",
+    "stream",
     "model_list",
     "model_get",
 }
@@ -34,6 +35,8 @@ FILE_FATES = {"FAILED", "PROCESSING", "expire"}  # PROCESSING for ever; `expire`
 # One line of a result file, or one direct answer.
 ANSWER_FAULTS = {"error", "no_candidates", "blocked_prompt", "blocked_safety", "empty_text", "max_tokens"}
 LINE_FAULTS = ANSWER_FAULTS | {"bad_json", "neither", "unknown_key", "missing_key", "twice", "missing"}
+# After the first half of an answer in pieces; `end`: as if it were whole, but for the reason of the end.
+PIECES_FAULTS = {"error", "garbage", "drop", "end", "hang"}
 RESULTS_FAULTS = {"shuffled", "truncated"}  # both may be told for one file
 
 # where -> what may happen there. "batch" takes any state's name (SUCCEEDED, FAILED, RUNNING, PAUSED, or one
@@ -42,6 +45,7 @@ _KINDS = {
     "file": FILE_FATES,
     "line": LINE_FAULTS,
     "answer": ANSWER_FAULTS,
+    "pieces": PIECES_FAULTS,
     "results": RESULTS_FAULTS,
     "*": set(CALL_FAULTS),
     **{operation: set(CALL_FAULTS) for operation in OPERATIONS},
@@ -52,7 +56,7 @@ _KINDS = {
 class Fault:
     """One thing that goes wrong, `times` times (None: always), after `skip` calls, with a `probability`."""
 
-    where: str  # an operation, "*" for all of them, or "file", "batch", "line", "answer", "results"
+    where: str  # an operation, "*" for all of them, or "file", "batch", "line", "answer", "pieces", "results"
     what: str
     match: str = ""  # a part of the name, display name, model, or key
     keys: list[str] = field(default_factory=list)  # lines with exactly these keys

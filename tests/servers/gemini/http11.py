@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -43,9 +44,11 @@ class Response:
     headers: dict[str, str] = field(default_factory=dict)
     hang_up: bool = False  # close the connection without a word
     send_only: int | None = None  # bytes of the body that are sent before the connection is closed
+    pieces: AsyncGenerator[bytes, None] | None = None  # instead of the body: sent as they come, and closed
 
     def to_bytes(self) -> bytes:
-        headers = {"content-type": "application/json; charset=UTF-8", **self.headers, "content-length": len(self.body)}
+        length = {"content-length": len(self.body)} if self.pieces is None else {"transfer-encoding": "chunked"}
+        headers = {"content-type": "application/json; charset=UTF-8", **self.headers, **length}
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         head = f"HTTP/1.1 {self.status} {_PHRASES.get(self.status, 'Status')}\r\n{lines}\r\n".encode("latin-1")
         return head + (self.body if self.send_only is None else self.body[: self.send_only])
@@ -61,6 +64,7 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
+        self._streaming: asyncio.Task[None] | None = None
         self._start_request()
 
     def _start_request(self) -> None:
@@ -76,6 +80,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._server.connections.discard(self)
+        if self._streaming is not None:
+            self._streaming.cancel()
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -111,8 +117,23 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
             return
         self._transport.write(response.to_bytes())
-        if response.send_only is not None:
+        if response.pieces is not None:
+            await self._stream(response.pieces)
+        elif response.send_only is not None:
             self._transport.close()
+
+    async def _stream(self, pieces: AsyncGenerator[bytes, None]) -> None:
+        """Until the caller hangs up; a piece of no bytes is the end of the connection, not of the answer."""
+        self._streaming = asyncio.current_task()
+        async with aclosing(pieces):
+            async for piece in pieces:
+                if not piece:
+                    self._transport.close()
+                    break
+                self._transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            else:
+                self._transport.write(b"0\r\n\r\n")
+        self._streaming = None
 
     def close(self) -> None:
         if self._transport is not None:

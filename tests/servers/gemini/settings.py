@@ -12,6 +12,7 @@ MODELS = {  # name -> may it be used in batches?
     "gemini-2.5-flash": True,
     "gemini-2.5-pro": True,
     "gemini-3.5-transcribe": False,
+    "gemini-3.8-flash-tts": False,
 }
 
 
@@ -39,6 +40,10 @@ class Settings:
     quota_retry_seconds: float = 30.0
     max_request_bytes: int = 20 * 1024**2
     thoughts_tokens: int = 0  # of each answer
+    stream_pieces: int = 4  # of speech; text comes word by word
+    stream_seconds: float = 0.0  # between two pieces
+    speech_mime_type: str = "audio/L16;codec=pcm;rate=24000"  # or audio/wav, with its header
+    speech_rate: int = 24_000  # of WAV
     models: dict[str, bool] = field(default_factory=lambda: dict(MODELS))
     seed: int = 1
 

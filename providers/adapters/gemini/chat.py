@@ -1,0 +1,27 @@
+"""A conversation as Gemini takes it."""
+
+from typing import Any
+
+from google.genai import types
+
+from providers.adapters.base import ChatRequest
+
+
+def chat_contents(request: ChatRequest) -> list[dict[str, Any]]:
+    """The messages but the system's. Where there are no others, the system's are the user's: none would be refused."""
+    said = [message for message in request.messages if message.role != "system"] or request.messages
+    return [
+        {"role": "model" if message.role == "assistant" else "user", "parts": [{"text": message.content}]}
+        for message in said
+    ]
+
+
+def chat_config(request: ChatRequest) -> types.GenerateContentConfig:
+    system = [message.content for message in request.messages if message.role == "system"]
+    return types.GenerateContentConfig(
+        system_instruction="\n\n".join(system) if 0 < len(system) < len(request.messages) else None,
+        temperature=request.temperature,
+        max_output_tokens=request.max_output_tokens,
+        automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
+        automatic_continuation=False,
+    )

@@ -1,0 +1,49 @@
+"""Answers that come in pieces (streamGenerateContent)."""
+
+from typing import Any
+
+from providers.adapters.base import ProviderError
+from providers.adapters.gemini.answers import finish_of, input_tokens, output_tokens
+from providers.adapters.gemini.speech import SpeechReader
+from providers.reasons import Reason
+
+
+class Tally:
+    """What the pieces of one answer come to."""
+
+    def __init__(self) -> None:
+        self.finish = ""  # why the model stopped
+        self.input_tokens: int | None = None
+        self.output_tokens: int | None = None
+        self._pieces = self._candidates = 0
+
+    def count(self, piece: dict[str, Any]) -> None:
+        """Raises ProviderError where the piece says that the answer is blocked."""
+        self._pieces += 1
+        if piece.get("candidates") or piece.get("promptFeedback"):  # the last piece may hold numbers alone
+            self._candidates += 1
+            self.finish = finish_of(piece) or self.finish
+        read, written = input_tokens(piece), output_tokens(piece)
+        self.input_tokens = self.input_tokens if read is None else read
+        self.output_tokens = self.output_tokens if written is None else written
+
+    @property
+    def cut_off(self) -> bool:
+        return self.finish == "MAX_TOKENS"
+
+    def check_whole(self) -> None:
+        """Raises ProviderError where the pieces ended before the model did."""
+        if self._pieces and not self._candidates:
+            raise ProviderError(Reason.NO_CANDIDATES, "The provider's answer holds no candidate.")
+        if not self.finish:
+            message = "The provider's answer stopped before its end."
+            raise ProviderError(Reason.PROVIDER_ERROR, message, retryable=True)
+
+
+def check_spoken(tally: Tally, reader: SpeechReader) -> None:
+    """Raises ProviderError where a text was not spoken whole."""
+    tally.check_whole()
+    if tally.cut_off:
+        raise ProviderError(Reason.CUT_OFF, "The speech was cut off at the model's output limit.")
+    if not reader.sample_rate:
+        raise ProviderError(Reason.EMPTY_OUTPUT, "The provider answered without sound.")
