@@ -54,11 +54,11 @@ class Live:
         return self.records(1, **filters)[0]
 
 
-def make_models(workspace, studio):
+def make_models(workspace, studio_url):
     """studio/whisper, studio/transcribe (no times), studio/voice, studio/plain-voice (wav only), and what the embedded
     engines offer; the aliases whisper-1 and narrator, with a second model each."""
     ensure_catalogue(workspace=workspace)
-    provider = Provider(workspace=workspace, name="studio", kind="openai_compatible", base_url=studio.url)
+    provider = Provider(workspace=workspace, name="studio", kind="openai_compatible", base_url=studio_url)
     provider.credential = UPSTREAM_KEY
     provider.save()
     hears = {"speech_to_text": True}
@@ -92,7 +92,7 @@ def live_site(folder, **env):
     _, key = create_api_key(workspace=workspace, name="application")
     log = Path(folder) / "site.log"
     with OpenAIServer.start(valid_key=UPSTREAM_KEY) as studio, log.open("wb") as out:
-        make_models(workspace, studio)
+        make_models(workspace, studio.url)
         port = free_port()
         process = subprocess.Popen(
             uvicorn("127.0.0.1", port),
