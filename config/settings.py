@@ -146,13 +146,14 @@ CALL_TIMEOUT_SECONDS = env.float("CALL_TIMEOUT_SECONDS", default=300)  # for one
 SHARD_LEASE_SECONDS = env.int("SHARD_LEASE_SECONDS", default=300)
 SHARD_MAX_ATTEMPTS = env.int("SHARD_MAX_ATTEMPTS", default=5)
 SWEEP_SECONDS = env.int("SWEEP_SECONDS", default=60)
+SWEEP_TASKS = ["gateway.tasks.sweep"]  # put on the queue with every sweep
 ENGINE_PROCESSES = env.int("ENGINE_PROCESSES", default=0)  # 0: as many as the host has cores
 
 # --- Gateway ------------------------------------------------------------------------------------
 
 GATEWAY_MAX_AUDIO_MB = env.int("GATEWAY_MAX_AUDIO_MB", default=25)  # of one uploaded file
 GATEWAY_REQUESTS_PER_MINUTE = env.int("GATEWAY_REQUESTS_PER_MINUTE", default=0)  # of a key without its own; 0: no limit
-USAGE_LEASE_SECONDS = env.float("USAGE_LEASE_SECONDS", default=120)  # until a call of a dead process is given up for lost
+USAGE_LEASE_SECONDS = env.float("USAGE_LEASE_SECONDS", default=120)  # after which a dead process's calls are lost
 
 # --- Credentials --------------------------------------------------------------------------------
 
@@ -164,6 +165,12 @@ GEMINI_API_KEY = env.str("GEMINI_API_KEY", default="")
 GEMINI_BASE_URL = env.str("GEMINI_BASE_URL", default="")
 OPENAI_API_KEY = env.str("OPENAI_API_KEY", default="")
 OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", default="")
+
+# --- Realtime -----------------------------------------------------------------------------------
+
+REALTIME_SESSIONS_PER_KEY = env.int("REALTIME_SESSIONS_PER_KEY", default=50)  # open at once
+REALTIME_SESSION_MINUTES = env.int("REALTIME_SESSION_MINUTES", default=60)
+REALTIME_IDLE_SECONDS = env.float("REALTIME_IDLE_SECONDS", default=600)  # without a frame from the client
 
 # --- Queue --------------------------------------------------------------------------------------
 

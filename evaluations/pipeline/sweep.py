@@ -24,6 +24,8 @@ def sweep_if_due() -> None:
     """Sweep, unless that was done within the last SWEEP_SECONDS, and put the next sweep on the queue."""
     if not _claim_timer():
         return
+    for path in settings.SWEEP_TASKS:
+        enqueue(path)
     shards = _requeue_lost_shards()
     jobs = _finish_ended_jobs()
     imports = resume_stale_imports()

@@ -80,14 +80,20 @@ class Writer:
     def _run(self) -> None:
         chore_at = time.monotonic() + self._chore_every()
         pause = 0.0
-        while (requests := self._next(pause or chore_at - time.monotonic())) is not None:
-            for group in _by_handler(requests):
-                self._unwritten += _handle(group)
+        while self._work(pause or chore_at - time.monotonic()):
             pause = min(2 * pause + 0.05, LONGEST_PAUSE) if self._unwritten else 0.0
             if time.monotonic() >= chore_at:
                 self._do_chore()
                 chore_at = time.monotonic() + self._chore_every()
         connection.close()
+
+    def _work(self, patience: float) -> bool:
+        """Write what is waiting; False at the end. Afterwards nothing here refers to it any more: reservations that
+        their holders drop are to be seen as dropped."""
+        requests = self._next(patience)
+        for group in _by_handler(requests or []):
+            self._unwritten += _handle(group)
+        return requests is not None
 
     def _next(self, patience: float) -> list[Request] | None:
         """What to write next, after `patience` seconds at most; None when everything is written and it is to end."""

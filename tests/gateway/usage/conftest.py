@@ -14,7 +14,7 @@ from providers.models import Price, Provider, SpeechModel
 
 @pytest.fixture(autouse=True)
 def writer_at_rest(transactional_db):
-    """The writer's thread has a connection of its own: nothing of it is left when the database is emptied."""
+    """The writer's thread has a connection of its own: it is closed before the database is emptied."""
     yield
     ledger.close()
     admission.forget()
@@ -34,7 +34,7 @@ def access(secret):
 
 @pytest.fixture
 def model(workspace):
-    """acme/ears: six dollars an hour of audio, $10 a million characters."""
+    """acme/ears: ten cents a minute of audio, ten dollars a million characters."""
     provider = Provider.objects.create(workspace=workspace, name="acme", kind="local")
     model = SpeechModel.objects.create(provider=provider, name="ears", upstream_name="ears", speech_to_text=True)
     day = date(2020, 1, 1)
@@ -48,15 +48,26 @@ def call(access):
     """call(request_id, ...) -> a transcription that is about to be asked for."""
 
     def make(request_id, **more):
-        return ledger.Call(
-            **{"access": access, "endpoint": "transcription", "model_name": "acme/ears", "request_id": request_id}
-            | more
-        )
+        given = {"access": access, "endpoint": "transcription", "model_name": "acme/ears", "request_id": request_id}
+        return ledger.Call(**given | more)
 
     return make
 
 
 @pytest.fixture
-def run():
-    """run(coroutine) -> its result, in an event loop of its own."""
-    return asyncio.run
+def minute(model):
+    """minute(n=1) -> the outcome of n minutes of audio, at ten cents each."""
+    return lambda n=1, **more: ledger.Outcome("success", 200, model=model, audio_seconds=60.0 * n, **more)
+
+
+@pytest.fixture
+def make_call(call):
+    """make_call(request_id, outcome) reserves and settles."""
+
+    def make(request_id, outcome, **more):
+        async def reserve_and_settle():
+            await ledger.settle(await ledger.reserve(call(request_id, **more)), outcome)
+
+        asyncio.run(reserve_and_settle())
+
+    return make
