@@ -60,7 +60,7 @@ async def _serve(request: Request) -> None:
 
 async def _fail(request: Request, error: HttpError) -> None:
     """An answer that has begun is left as it is: without an end, which the server turns into a broken connection."""
-    if error.status >= 500:
+    if error.status > 500:  # the rest has been told of, or is the caller's
         logger.warning("Request %s ends with %s (%s).", request.request_id, error.status, error.code)
     if request.status is None:
         await request.answer_error(error)

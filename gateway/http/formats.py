@@ -201,4 +201,5 @@ def _written(heard: Transcription) -> list[str]:
             return [f"{word.text.strip()} " for word in heard.words]
         starts.append(found)
         at = found + len(word.text.strip())
-    return [heard.text[start:end] for start, end in zip(starts, [*starts[1:], len(heard.text)], strict=True)]
+    ends = [*starts[1:], len(heard.text)]
+    return [heard.text[start:end] for start, end in zip(starts, ends, strict=False)]  # without words there is no end

@@ -62,9 +62,15 @@ def make_models(workspace, studio_url):
     provider.credential = UPSTREAM_KEY
     provider.save()
     hears = {"speech_to_text": True}
-    times = {"word_times": True, "segment_times": True}
     SpeechModel.objects.create(
-        provider=provider, name="whisper", upstream_name="whisper-1", translation=True, **hears, **times
+        provider=provider,
+        name="whisper",
+        upstream_name="whisper-1",
+        translation=True,
+        word_times=True,
+        segment_times=True,
+        options={"audio_formats": ["flac", "mp3", "mp4", "ogg", "wav", "webm"]},
+        **hears,
     )
     SpeechModel.objects.create(provider=provider, name="transcribe", upstream_name="gpt-4o-transcribe", **hears)
     speaks = {"upstream_name": "gpt-4o-mini-tts", "text_to_speech": True}
