@@ -119,7 +119,9 @@ def _starts(gate: Gate, ask: Ask, slots: int, now: datetime) -> tuple[list[float
     per_minute = gate.provider.requests_per_minute
     if per_minute is None:
         return None, 0.0
-    starts = take_starts(gate, per_minute, ask.starts if slots else 0, now)
+    if not ask.starts or not slots:
+        return [], 0.0
+    starts = take_starts(gate, per_minute, ask.starts, now)
     if starts or gate.next_start_at is None:
         return starts, 0.0
     return [], max(0.0, (gate.next_start_at - now).total_seconds())

@@ -32,7 +32,6 @@ class Share:
         self._asked_at = float("-inf")
         self._asked_for = 0
         self._opens_at = 0.0
-        self._ended = 0  # calls since the last time of asking
         self._outcomes = Outcomes()
 
     # --- calls ------------------------------------------------------------------------------------
@@ -67,7 +66,6 @@ class Share:
     def drop(self) -> None:
         """A call was given up: nothing is known of the provider by it."""
         self.in_use -= 1
-        self._ended += 1
 
     @property
     def wait(self) -> float:
@@ -79,8 +77,14 @@ class Share:
     @property
     def seconds_to_look(self) -> float:
         """After which `ready` may say something else although no call has ended."""
-        tick = SHORT_TICK if self.grant.is_short else TICK
+        tick = SHORT_TICK if self.grant.is_short or self._needs_starts else TICK
         return min(tick, self.wait) if self.wait else tick
+
+    @property
+    def _needs_starts(self) -> bool:
+        """Whether slots are free, and it is only times to begin that are lacking."""
+        is_used_up = self.grant.starts is not None and not self._starts and self.in_use < self.grant.slots
+        return is_used_up and self.wait <= HORIZON
 
     # --- asking -----------------------------------------------------------------------------------
 
@@ -94,17 +98,18 @@ class Share:
         if since < SHORT_TICK:
             return False
         surplus = self.grant.slots - max(wanted, self.in_use)
-        used_up = self.grant.starts is not None and not self._starts and self.in_use < min(wanted, self.grant.slots)
-        return self.grant.is_short or surplus > self.grant.slots // 4 or (used_up and self.wait <= HORIZON)
+        needs_starts = self._needs_starts and wanted > self.in_use
+        return self.grant.is_short or surplus > self.grant.slots // 4 or needs_starts
 
     def ask(self, wanted: int) -> None:
         self.take(exchange(self.provider_id, self.holder, self.question(wanted)))
 
     def question(self, wanted: int) -> Ask:
         """What is said to the database. Until the answer is taken no call may begin."""
-        starts = wanted - self.in_use + 2 * self._ended - len(self._starts)
-        ask = Ask(self.in_use, wanted, max(0, starts), self._outcomes)
-        self._ended, self._asked_for, self._outcomes = 0, wanted, Outcomes()
+        has_enough = self._starts and self._starts[-1] > time.monotonic() + TICK
+        starts = 0 if has_enough else max(0, wanted - self.in_use - len(self._starts))
+        ask = Ask(self.in_use, wanted, starts, self._outcomes)
+        self._asked_for, self._outcomes = wanted, Outcomes()
         return ask
 
     def take(self, grant: Grant) -> None:
