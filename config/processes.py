@@ -29,6 +29,8 @@ def manage(*arguments: str) -> list[str]:
 def uvicorn(host: str, port: int) -> list[str]:
     """The command line of the web server. It logs no requests: addresses hold what people search for."""
     options = ["--host", host, "--port", str(port), "--timeout-graceful-shutdown", "3", "--lifespan", "off"]
+    # One append of audio is 15 MiB, a third more in base64. Speech is compressed already, or does not compress.
+    options += ["--ws-max-size", str(21 * 1024 * 1024), "--ws-per-message-deflate", "false"]
     quiet = ["--no-access-log", "--no-server-header", "--log-level", "warning"]
     return [sys.executable, "-m", "uvicorn", "config.asgi:application", *options, *quiet]
 

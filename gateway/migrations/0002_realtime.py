@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
                 ('caller', models.CharField(help_text="The key's or the person's name at the time.", max_length=200)),
                 ('dialect', models.CharField(choices=[('ga', 'GA'), ('beta', 'Beta')], max_length=10)),
                 ('kind', models.CharField(choices=[('realtime', 'Conversation'), ('transcription', 'Transcription')], max_length=20)),
-                ('stt_model', models.CharField(help_text="At the session's end; turns have theirs.", max_length=200, verbose_name='speech to text')),
+                ('stt_model', models.CharField(help_text="At the session's beginning; turns have theirs.", max_length=200, verbose_name='speech to text')),
                 ('chat_model', models.CharField(blank=True, max_length=200, verbose_name='chat')),
                 ('tts_model', models.CharField(blank=True, max_length=200, verbose_name='text to speech')),
                 ('errors', models.PositiveIntegerField(default=0, help_text='Error events that the client was sent.')),

@@ -96,7 +96,9 @@ class RealtimeSession(models.Model):
     caller = models.CharField(max_length=200, help_text="The key's or the person's name at the time.")
     dialect = models.CharField(max_length=10, choices=Dialect.choices)
     kind = models.CharField(max_length=20, choices=Kind.choices)
-    stt_model = models.CharField("speech to text", max_length=200, help_text="At the session's end; turns have theirs.")
+    stt_model = models.CharField(
+        "speech to text", max_length=200, help_text="At the session's beginning; turns have theirs."
+    )
     chat_model = models.CharField("chat", max_length=200, blank=True)
     tts_model = models.CharField("text to speech", max_length=200, blank=True)
     errors = models.PositiveIntegerField(default=0, help_text="Error events that the client was sent.")

@@ -1,6 +1,6 @@
 """What a session is set to, and what bounds it."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
@@ -81,7 +81,7 @@ class Models:
     stt: frozenset[str]
     llm: frozenset[str]
     tts: frozenset[str]
-    voices: Mapping[str, frozenset[str]] = field(default_factory=dict)  # of a TTS model; one not in here takes any
+    voices: Mapping[str, Container[str]] = field(default_factory=dict)  # of a TTS model; one not in here takes any
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import wave
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
@@ -12,12 +13,16 @@ from providers.adapters.base import ModelConfig, ProviderConfig, SpeechRequest
 from providers.adapters.local import LocalAdapter
 
 
+async def _speak(text):
+    adapter = LocalAdapter(ProviderConfig("local", "local"))
+    return await adapter.speak(ModelConfig("espeak-ng"), SpeechRequest(text, voice="en-us", speed=0.9))
+
+
 @cache
 def spoken(text: str) -> sound.Samples:
     """`text` in a voice that the embedded recogniser understands, 24 kHz."""
-    adapter = LocalAdapter(ProviderConfig("local", "local"))
-    request = SpeechRequest(text, voice="en-us", speed=0.9)
-    speech = asyncio.run(adapter.speak(ModelConfig("espeak-ng"), request))
+    with ThreadPoolExecutor(1) as thread:  # an event loop may be running in this one
+        speech = thread.submit(asyncio.run, _speak(text)).result()
     with wave.open(io.BytesIO(speech.audio)) as file:
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
     resampler = sound.Resampler(speech.sample_rate, 24_000)

@@ -1,0 +1,76 @@
+"""One turn's speech, written down."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+from gateway.http.routing import Target
+from gateway.realtime.audio_source import SpokenAudio
+from gateway.realtime.calls import Caller, Problem, first_that_answers, problem_of
+from gateway.realtime.core.commands import Transcribe
+from gateway.realtime.core.happenings import Happening, Transcribed, TranscriptionDelta, TranscriptionFailed
+from gateway.realtime.turn_log import TurnLog
+from providers.adapters.base import (
+    StreamingTranscriber,
+    Transcription,
+    TranscriptionPart,
+    TranscriptionRequest,
+    as_transcriber,
+)
+
+LARGE = 1024 * 1024  # bytes of audio whose conversion would be felt by other sessions
+
+
+async def transcribe(
+    caller: Caller, command: Transcribe, log: TurnLog, tell: Callable[[Happening], None]
+) -> Problem | None:
+    """Tells what the speech says as it becomes known; why it failed, or None."""
+    where = (command.item_id, command.content_index)
+    try:
+        audio = await _source(command)
+        log.heard(command.stt_model, audio.duration)
+        whole = await _transcribed(caller, command, audio, tell)
+    except Exception as error:
+        problem = problem_of(error, command.stt_model)
+        tell(TranscriptionFailed(*where, problem.code, problem.message))
+        return problem
+    log.transcribed()
+    tell(Transcribed(*where, whole.text, audio.duration, whole.input_tokens, whole.output_tokens))
+    return None
+
+
+async def _source(command: Transcribe) -> SpokenAudio:
+    if len(command.audio) < LARGE:
+        return SpokenAudio(command.audio, command.input_format)
+    return await asyncio.to_thread(SpokenAudio, command.audio, command.input_format)
+
+
+async def _transcribed(
+    caller: Caller, command: Transcribe, audio: SpokenAudio, tell: Callable[[Happening], None]
+) -> Transcription:
+    """Raises Refused, HttpError and ProviderError."""
+    targets = caller.offer.find_for("stt", command.stt_model)
+    await caller.admit()
+    request = TranscriptionRequest(audio, language=command.language, prompt=command.prompt)
+    whole = Transcription("", None)
+    async with caller.metered("stt", command.stt_model) as usage:
+        usage.audio_seconds = audio.duration
+        parts = first_that_answers(usage, targets, lambda target: _parts(target, request))
+        async with aclosing(parts):
+            async for part in parts:
+                if part.delta:
+                    tell(TranscriptionDelta(command.item_id, command.content_index, part.delta))
+                if part.whole is not None:
+                    whole = part.whole
+        usage.input_tokens, usage.output_tokens = whole.input_tokens, whole.output_tokens
+    return whole
+
+
+async def _parts(target: Target, request: TranscriptionRequest) -> AsyncGenerator[TranscriptionPart, None]:
+    """The text as the model writes it, or all at once where it cannot stream."""
+    if not isinstance(target.adapter, StreamingTranscriber):
+        yield TranscriptionPart(whole=await as_transcriber(target.adapter).transcribe(target.config, request))
+        return
+    async with aclosing(target.adapter.stream_transcription(target.config, request)) as parts:
+        async for part in parts:
+            yield part

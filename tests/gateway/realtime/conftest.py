@@ -1,0 +1,44 @@
+import pytest
+
+from gateway.models import VoicePipeline
+from gateway.realtime.models import RealtimeSession
+from providers.models import Provider, SpeechModel
+from tests.evaluations.cluster import wait_for
+from tests.gateway.live import live_site
+
+STUDIO = "studio/transcribe", "studio/chat", "studio/voice"
+
+
+def make_pipelines(workspace):
+    """`studio` (the default): all three places by the stand-in of OpenAI, which says again what it heard."""
+    provider = Provider.objects.get(workspace=workspace, name="studio")
+    SpeechModel.objects.create(provider=provider, name="chat", upstream_name="gpt-5-mini", chat=True)
+    models = {model.public_name: model for model in SpeechModel.objects.for_workspace(workspace)}
+    stt, chat, tts = (models[name] for name in STUDIO)
+    VoicePipeline.objects.create(
+        workspace=workspace, name="studio", stt_model=stt, chat_model=chat, tts_model=tts, is_default=True
+    )
+
+
+@pytest.fixture(scope="module")
+def live(committed, tmp_path_factory):
+    with live_site(tmp_path_factory.mktemp("site"), **ENVIRONMENT) as site:
+        make_pipelines(site.workspace)
+        yield site
+
+
+ENVIRONMENT = {}
+
+
+@pytest.fixture
+def sessions(live):
+    """sessions(count) -> the rows of that many sessions that have ended, oldest first; those from before the test do
+    not count."""
+    before = set(RealtimeSession.objects.values_list("pk", flat=True))
+
+    def ended(count=1):
+        found = RealtimeSession.objects.exclude(pk__in=before).order_by("pk")
+        wait_for(lambda: found.exclude(ended_at=None).count() == count, seconds=10, every=0.02)
+        return list(found)
+
+    return ended
