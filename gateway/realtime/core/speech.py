@@ -41,18 +41,17 @@ class Spoken:
         part as many words as fit its share of the audio. It ends where the audio does, without white space.
         """
         pace = self._pace()
-        heard = ""
-        left = ms
+        kept = []
+        left = min(ms, self.ms)
         for sentence in self.sentences:
             length = sentence.ms if sentence.whole else max(sentence.ms, len(sentence.text) / pace)
-            if left < length:
-                heard += _words(sentence.text, left / length)
+            if left + 1 < length:  # a client may round down
+                kept.append(Sentence(_words(sentence.text, left / length), left, whole=True))
                 break
-            heard += sentence.text
+            kept.append(Sentence(sentence.text, sentence.ms, whole=True))
             left -= length
-        heard = heard.rstrip()
-        self.sentences = [Sentence(heard, min(ms, self.ms), whole=True)]
-        return heard
+        self.sentences = kept
+        return "".join(sentence.text for sentence in kept).rstrip()
 
     def _pace(self) -> float:
         """Characters in a ms, by the sentences that are whole."""
@@ -64,6 +63,7 @@ class Spoken:
 
 def _words(text: str, share: float) -> str:
     """The words of the text's first `share` (0 to 1); characters, where the text has no spaces."""
+    text = text.rstrip()
     end = int(len(text) * share)
     if not text[end : end + 1].strip() or len(text.split()) < 2:
         return text[:end]

@@ -82,9 +82,12 @@ class Talk:
 
     def check(self, event):
         assert event["event_id"]
-        # The SDK's type of this event wants a secret that only REST answers hold.
-        if event["type"] != "transcription_session.updated":
-            SDK_TYPES[self.dialect][event["type"]].model_validate(event)
+        if event["type"] == "transcription_session.updated":
+            return  # the SDK's type of it wants a secret that only REST answers hold
+        if self.dialect == "beta" and "session" in event:
+            # The SDK's type of it lists OpenAI's models.
+            event = {**event, "session": {**event["session"], "model": "gpt-4o-realtime-preview"}}
+        SDK_TYPES[self.dialect][event["type"]].model_validate(event)
 
     def say(self, name, **fields):
         return self.take(self.wire.text(json.dumps({"type": name, **fields})))
