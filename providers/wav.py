@@ -13,3 +13,9 @@ def wav_file(pcm: bytes, rate: int) -> bytes:
         writer.setframerate(rate)
         writer.writeframes(pcm)
     return file.getvalue()
+
+
+def pcm_of(file: bytes) -> tuple[bytes, int]:
+    """The PCM in a WAV file of that kind, and its rate in Hz. Raises wave.Error."""
+    with wave.open(io.BytesIO(file)) as reader:
+        return reader.readframes(reader.getnframes()), reader.getframerate()

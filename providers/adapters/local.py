@@ -1,29 +1,39 @@
-"""The embedded engines: speech to text by PocketSphinx, text to speech by eSpeak NG. No key, no network."""
+"""The embedded engines: speech to text by PocketSphinx, text to speech by eSpeak NG, chat by an echo. No key, no
+network."""
 
+import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from datetime import date
 from typing import Any, ClassVar
 
 from providers.adapters.base import (
     AudioSource,
     CapabilityNotSupported,
+    ChatPart,
+    ChatRequest,
     ModelConfig,
     ProviderConfig,
     ProviderError,
     Speech,
+    SpeechPart,
     SpeechRequest,
+    TimedText,
     Transcription,
     TranscriptionRequest,
 )
-from providers.adapters.kinds import CatalogueModel, KindInfo
+from providers.adapters.kinds import CatalogueModel, KindInfo, a_million_tokens
+from providers.adapters.sentences import sentences
 from providers.engines.pool import shared_pool
 from providers.engines.process import EngineSpec
 from providers.reasons import Reason
+from providers.wav import pcm_of
 
 POCKETSPHINX = "pocketsphinx"
 ESPEAK = "espeak-ng"
+ECHO = "echo"
 
 # Options of the decoder that trade speed for accuracy. The others name files.
 SEARCH_OPTIONS = frozenset({"bestpath", "ds", "fwdflat", "fwdtree", "maxhmmpf", "maxwpf", "pl_window", "topn"})
@@ -38,20 +48,22 @@ MAX_TEXT = 20_000  # characters
 MAX_SECONDS = 600.0  # of audio, where the model names no limit
 LONGEST_WAIT = 300.0
 
-
-FREE = {date(2026, 1, 1): {"audio_minute": "0"}}
+IN_2026 = date(2026, 1, 1)
 HEARS_ENGLISH = {
     "upstream_name": POCKETSPHINX,
     "speech_to_text": True,
+    "word_times": True,
     "languages": ["en"],
     "max_audio_seconds": MAX_SECONDS,
 }
+SPEAKS = {"upstream_name": ESPEAK, "text_to_speech": True, "options": {"voice": DEFAULT_VOICE}}
+FREE_MINUTES, FREE_TEXT, FREE_TOKENS = {"audio_minute": "0"}, {"characters": "0"}, a_million_tokens("0", "0")
+FASTER = {"ds": 2, "maxhmmpf": 3000, "maxwpf": 5}
 CATALOGUE = (
-    CatalogueModel("pocketsphinx", HEARS_ENGLISH, FREE),
-    CatalogueModel("pocketsphinx-fast", {**HEARS_ENGLISH, "options": {"ds": 2, "maxhmmpf": 3000, "maxwpf": 5}}, FREE),
-    CatalogueModel(
-        "espeak-ng", {"upstream_name": ESPEAK, "text_to_speech": True, "options": {"voice": DEFAULT_VOICE}}, FREE
-    ),
+    CatalogueModel("pocketsphinx", HEARS_ENGLISH, {IN_2026: FREE_MINUTES}),
+    CatalogueModel("pocketsphinx-fast", {**HEARS_ENGLISH, "options": FASTER}, {IN_2026: FREE_MINUTES}),
+    CatalogueModel("espeak-ng", SPEAKS, {IN_2026: {**FREE_MINUTES, **FREE_TEXT}}),
+    CatalogueModel("echo", {"upstream_name": ECHO, "chat": True}, {IN_2026: FREE_TOKENS}),
 )
 
 
@@ -60,8 +72,10 @@ def problem_with_model(upstream_name: str, options: dict[str, Any]) -> str:
     if upstream_name == ESPEAK:
         unknown = sorted(set(options) - {"voice"})
         return f"Unknown options: {', '.join(unknown)}. Known: voice." if unknown else ""
+    if upstream_name == ECHO:
+        return "The echo takes no options." if options else ""
     if upstream_name != POCKETSPHINX:
-        return f"There is no embedded engine {upstream_name!r}. There are {POCKETSPHINX} and {ESPEAK}."
+        return f"There is no embedded engine {upstream_name!r}. There are {POCKETSPHINX}, {ESPEAK} and {ECHO}."
     unknown = sorted(set(options) - DECODER_OPTIONS)
     if unknown:
         return f"Unknown options: {', '.join(unknown)}. Known: {', '.join(sorted(DECODER_OPTIONS))}."
@@ -73,7 +87,7 @@ class LocalAdapter:
     kind: ClassVar[str] = "local"
     info: ClassVar[KindInfo] = KindInfo(
         label="Embedded engines",
-        help="PocketSphinx hears English, eSpeak NG speaks. They run on this machine: no key, no network.",
+        help="PocketSphinx hears English, eSpeak NG speaks, an echo answers: on this machine, without key or network.",
         address="none",
         credential="none",
         catalogue=CATALOGUE,
@@ -95,7 +109,8 @@ class LocalAdapter:
             _stored(request.audio, longest + 1),
             time_limit=min(60 + 4 * duration, LONGEST_WAIT),
         )
-        return Transcription(answer["text"], answer["processing_seconds"])
+        words = tuple(TimedText(*word) for word in answer["words"])
+        return Transcription(answer["text"], answer["processing_seconds"], words=words)
 
     async def speak(self, model: ModelConfig, request: SpeechRequest) -> Speech:
         _refuse_wrong_engine(model, ESPEAK)
@@ -110,6 +125,32 @@ class LocalAdapter:
             time_limit=60,
         )
         return Speech(audio, answer["sample_rate"])
+
+    async def stream_speech(self, model: ModelConfig, request: SpeechRequest) -> AsyncGenerator[SpeechPart, None]:
+        """Sentence by sentence, as PCM: while one is listened to, the next is made."""
+        texts = sentences(request.text) or [request.text]
+        made = asyncio.create_task(self.speak(model, replace(request, text=texts[0])))
+        try:
+            for following in [*texts[1:], None]:
+                pcm, rate = pcm_of((await made).audio)
+                if following is not None:
+                    made = asyncio.create_task(self.speak(model, replace(request, text=following)))
+                yield SpeechPart(pcm, "pcm", rate)
+        finally:
+            made.cancel()
+            await asyncio.gather(made, return_exceptions=True)
+
+    async def stream_chat(self, model: ModelConfig, request: ChatRequest) -> AsyncGenerator[ChatPart, None]:
+        """The last thing that the user said, word by word; a token is a word."""
+        _refuse_wrong_engine(model, ECHO)
+        said = [message.content for message in request.messages if message.role == "user"]
+        words = re.findall(r"\s*\S+", said[-1]) if said else []
+        for word in words[: request.max_output_tokens]:
+            yield ChatPart(word)
+            await asyncio.sleep(0)  # others have their turn
+        read = sum(len(message.content.split()) for message in request.messages)
+        written = len(words[: request.max_output_tokens])
+        yield ChatPart("", input_tokens=read, output_tokens=written, cut_off=written < len(words))
 
     def close(self) -> None:
         shared_pool().close()

@@ -151,6 +151,28 @@ def test_a_model_that_cannot_work_says_why(engines, tmp_path, model, words_of_it
         engines.hear(path, model)
 
 
+def test_each_word_of_the_text_comes_with_its_time(engines, human_speech):
+    heard = engines.hear(human_speech / "en_cards_005.wav", seconds=3.5)
+    assert " ".join(word.text for word in heard.words) == heard.text
+    assert all(0 <= word.start < word.end <= 3.51 for word in heard.words)
+    assert [word.start for word in heard.words] == sorted(word.start for word in heard.words)
+
+
+def test_silence_before_the_words_is_in_their_times(engines, tmp_path):
+    """In speech that gets a noise floor and padding, too."""
+    speech = engines.speak(SENTENCE)
+    with wave.open(io.BytesIO(speech.audio)) as reader:
+        samples = np.frombuffer(reader.readframes(10**7), np.int16)
+    late = write_wav(tmp_path / "late.wav", np.concatenate([np.zeros(2 * 22050), samples]), rate=22050)
+    heard, later = engines.hear(write_wav(tmp_path / "now.wav", samples, rate=22050)), engines.hear(late)
+    assert later.words[0].start - heard.words[0].start == pytest.approx(2, abs=0.3)
+    assert later.words[-1].end <= len(samples) / 22050 + 2
+
+
+def test_silence_has_no_words(engines, tmp_path):
+    assert engines.hear(write_wav(tmp_path / "silence.wav", np.zeros(16000))).words == ()
+
+
 # --- Without the engines ------------------------------------------------------------------------
 
 

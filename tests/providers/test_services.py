@@ -27,8 +27,8 @@ def models(workspace):
 
 def test_the_catalogue_is_set_up_once(workspace, models):
     ensure_catalogue(workspace=workspace)
-    assert sorted(models) == ["espeak-ng", "pocketsphinx", "pocketsphinx-fast"]
-    assert (Provider.objects.count(), SpeechModel.objects.count(), Price.objects.count()) == (1, 3, 3)
+    assert sorted(models) == ["echo", "espeak-ng", "pocketsphinx", "pocketsphinx-fast"]
+    assert (Provider.objects.count(), SpeechModel.objects.count(), Price.objects.count()) == (1, 4, 6)
 
 
 def test_setting_up_again_undoes_no_edit(workspace, models):
@@ -39,6 +39,21 @@ def test_setting_up_again_undoes_no_edit(workspace, models):
     edited = SpeechModel.objects.get(name="pocketsphinx")
     assert (edited.is_active, edited.options, edited.provider.max_concurrency) == (False, {"ds": 3}, 77)
     assert not Price.objects.exclude(usd=5).exists()
+
+
+def test_a_workspace_of_an_earlier_version_gets_the_new_models_and_keeps_its_own_as_they_are(workspace, models):
+    models["echo"].delete()
+    SpeechModel.objects.filter(name="pocketsphinx").update(word_times=False, chat=False)  # before there were such
+    ensure_catalogue(workspace=workspace)
+    assert SpeechModel.objects.get(name="echo").tasks == ["chat"]
+    assert SpeechModel.objects.get(name="pocketsphinx").word_times is False
+
+
+def test_a_provider_that_took_the_name_of_a_kind_is_left_alone(workspace, settings):
+    settings.WEBHOOK_ALLOW_PRIVATE = True
+    create_provider(workspace=workspace, kind="scripted", name="local", credential="key")
+    ensure_catalogue(workspace=workspace)
+    assert not SpeechModel.objects.exists()
 
 
 def test_setting_up_again_adds_what_is_missing(workspace, models):
