@@ -100,6 +100,9 @@ class _Writing:
                 )
             for part in resampler.resample(frame):
                 self._encode(part, written, out)
+        if decoded < self.seconds * 0.98 - 0.5:
+            message = f"Only {decoded:.1f} of the audio's {self.seconds:.1f} s could be decoded."
+            raise EngineError("audio_unreadable", message)
         for part in resampler.resample(None):
             self._encode(part, written, out)
         self._encode(None, written, out)

@@ -10,6 +10,7 @@ import pytest
 from providers.adapters.base import ModelConfig, ProviderConfig, SpeechRequest, TranscriptionRequest
 from providers.adapters.local import LocalAdapter
 from providers.engines import pool
+from tests.servers.openai import OpenAIServer
 
 POCKETSPHINX = ModelConfig("pocketsphinx")
 FAST = ModelConfig("pocketsphinx", {"ds": 2, "maxhmmpf": 3000, "maxwpf": 5})
@@ -87,3 +88,16 @@ def engines(own_pool, tmp_path):
     for package in ("pocketsphinx", "espeakng_loader"):
         pytest.importorskip(package, reason="the embedded engines are not installed (requirements-local.lock)")
     return Engines(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def openai_server():
+    with OpenAIServer.start() as server:
+        yield server
+
+
+@pytest.fixture
+def openai(openai_server):
+    """The stand-in, as if started anew."""
+    openai_server.reset()
+    return openai_server

@@ -18,8 +18,8 @@ from providers.adapters.base import ProviderError
 from providers.reasons import Reason
 
 LONGEST_MESSAGE = 500  # characters
-# Validation errors of some servers repeat the request after such a word.
-REPEATED_INPUT = re.compile(r"[,{(]?\s*['\"]?input(_value)?['\"]?\s*[:=].*", re.DOTALL)
+# Some servers' validation errors repeat the request from such a word on.
+REPEATED_INPUT = re.compile(r"[,{\[]\s*['\"]?input(_value)?['\"]?\s*[:=].*", re.DOTALL)
 
 # What codes say whatever the status is; OpenAI's own and what others have copied from it.
 BY_CODE = {
@@ -93,7 +93,8 @@ def error_of_answer(status: int, body: object, headers: Mapping[str, str], call:
 
 def error_in_answer(body: object, call: Call) -> ProviderError:
     """An answer that began well and holds an error."""
-    return _error(None, body, None, call)
+    inner = body.get("error") if isinstance(body, dict) else None
+    return _error(None, inner if isinstance(inner, dict) else body, None, call)
 
 
 def broken_off() -> ProviderError:

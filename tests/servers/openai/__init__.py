@@ -120,6 +120,11 @@ class OpenAIServer:
         """Calls whose caller went away before their end."""
         return self.state()["left"]
 
+    @property
+    def connections(self) -> int:
+        """Open ones."""
+        return self.state()["connections"]
+
     def state(self) -> dict[str, Any]:
         """See App.report."""
         return json.loads(self._ask("GET", "/_state"))

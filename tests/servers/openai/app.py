@@ -28,7 +28,7 @@ _MID_STREAM = {"die", "end_early", "error_event", "content_filter"}
 class App:
     def __init__(self, settings: dict[str, Any], faults: list[dict[str, Any]]) -> None:
         self._first_settings, self._first_faults = settings, faults
-        self.left = lambda: 0  # known when the server is
+        self.left = self.connections = lambda: 0  # known when the server is
         self.reset()
 
     def reset(self) -> None:
@@ -84,7 +84,7 @@ class App:
         if fault and fault.what == "hang":
             await asyncio.Event().wait()
         if fault and fault.what not in _MID_STREAM and fault.what != "cut":
-            return _misbehave(fault)
+            return _misbehave(fault, operation)
         self._check_key(request)
         if model and self.settings.only_known_models and model not in self.settings.models:
             raise OpenAIError(
@@ -189,6 +189,7 @@ class App:
             "most_at_once": self.most_at_once,
             "open_streams": self.streams.open,
             "left": self.left() - self.left_before,
+            "connections": self.connections() - 1,  # but for the one that asks
             "faults": [asdict(fault) for fault in self.faults],
         }
 
@@ -201,13 +202,13 @@ def _answer(content: dict[str, Any]) -> Response:
     return Response(body=json.dumps(content).encode())
 
 
-def _misbehave(fault: Fault) -> Response:
+def _misbehave(fault: Fault, operation: str) -> Response:
     if fault.what == "drop":
         return Response(hang_up=True)
     if fault.what == "garbage":
         return Response(body=b'{"text": "half an ans')
     if fault.what == "empty":
-        return Response(body=b"")
+        return Response(headers={"content-type": "audio/mpeg"} if operation == "speech" else {})
     headers = {} if fault.retry_after is None else {"retry-after": str(fault.retry_after)}
     error = error_body(fault.status, fault.message, code=fault.code, type=fault.type)
     return Response(200 if fault.what == "error_body" else fault.status, fault.body.encode() or error, headers)

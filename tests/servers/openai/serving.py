@@ -23,7 +23,7 @@ async def _serve(settings: dict[str, Any], faults: list[dict[str, Any]], port: i
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     server = Server(app.handle)
-    app.left = lambda: server.left
+    app.left, app.connections = lambda: server.left, lambda: len(server.connections)
     await server.listen(port)
     ready(server.port, lambda: loop.call_soon_threadsafe(stopped.set))
     await stopped.wait()
