@@ -72,7 +72,7 @@ class Wire:
         rendered = self._dialect.render(event)
         if rendered is not None:
             rendered["event_id"] = self._ids.new("event")
-            self._step.frames.append(json.dumps(rendered, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
+            self._step.frames.append(WRITER.encode(rendered))
 
     def order(self, command: Command) -> None:
         self._step.commands.append(command)
@@ -82,21 +82,25 @@ class Wire:
         return step
 
 
-def _loaded(frame: str) -> dict[str, Any]:
-    """The frame's object. Raises ProtocolError."""
-    try:
-        raw = json.loads(frame, parse_float=_finite, parse_constant=_finite)
-        if "\\u" in frame:
-            json.dumps(raw, ensure_ascii=False).encode()  # half of a surrogate pair cannot be passed on
-    except (ValueError, RecursionError):
-        raise ProtocolError("invalid_event", "The event is not valid JSON.") from None
-    if not isinstance(raw, dict):
-        raise ProtocolError("invalid_event", "An event is a JSON object.")
-    return raw
-
-
 def _finite(number: str) -> float:
     value = float(number)
     if not math.isfinite(value):
         raise ValueError(number)
     return value
+
+
+READER = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
+WRITER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _loaded(frame: str) -> dict[str, Any]:
+    """The frame's object. Raises ProtocolError."""
+    try:
+        raw = READER.decode(frame)
+        if "\\u" in frame:
+            WRITER.encode(raw).encode()  # half of a surrogate pair cannot be passed on
+    except (ValueError, RecursionError):
+        raise ProtocolError("invalid_event", "The event is not valid JSON.") from None
+    if not isinstance(raw, dict):
+        raise ProtocolError("invalid_event", "An event is a JSON object.")
+    return raw
