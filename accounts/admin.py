@@ -14,7 +14,15 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from accounts.admin_base import SuperuserAdmin, WorkspaceAdmin, access_of
 from accounts.forms import MemberForm, NewApiKeyForm, NewMemberForm
 from accounts.models import ApiKey, Membership, Organization, Role, User, Workspace
-from accounts.services import add_member, change_role, create_api_key, is_last_owner, remove_member, revoke_api_key
+from accounts.services import (
+    add_member,
+    change_role,
+    create_api_key,
+    is_last_owner,
+    limit_api_key,
+    remove_member,
+    revoke_api_key,
+)
 from accounts.workspaces import switch_workspace
 
 admin.site.unregister(Group)  # roles say what people may do, not groups
@@ -120,23 +128,30 @@ class MembershipAdmin(WorkspaceAdmin):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(WorkspaceAdmin):
-    """Keys are made and revoked, never changed or deleted."""
+    """Keys are made and revoked, never deleted; of a key that there is, only its limit can be changed."""
 
-    view_role = add_role = Role.OWNER
-    change_role = delete_role = None
-    list_display = ["name", "starts_with", "role", "created_by", "created_at", "last_used_at", "revoked_at"]
+    view_role = add_role = change_role = Role.OWNER
+    delete_role = None
+    list_display = ["name", "starts_with", "role", "limit", "created_by", "created_at", "last_used_at", "revoked_at"]
     list_filter = ["role"]
     list_select_related = ["created_by"]
     search_fields = ["name", "prefix"]
-    fields = ["name", "starts_with", "role", "created_by", "created_at", "last_used_at", "revoked_at"]
+    readonly_fields = ["name", "starts_with", "role", "created_by", "created_at", "last_used_at", "revoked_at"]
     actions = ["revoke"]
 
     @admin.display(description="Starts with", ordering="prefix")
     def starts_with(self, api_key: ApiKey) -> str:
         return f"{api_key.prefix}…"
 
+    @admin.display(description="Calls a minute", ordering="requests_per_minute", empty_value="-")
+    def limit(self, api_key: ApiKey) -> int | None:
+        return api_key.requests_per_minute
+
     def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
-        return super().get_fields(request, obj) if obj else ["name", "role"]
+        return ["requests_per_minute", *self.readonly_fields] if obj else ["name", "role", "requests_per_minute"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
+        return self.readonly_fields if obj else []
 
     def get_form(self, request: HttpRequest, obj: ApiKey | None = None, **kwargs: Any) -> Any:
         if obj:
@@ -153,13 +168,20 @@ class ApiKeyAdmin(WorkspaceAdmin):
     @admin.action(description="Revoke the ticked keys", permissions=["revoke"])
     def revoke(self, request: HttpRequest, keys: QuerySet[ApiKey]) -> None:
         revoked = sum(revoke_api_key(api_key=api_key) for api_key in keys)
-        self.message_user(request, f"{revoked} revoked: whoever uses one is refused from now on.")
+        self.message_user(request, f"{revoked} revoked: whoever uses one is refused, the gateway's callers in seconds.")
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
+        if change:
+            limit_api_key(api_key=obj, requests_per_minute=obj.requests_per_minute)
+            return
         access = access_of(request)
         assert access  # noqa: S101  (who may add has one)
         made, secret = create_api_key(
-            workspace=access.workspace, name=obj.name, role=Role(obj.role), created_by=access.user
+            workspace=access.workspace,
+            name=obj.name,
+            role=Role(obj.role),
+            created_by=access.user,
+            requests_per_minute=obj.requests_per_minute,
         )
         obj.pk, obj.prefix = made.pk, made.prefix
         request.api_key_secret = secret  # type: ignore[attr-defined]

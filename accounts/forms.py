@@ -56,7 +56,7 @@ class NewApiKeyForm(forms.ModelForm):
 
     class Meta:
         model = ApiKey
-        fields = ["name", "role"]
+        fields = ["name", "role", "requests_per_minute"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

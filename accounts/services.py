@@ -28,7 +28,12 @@ def hash_key(key: str) -> str:
 
 @transaction.atomic
 def create_api_key(
-    *, workspace: Workspace, name: str, role: Role = Role.EVALUATOR, created_by: User | None = None
+    *,
+    workspace: Workspace,
+    name: str,
+    role: Role = Role.EVALUATOR,
+    created_by: User | None = None,
+    requests_per_minute: int | None = None,
 ) -> tuple[ApiKey, str]:
     """Make a key and return it with its secret, which cannot be read again afterwards.
 
@@ -46,8 +51,14 @@ def create_api_key(
         prefix=secret[:8],
         key_hash=hash_key(secret),
         created_by=created_by,
+        requests_per_minute=requests_per_minute,
     )
     return api_key, secret
+
+
+def limit_api_key(*, api_key: ApiKey, requests_per_minute: int | None) -> None:
+    """How many calls of the gateway it may make a minute; None: as many as the site's default says."""
+    ApiKey.objects.filter(pk=api_key.pk).update(requests_per_minute=requests_per_minute)
 
 
 def revoke_api_key(*, api_key: ApiKey) -> bool:

@@ -58,9 +58,23 @@ def test_revoking_needs_an_owner(client, make_member, workspace):
     assert api_key.revoked_at is None
 
 
-def test_a_key_cannot_be_changed_or_deleted(as_owner, workspace):
+def test_of_a_key_only_its_limit_can_be_changed(as_owner, workspace):
     api_key, _ = create_api_key(workspace=workspace, name="ci", role=Role.VIEWER)
-    assert as_owner.post(f"{KEYS}{api_key.pk}/change/", {"name": "x", "role": Role.OWNER}).status_code == 403
+    changed = {"name": "x", "role": Role.OWNER, "requests_per_minute": 60}
+    assert as_owner.post(f"{KEYS}{api_key.pk}/change/", changed).status_code == 302
+    api_key.refresh_from_db()
+    assert (api_key.name, api_key.role, api_key.requests_per_minute) == ("ci", Role.VIEWER, 60)
+
+
+def test_a_key_can_be_limited_from_the_start(as_owner):
+    as_owner.post(f"{KEYS}add/", {"name": "ci", "role": Role.VIEWER, "requests_per_minute": 30})
+    assert ApiKey.objects.get().requests_per_minute == 30
+    response = as_owner.post(f"{KEYS}add/", {"name": "none", "role": Role.VIEWER, "requests_per_minute": 0})
+    assert "greater than or equal to 1" in response.content.decode()
+
+
+def test_a_key_cannot_be_deleted(as_owner, workspace):
+    api_key, _ = create_api_key(workspace=workspace, name="ci", role=Role.VIEWER)
     assert as_owner.post(f"{KEYS}{api_key.pk}/delete/", {"post": "yes"}).status_code == 403
 
 
