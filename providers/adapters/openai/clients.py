@@ -3,11 +3,13 @@
 import asyncio
 import functools
 import ssl
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Any
 
 import httpx2
 import openai
 
+PIECE = 1 << 16  # bytes
 IDLE_SECONDS = 30.0  # that a connection is kept for the next call
 
 
@@ -22,7 +24,7 @@ def make_client(*, api_key: str, base_url: str, step_seconds: float, own_environ
 
     `own_environment`: the environment's organization, project and headers go along, as they do with its key.
     """
-    http_client = httpx2.AsyncClient(
+    http_client = _Client(
         verify=_certificates(),
         limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=IDLE_SECONDS),
         timeout=step_seconds,
@@ -39,6 +41,33 @@ def make_client(*, api_key: str, base_url: str, step_seconds: float, own_environ
         client.organization = client.project = client.admin_api_key = None
         client._custom_headers = {}  # without those of OPENAI_CUSTOM_HEADERS
     return client
+
+
+class _Client(httpx2.AsyncClient):
+    """Sends forms in large pieces: each of their many small parts would be a write to the socket of its own."""
+
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        if isinstance(request.stream, httpx2.AsyncByteStream):
+            request.stream = _LargePieces(request.stream)
+        return await super().send(request, **options)
+
+
+class _LargePieces(httpx2.AsyncByteStream):
+    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        held = bytearray()
+        async for piece in self._stream:
+            held += piece
+            if len(held) >= PIECE:
+                yield bytes(held)
+                held.clear()
+        if held:
+            yield bytes(held)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 class LoopClients:

@@ -3,6 +3,7 @@
 import base64
 import struct
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any, cast
 
 import httpx2
@@ -69,6 +70,16 @@ async def speech_parts(
     pieces = (
         _of_events(event_stream(client, answer)) if content_type.startswith("text/event-stream") else _of_bytes(answer)
     )
+    async with aclosing(sound_parts(pieces, content_type, model, asked)) as parts:
+        async for part in parts:
+            yield part
+
+
+async def sound_parts(
+    pieces: AsyncIterator[tuple[bytes, object]], content_type: str, model: ModelConfig, asked: AudioEncoding
+) -> AsyncGenerator[SpeechPart, None]:
+    """`pieces` of an answer, each with what was counted so far or None. Raises ProviderError where they hold no
+    sound."""
     rate = int(model.options.get("sample_rate", RATE))
     encoding, rate = _by_type(content_type, asked, rate)
     begun, held = False, b""
