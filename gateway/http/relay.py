@@ -8,7 +8,7 @@ import functools
 import json
 import secrets
 from collections.abc import Iterator
-from typing import Any, Literal, TypeGuard
+from typing import Any, Literal
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -18,7 +18,7 @@ from gateway.audio.intake import UploadedAudio
 from gateway.http.multipart import Form
 from gateway.http.upstream import Answer, upstream_of
 from gateway.http.wishes import Wishes
-from providers.adapters.base import Adapter, ModelConfig, OpenAIWire, ProviderError, Transcription
+from providers.adapters.base import Endpoint, ModelConfig, ProviderError, Transcription
 from providers.adapters.openai.answers import language_code, transcription_of
 from providers.adapters.openai.errors import Call, error_in_answer, error_of_answer
 from providers.reasons import Reason
@@ -30,30 +30,28 @@ REPLACED = {"model", "file", "response_format", "stream", "language", "timestamp
 OURS = {"usage", "segments", "words"}  # in answers, as far as it is asked for
 
 
-def can_relay(adapter: Adapter, model: ModelConfig, audio: UploadedAudio) -> TypeGuard[OpenAIWire]:
+def can_relay(endpoint: Endpoint, model: ModelConfig, audio: UploadedAudio) -> bool:
     """Whether the model takes the audio as it is, and its provider a plain request: otherwise the adapter knows how."""
     formats, largest = model.options.get("audio_formats"), model.max_audio_bytes
     return (
-        isinstance(adapter, OpenAIWire)
-        and model.options.get("response_format", "json") == "json"
+        model.options.get("response_format", "json") == "json"
         and (not formats or audio.container.name in formats)
         and (largest is None or audio.size <= largest)
-        and not _needs_proxy(adapter.endpoint().base_url)
+        and not needs_proxy(endpoint.base_url)
     )
 
 
 @functools.cache
-def _needs_proxy(url: str) -> bool:
+def needs_proxy(url: str) -> bool:
     """Whether the environment sends calls to this place through a proxy."""
     parts = urlsplit(url)
     return parts.scheme in getproxies() and not proxy_bypass(parts.hostname or "")
 
 
 async def relay(
-    wire: OpenAIWire, model: ModelConfig, operation: Operation, form: Form, wishes: Wishes, audio: UploadedAudio
+    endpoint: Endpoint, model: ModelConfig, operation: Operation, form: Form, wishes: Wishes, audio: UploadedAudio
 ) -> dict[str, Any]:
     """The provider's answer, which has a `text`. Raises ProviderError."""
-    endpoint = wire.endpoint()
     boundary = secrets.token_hex(16)
     start, end = _form(boundary, [*_fields(model, operation, form, wishes)], audio)
     headers = {

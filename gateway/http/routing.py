@@ -13,7 +13,7 @@ from django.db import close_old_connections
 from accounts.access import Access
 from gateway.http.errors import HttpError, invalid
 from gateway.models import ModelAlias
-from providers.adapters.base import Adapter, ModelConfig
+from providers.adapters.base import Adapter, ModelConfig, OpenAIWire
 from providers.models import SpeechModel
 from providers.registry import adapter_for, model_config
 
@@ -42,6 +42,11 @@ class Target:
     def adapter(self) -> Adapter:
         """Raises ProviderError."""
         return adapter_for(self.model.provider)
+
+    @cached_property
+    def wire(self) -> OpenAIWire | None:
+        """The adapter, where its provider speaks OpenAI's protocol itself. Raises ProviderError."""
+        return self.adapter if isinstance(self.adapter, OpenAIWire) else None
 
     @cached_property
     def config(self) -> ModelConfig:

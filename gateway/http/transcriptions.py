@@ -21,7 +21,6 @@ from gateway.http.request import Request
 from gateway.http.routing import Target, Task, offer_for
 from gateway.http.wishes import Wishes, read_wishes
 from providers.adapters.base import (
-    Adapter,
     ProviderError,
     StreamingTranscriber,
     Transcription,
@@ -131,18 +130,18 @@ async def _answer_at_once(request: Request, job: Job, usage: Usage) -> None:
 async def _ask(job: Job, target: Target) -> tuple[Transcription, dict[str, Any]]:
     """What the model hears, and its provider's own answer where the request was passed on as it is."""
     async with _in_format(job.audio, target) as audio:
-        adapter = target.adapter
-        if relay.can_relay(adapter, target.config, audio):
-            raw = await relay.relay(adapter, target.config, job.kind.operation, job.form, job.wishes, audio)
+        endpoint = target.wire.endpoint() if target.wire else None
+        if endpoint and relay.can_relay(endpoint, target.config, audio):
+            raw = await relay.relay(endpoint, target.config, job.kind.operation, job.form, job.wishes, audio)
             return relay.heard(raw), raw
-        return await _ask_adapter(adapter, target, job, audio), {}
+        return await _ask_adapter(target, job, audio), {}
 
 
-async def _ask_adapter(adapter: Adapter, target: Target, job: Job, audio: UploadedAudio) -> Transcription:
+async def _ask_adapter(target: Target, job: Job, audio: UploadedAudio) -> Transcription:
     if job.kind is TRANSLATION:
-        answer = as_translator(adapter).translate(target.config, _request(job, target, audio))
+        answer = as_translator(target.adapter).translate(target.config, _request(job, target, audio))
     else:
-        answer = as_transcriber(adapter).transcribe(target.config, _request(job, target, audio))
+        answer = as_transcriber(target.adapter).transcribe(target.config, _request(job, target, audio))
     try:
         async with asyncio.timeout(settings.CALL_TIMEOUT_SECONDS):
             return await answer

@@ -4,10 +4,11 @@ An SDK, or a general HTTP client, costs more CPU for such a call than everything
 """
 
 import asyncio
+import io
 import ssl
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import BinaryIO
 from urllib.parse import urlsplit
@@ -33,6 +34,25 @@ class Answer:
     body: bytearray = field(default_factory=bytearray)
 
 
+class Streamed:
+    """An answer that has begun: its head, and its body as it comes."""
+
+    def __init__(self, connection: "_Connection") -> None:
+        self._connection = connection
+        self.status = connection.answer.status
+        self.headers = connection.answer.headers
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        body, goes_on = self._connection.answer.body, True
+        while goes_on:
+            if body:
+                yield bytes(body)
+                body.clear()
+            goes_on = await self._connection.read_on()
+        if body:
+            yield bytes(body)
+
+
 class Upstream:
     """Connections of one event loop to one base address."""
 
@@ -48,13 +68,33 @@ class Upstream:
     async def post(self, path: str, headers: Mapping[str, str], start: bytes, file: BinaryIO, end: bytes) -> Answer:
         """Send `start`, the file from its beginning, and `end` as one body to a path below the base address.
         Raises ProviderError."""
+        async with self._asked(path, headers, start, file, end) as connection:
+            while await connection.read_on():
+                if len(connection.answer.body) > LONGEST_ANSWER:
+                    raise EOFError("the answer is endless")
+            return connection.answer
+
+    @asynccontextmanager
+    async def stream(self, path: str, headers: Mapping[str, str], body: bytes) -> AsyncIterator["Streamed"]:
+        """Send `body`, and go on with the answer as soon as it has begun. Raises ProviderError, inside too."""
+        async with self._asked(path, headers, body, io.BytesIO(), b"") as connection:
+            while not connection.answer.status:
+                await connection.read_on()
+            yield Streamed(connection)
+
+    @asynccontextmanager
+    async def _asked(
+        self, path: str, headers: Mapping[str, str], start: bytes, file: BinaryIO, end: bytes
+    ) -> AsyncIterator["_Connection"]:
+        """A connection that the request is sent on. It is kept for the next one where its answer is read to its end."""
         size = len(start) + file.seek(0, 2) + len(end)
         lines = [f"POST {self._base_path}{path} HTTP/1.1", f"Host: {self._netloc}", f"Content-Length: {size}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         head = "\r\n".join([*lines, "\r\n"]).encode("latin-1")
         connection = await self._connection()
         try:
-            answer = await connection.exchange(head + start, file, end)
+            await connection.ask(head + start, file, end)
+            yield connection
         except (OSError, EOFError, httptools.HttpParserError) as error:
             message = f"The connection to the provider broke ({type(error).__name__})."
             raise ProviderError(Reason.PROVIDER_ERROR, message, retryable=True) from error
@@ -63,7 +103,6 @@ class Upstream:
                 self._idle.append(connection)
             else:
                 connection.close()
-        return answer
 
     async def _connection(self) -> "_Connection":
         while self._idle:
@@ -89,10 +128,10 @@ class _Connection:
         self._reader = reader
         self._writer = writer
         self._parser = httptools.HttpResponseParser(self)
-        self._answer = Answer()
         self._complete = False
-        self.reusable = False
         self._used_at = time.monotonic()
+        self.answer = Answer()
+        self.reusable = False
 
     @property
     def alive(self) -> bool:
@@ -102,36 +141,37 @@ class _Connection:
     def close(self) -> None:
         self._writer.close()
 
-    async def exchange(self, start: bytes, file: BinaryIO, end: bytes) -> Answer:
-        self._answer, self._complete, self.reusable = Answer(), False, False
+    async def ask(self, start: bytes, file: BinaryIO, end: bytes) -> None:
+        self.answer, self._complete, self.reusable = Answer(), False, False
         with suppress(ConnectionError):  # whoever refuses a request before it is whole has answered
             await self._send(start, file, end)
-        while not self._complete:
+
+    async def read_on(self) -> bool:
+        """Add what has come to the answer. False: it is whole. Raises OSError, EOFError, HttpParserError."""
+        if not self._complete:
             data = await self._reader.read(PIECE)
             if data:
                 self._parser.feed_data(data)
+                self._used_at = time.monotonic()
             elif self._ends_by_closing:
-                return self._answer
+                self._complete = True
             else:
                 raise EOFError("the answer was cut off")
-            if len(self._answer.body) > LONGEST_ANSWER:
-                raise EOFError("the answer is endless")
-        self._used_at = time.monotonic()
-        self.reusable = self._parser.should_keep_alive()
-        return self._answer
+        return not self._complete
 
     async def _send(self, start: bytes, file: BinaryIO, end: bytes) -> None:
         file.seek(0)
-        self._writer.write(start)
-        while piece := file.read(PIECE):
-            self._writer.write(piece)
+        parts = [start]  # what is small goes out together with what follows: each write is a system call
+        while len(piece := file.read(PIECE)) == PIECE:
+            self._writer.writelines([*parts, piece])
+            parts = []
             await self._writer.drain()
-        self._writer.write(end)
+        self._writer.writelines([*parts, piece, end])
         await self._writer.drain()
 
     @property
     def _ends_by_closing(self) -> bool:
-        headers = self._answer.headers
+        headers = self.answer.headers
         return (
             bool(headers) and "content-length" not in headers and "chunked" not in headers.get("transfer-encoding", "")
         )
@@ -139,19 +179,20 @@ class _Connection:
     # --- what the parser finds --------------------------------------------------------------------
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._answer.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        self.answer.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
-        self._answer.status = self._parser.get_status_code()
+        self.answer.status = self._parser.get_status_code()
 
     def on_body(self, body: bytes) -> None:
-        self._answer.body += body
+        self.answer.body += body
 
     def on_message_complete(self) -> None:
-        if self._answer.status < 200:  # "go on": the answer itself is still to come
-            self._answer = Answer()
+        if self.answer.status < 200:  # "go on": the answer itself is still to come
+            self.answer = Answer()
         else:
             self._complete = True
+            self.reusable = self._parser.should_keep_alive()  # it forgets as soon as this returns
 
 
 _upstreams: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Upstream]] = WeakKeyDictionary()
