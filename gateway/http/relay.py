@@ -25,6 +25,8 @@ from providers.reasons import Reason
 
 Operation = Literal["transcriptions", "translations"]
 
+BOUNDARY = secrets.token_hex(16)  # of this process: nobody can put it into a file
+
 # Ours to say, whatever the client has said.
 REPLACED = {"model", "file", "response_format", "stream", "language", "timestamp_granularities"}
 OURS = {"usage", "segments", "words"}  # in answers, as far as it is asked for
@@ -52,11 +54,10 @@ async def relay(
     endpoint: Endpoint, model: ModelConfig, operation: Operation, form: Form, wishes: Wishes, audio: UploadedAudio
 ) -> dict[str, Any]:
     """The provider's answer, which has a `text`. Raises ProviderError."""
-    boundary = secrets.token_hex(16)
-    start, end = _form(boundary, [*_fields(model, operation, form, wishes)], audio)
+    start, end = _form([*_fields(model, operation, form, wishes)], audio)
     headers = {
         **endpoint.headers,
-        "Content-Type": f"multipart/form-data; boundary={boundary}",
+        "Content-Type": f"multipart/form-data; boundary={BOUNDARY}",
         "Accept": "application/json",
         "User-Agent": "earshot",
     }
@@ -83,15 +84,15 @@ def _fields(model: ModelConfig, operation: Operation, form: Form, wishes: Wishes
         yield from (("timestamp_granularities[]", time) for time in sorted(times))
 
 
-def _form(boundary: str, fields: list[tuple[str, str]], audio: UploadedAudio) -> tuple[bytes, bytes]:
+def _form(fields: list[tuple[str, str]], audio: UploadedAudio) -> tuple[bytes, bytes]:
     """What comes before the file's bytes, and after them."""
     parts = [
-        f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"\r\n\r\n{value}\r\n'
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{_quoted(name)}"\r\n\r\n{value}\r\n'
         for name, value in fields
     ]
     disposition = f'form-data; name="file"; filename="{audio.file_name}"'
-    parts.append(f"--{boundary}\r\nContent-Disposition: {disposition}\r\nContent-Type: {audio.mime_type}\r\n\r\n")
-    return "".join(parts).encode(), f"\r\n--{boundary}--\r\n".encode()
+    parts.append(f"--{BOUNDARY}\r\nContent-Disposition: {disposition}\r\nContent-Type: {audio.mime_type}\r\n\r\n")
+    return "".join(parts).encode(), f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
 def _quoted(name: str) -> str:

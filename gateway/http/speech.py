@@ -16,6 +16,7 @@ from gateway.http.errors import invalid, of_provider
 from gateway.http.metering import SERVED_BY, Usage, first_success, metered
 from gateway.http.request import Request
 from gateway.http.routing import Target, offer_for
+from gateway.http.speech_relay import can_relay, relay
 from providers.adapters.base import (
     AudioEncoding,
     ProviderError,
@@ -166,12 +167,17 @@ async def _begin(target: Target, wish: Wish, usage: Usage) -> tuple[bytes, Async
 
 async def _parts(target: Target, speech: SpeechRequest, usage: Usage) -> AsyncGenerator[SpeechPart, None]:
     """What the provider says, as it comes, or all at once where it cannot stream; its tokens go to the usage."""
-    if not isinstance(target.adapter, StreamingSpeaker):
-        whole = await as_speaker(target.adapter).speak(target.config, speech)
+    adapter = target.adapter
+    if can_relay(adapter, target.config):
+        stream = relay(adapter, target.config, speech)
+    elif isinstance(adapter, StreamingSpeaker):
+        stream = adapter.stream_speech(target.config, speech)
+    else:
+        whole = await as_speaker(adapter).speak(target.config, speech)
         usage.input_tokens, usage.output_tokens = whole.input_tokens, whole.output_tokens
         yield SpeechPart(whole.audio, "wav", whole.sample_rate)
         return
-    async with aclosing(target.adapter.stream_speech(target.config, speech)) as parts:
+    async with aclosing(stream) as parts:
         async for part in parts:
             if part.input_tokens is not None or part.output_tokens is not None:
                 usage.input_tokens, usage.output_tokens = part.input_tokens, part.output_tokens

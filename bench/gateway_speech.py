@@ -1,0 +1,146 @@
+"""Speech through the gateway and through LiteLLM, beside the same stream without anything in between.
+
+    python bench/gateway_speech.py [ROUNDS]
+
+The provider begins after 100 ms and sends 20 parts, 50 ms apart. Each holds the moment at which it was sent, so that
+what lies between sending and receiving is measured part by part. Direct, Earshot and LiteLLM take turns.
+"""
+
+import asyncio
+import struct
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import httpx
+
+from bench.gateway_site import LITELLM_KEY, Server, earshot, litellm
+
+PARTS = 20
+PART = 4800  # bytes: 100 ms of 24 kHz
+FIRST_AFTER, APART = 0.1, 0.05  # seconds
+STAMP = struct.Struct("<d")
+
+
+# --- the provider -----------------------------------------------------------------------------------
+
+
+async def answer(reader, writer):
+    """Requests of one connection, whatever they ask for: a stream of stamped parts."""
+    try:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
+            await reader.readexactly(int(length.partition(b":")[2]))
+            await asyncio.sleep(FIRST_AFTER)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: audio/pcm\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for number in range(PARTS):
+                if number:
+                    await asyncio.sleep(APART)
+                part = STAMP.pack(time.monotonic()) + bytes(PART - STAMP.size)
+                writer.write(b"%x\r\n%s\r\n" % (PART, part))
+                await writer.drain()
+            writer.write(b"0\r\n\r\n")
+            await writer.drain()
+    except (asyncio.IncompleteReadError, ConnectionError):
+        writer.close()
+
+
+async def serve():
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+@contextmanager
+def provider():
+    process = subprocess.Popen([sys.executable, __file__, "--provider"], stdout=subprocess.PIPE, text=True)
+    try:
+        url = f"http://127.0.0.1:{process.stdout.readline().strip()}/v1"
+        yield Server("direct", url, LITELLM_KEY, process.pid, {"speak": "voice"})
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+# --- who listens ------------------------------------------------------------------------------------
+
+
+@dataclass
+class Heard:
+    """Of all streams: seconds."""
+
+    first: list[float] = field(default_factory=list)  # from asking to the first byte
+    delays: list[float] = field(default_factory=list)  # of each part, from its sending on
+    streamed: int = 0  # streams whose first byte came before the last was sent
+    streams: int = 0
+    cpu: float = 0.0
+
+
+async def listen(client, server, heard):
+    wish = {"model": server.models["speak"], "voice": "alloy", "input": "Tell me. " * 20, "response_format": "pcm"}
+    asked = time.monotonic()
+    first, taken, stamps = None, b"", []
+    async with client.stream("POST", f"{server.url}/audio/speech", json=wish) as response:
+        response.raise_for_status()
+        async for piece in response.aiter_raw():
+            now = time.monotonic()
+            first = first or now
+            taken += piece
+            while len(taken) >= PART:
+                stamps.append((STAMP.unpack_from(taken)[0], now))
+                taken = taken[PART:]
+    assert len(stamps) == PARTS, f"{server.name} sent {len(stamps)} parts"
+    heard.first.append(first - asked)
+    heard.delays += [now - sent for sent, now in stamps]
+    heard.streamed += first < stamps[-1][0]
+    heard.streams += 1
+
+
+async def listen_at_once(server, at_once, rounds, heard):
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    headers = {"Authorization": f"Bearer {server.key}"}
+    async with httpx.AsyncClient(headers=headers, timeout=60, limits=limits) as client:
+        await asyncio.gather(*(listen(client, server, Heard()) for _ in range(at_once)))  # connections, caches
+        before = server.cpu_seconds
+        for _ in range(rounds):
+            await asyncio.gather(*(listen(client, server, heard) for _ in range(at_once)))
+        heard.cpu += server.cpu_seconds - before
+
+
+def measure(rounds):
+    with ExitStack() as stack:
+        direct = stack.enter_context(provider())
+        servers = [direct, stack.enter_context(earshot(direct)), stack.enter_context(litellm(direct))]
+        print(f"{'':>10} at once  first byte, added   streamed   delay of a part, median / 99 %   CPU a stream")
+        for at_once in (1, 8, 32):
+            results = {server.name: Heard() for server in servers}
+            for _ in range(max(2, rounds // 3)):
+                for server in servers:
+                    asyncio.run(listen_at_once(server, at_once, 3, results[server.name]))
+            for server in servers:
+                report(server.name, at_once, results[server.name], results["direct"])
+
+
+def report(name, at_once, heard, direct):
+    first = 1000 * median(heard.first)
+    added = first - 1000 * median(direct.first)
+    delays = sorted(1000 * delay for delay in heard.delays)
+    worst = delays[int(len(delays) * 0.99)]
+    print(
+        f"{name:>10} {at_once:>7}  {first:7.1f} ms {added:+7.1f}   {heard.streamed / heard.streams:>8.0%}   "
+        f"{median(delays):10.2f} / {worst:.2f} ms {1000 * heard.cpu / heard.streams:20.1f} ms"
+    )
+
+
+if __name__ == "__main__":
+    if "--provider" in sys.argv:
+        asyncio.run(serve())
+    else:
+        measure(int(sys.argv[1]) if len(sys.argv) > 1 else 9)

@@ -1,0 +1,122 @@
+"""Many large uploads at once: memory of the web process.
+
+    python bench/gateway_uploads.py [UPLOADS] [MEGABYTES]
+
+All are sent at the same time, as fast as they are taken, and each is transcribed by a provider that takes a second.
+LiteLLM is given the same.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bench.gateway_site import LITELLM_KEY, Server, earshot, litellm
+from tests.audio import make_wav
+
+PIECE = 64 * 1024
+ANSWER = json.dumps({"text": "so it was", "usage": {"type": "duration", "seconds": 700}}).encode()
+
+
+# --- the provider: it takes everything and keeps nothing ----------------------------------------------
+
+
+async def answer(reader, writer):
+    try:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            lines = head.lower().split(b"\r\n")
+            left = int(next(line for line in lines if line.startswith(b"content-length")).partition(b":")[2])
+            while left:
+                left -= len(await reader.read(min(left, PIECE)))
+            await asyncio.sleep(1)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
+            writer.write(b"Content-Length: %d\r\n\r\n%s" % (len(ANSWER), ANSWER))
+            await writer.drain()
+    except (asyncio.IncompleteReadError, ConnectionError):
+        writer.close()
+
+
+async def serve():
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+@contextmanager
+def provider():
+    process = subprocess.Popen([sys.executable, __file__, "--provider"], stdout=subprocess.PIPE, text=True)
+    try:
+        yield Server(
+            "provider", f"http://127.0.0.1:{process.stdout.readline().strip()}/v1", LITELLM_KEY, process.pid, {}
+        )
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+# --- who uploads --------------------------------------------------------------------------------------
+
+
+async def upload(server, audio):
+    """The status that it is answered with."""
+    url = urlsplit(server.url)
+    start = (
+        f'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\n{server.models["hear"]}\r\n'
+        '--b\r\nContent-Disposition: form-data; name="file"; filename="long.wav"\r\nContent-Type: audio/wav\r\n\r\n'
+    ).encode()
+    end = b"\r\n--b--\r\n"
+    reader, writer = await asyncio.open_connection(url.hostname, url.port)
+    head = [
+        f"POST {url.path}/audio/transcriptions HTTP/1.1",
+        f"Host: {url.netloc}",
+        f"Authorization: Bearer {server.key}",
+        "Content-Type: multipart/form-data; boundary=b",
+        f"Content-Length: {len(start) + len(audio) + len(end)}",
+        "Connection: close",
+    ]
+    writer.write("\r\n".join([*head, "\r\n"]).encode() + start)
+    for at in range(0, len(audio), PIECE):
+        writer.write(audio[at : at + PIECE])
+        await writer.drain()
+    writer.write(end)
+    answered = await reader.read()
+    writer.close()
+    return int(answered.split(b" ", 2)[1])
+
+
+async def upload_at_once(server, audio, count):
+    return await asyncio.gather(*(upload(server, audio) for _ in range(count)), return_exceptions=True)
+
+
+def measure(server, count, megabytes):
+    audio = memoryview(make_wav(megabytes * 1_000_000 / 32_000))
+    asyncio.run(upload_at_once(server, audio[: 44 + 32_000], 8))  # what it needs anyway
+    before, cpu, began = server.megabytes, server.cpu_seconds, time.perf_counter()
+    server.forget_peak()
+    answers = asyncio.run(upload_at_once(server, audio, count))
+    seconds = time.perf_counter() - began
+    print(
+        f"{server.name}: {count} uploads of {megabytes} MB at once: {answers.count(200)} transcribed in {seconds:.0f} "
+        f"s, {server.cpu_seconds - cpu:.0f} s of CPU; {before:.0f} MB before, at most {server.peak_megabytes:.0f} MB"
+    )
+
+
+def main(count=100, megabytes=25):
+    with provider() as upstream:
+        for start in (earshot, litellm):
+            with start(upstream) as server:
+                measure(server, count, megabytes)
+
+
+if __name__ == "__main__":
+    if "--provider" in sys.argv:
+        asyncio.run(serve())
+    else:
+        main(*map(int, sys.argv[1:]))
