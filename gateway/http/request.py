@@ -1,9 +1,9 @@
 """One HTTP request and its answer, on bare ASGI."""
 
 import asyncio
+import random
 import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any
@@ -36,7 +36,7 @@ class Request:
         self._receive = receive
         self._send = send
         given = self.header("x-request-id") or ""
-        self.request_id = given if REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+        self.request_id = given if REQUEST_ID.fullmatch(given) else f"req_{random.getrandbits(128):032x}"
         self.asked_at = time.monotonic()  # when the request was whole
         self.disconnected = False
         self.status: int | None = None  # of the answer, once it has begun
