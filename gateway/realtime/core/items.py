@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gateway.realtime.core.client import ItemType, Role
-from gateway.realtime.core.errors import ProtocolError
 from gateway.realtime.core.speech import Spoken
 
 Status = Literal["in_progress", "completed", "incomplete"]
@@ -43,7 +42,7 @@ class Item:
 
 
 class Conversation:
-    """Items by id, in order. Errors are ProtocolErrors without a param."""
+    """Items by id, in order."""
 
     def __init__(self) -> None:
         self._items: dict[str, Item] = {}
@@ -64,13 +63,8 @@ class Conversation:
     def last_id(self) -> str | None:
         return self._order[-1] if self._order else None
 
-    def has(self, item_id: str) -> bool:
-        return item_id in self._items
-
-    def get(self, item_id: str) -> Item:
-        if item_id not in self._items:
-            raise ProtocolError("item_not_found", f"The conversation has no item {item_id[:100]!r}.", "item_id")
-        return self._items[item_id]
+    def get(self, item_id: str) -> Item | None:
+        return self._items.get(item_id)
 
     def previous_id(self, item: Item) -> str | None:
         """Of the item before; None: it is the first."""
@@ -78,12 +72,6 @@ class Conversation:
             return self._order[-2] if len(self._order) > 1 else None
         place = self._order.index(item.id)
         return self._order[place - 1] if place else None
-
-    def check_place(self, previous_item_id: str | None) -> None:
-        if previous_item_id not in (None, START) and previous_item_id not in self._items:
-            raise ProtocolError(
-                "item_not_found", f"There is no item {previous_item_id[:100]!r} to come after.", "previous_item_id"
-            )
 
     def add(self, item: Item, previous_item_id: str | None = None) -> None:
         """At the end, at the start ("root"), or after that item. The id must be new, and the previous one known."""

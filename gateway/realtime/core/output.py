@@ -36,28 +36,36 @@ class Output:
             self._shared.out.tell(server.AudioDelta(self._response.id, item.id, audio))
 
     def end(self) -> None:
-        """Close what was opened. Of an answer that was stopped, only what was spoken is kept of the text."""
+        """Close what was opened."""
         response = self._response
         item = response.item
         if item is None:
             return
-        whole = response.status in ("completed", "incomplete")
-        part = item.content[0]
-        part.text = "".join(self._text)
-        if item.spoken is not None:
-            if whole:
-                item.spoken.end()
-            else:
-                part.text = item.spoken.cut(item.spoken.ms)
+        text = self._final_text(item)
+        item.content[0].text = text
+        if response.modality == "audio":
             self._shared.out.tell(server.AudioDone(response.id, item.id))
-            self._shared.out.tell(server.TranscriptDone(response.id, item.id, part.text))
+            self._shared.out.tell(server.TranscriptDone(response.id, item.id, text))
         else:
-            self._shared.out.tell(server.TextDone(response.id, item.id, part.text))
+            self._shared.out.tell(server.TextDone(response.id, item.id, text))
         item.status = "completed" if response.status == "completed" else "incomplete"
-        self._shared.out.tell(server.ContentPartDone(response.id, item.id, response.modality, part.text))
+        self._shared.out.tell(server.ContentPartDone(response.id, item.id, response.modality, text))
         self._shared.out.tell(server.OutputItemDone(response.id, item))
         if item in self._keeper.conversation:
             self._keeper.done(item)
+
+    def _final_text(self, item: Item) -> str:
+        """All that was written; of speech that was stopped what was spoken, of speech that was truncated what of it
+        was heard."""
+        spoken = item.spoken
+        if spoken is None:
+            return "".join(self._text)
+        if spoken.is_cut:
+            return item.text
+        if self._response.status in ("cancelled", "failed"):
+            return spoken.cut(spoken.ms)
+        spoken.end()
+        return "".join(self._text)
 
     def _item(self) -> Item:
         """Made when there is something to put into it."""

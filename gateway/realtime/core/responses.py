@@ -85,13 +85,14 @@ class Responses:
         detached: dict[Item, list[tuple[int, bytes]]] = {}
         for place, entry in enumerate(options.input):
             if isinstance(entry, client.ItemReference):
-                if not self._keeper.conversation.has(entry.item_id):
+                known = self._keeper.conversation.get(entry.item_id)
+                if known is None:
                     raise ProtocolError(
                         "item_not_found",
                         f"The conversation has no item {entry.item_id[:100]!r}.",
                         f"response.input[{place}].id",
                     )
-                context.append(self._keeper.conversation.get(entry.item_id))
+                context.append(known)
             else:
                 # Its own id would be mistaken for the conversation's item of that id.
                 item, audio = item_of(entry, self._shared.ids.new("item"))

@@ -4,7 +4,7 @@ from gateway.realtime.core import client, happenings, server
 from gateway.realtime.core.commands import Close
 from gateway.realtime.core.config import Limits, Models, SessionConfig
 from gateway.realtime.core.errors import ProtocolError
-from gateway.realtime.core.items import Item
+from gateway.realtime.core.items import START, Item
 from gateway.realtime.core.keeper import Keeper
 from gateway.realtime.core.responses import Responses, item_of
 from gateway.realtime.core.shared import Ids, Outbox, Shared
@@ -71,7 +71,7 @@ class Session:
             case client.CreateItem():
                 self._create_item(event)
             case client.RetrieveItem(item_id=item_id):
-                self._shared.out.tell(server.ItemRetrieved(self._keeper.conversation.get(item_id)))
+                self._shared.out.tell(server.ItemRetrieved(self._item(item_id, "retrieve")))
             case client.TruncateItem():
                 self._truncate(event)
             case client.DeleteItem(item_id=item_id):
@@ -115,6 +115,17 @@ class Session:
             case happenings.TimeUp(reason=reason):
                 self._end(reason)
 
+    def _item(self, item_id: str, wanted_to: str) -> Item:
+        """Raises ProtocolError."""
+        item = self._keeper.conversation.get(item_id)
+        if item is None:
+            raise ProtocolError(
+                f"item_{wanted_to}_invalid_item_id",  # these are the protocol's codes
+                f"The conversation has no item {item_id[:100]!r}.",
+                "item_id",
+            )
+        return item
+
     def _update(self, patch: client.SessionPatch) -> None:
         before = self._shared.config
         now = updated(before, patch, models=self._shared.models, defaults=self._shared.defaults)
@@ -131,9 +142,17 @@ class Session:
 
     def _create_item(self, event: client.CreateItem) -> None:
         conversation = self._keeper.conversation
-        if event.item.id and conversation.has(event.item.id):
-            raise ProtocolError("item_already_exists", f"There is an item {event.item.id[:100]!r} already.", "item.id")
-        conversation.check_place(event.previous_item_id)
+        if event.item.id and conversation.get(event.item.id):
+            raise ProtocolError(
+                "item_create_duplicate_item_id", f"There is an item {event.item.id[:100]!r} already.", "item.id"
+            )
+        previous = event.previous_item_id
+        if previous not in (None, START) and conversation.get(previous) is None:
+            raise ProtocolError(
+                "item_create_invalid_previous_item_id",
+                f"There is no item {previous[:100]!r} to come after.",
+                "previous_item_id",
+            )
         item, audio = item_of(event.item, event.item.id or self._shared.ids.new("item"))
         if item.chars > self._shared.limits.text_chars:
             raise ProtocolError(
@@ -142,12 +161,12 @@ class Session:
         if audio:
             size = sum(len(recording) for _, recording in audio)
             self._transcripts.check_room(size, self._shared.config.input_format, len(audio))
-        self._keeper.add(item, event.previous_item_id)
+        self._keeper.add(item, previous)
         for content_index, recording in audio:
             self._transcripts.begin(item, content_index, recording, told=True)
 
     def _truncate(self, event: client.TruncateItem) -> None:
-        item = self._keeper.conversation.get(event.item_id)
+        item = self._item(event.item_id, "truncate")
         if item.spoken is None:
             raise ProtocolError("invalid_value", "Only model output audio messages can be truncated.", "item_id")
         if event.content_index != 0:
@@ -159,15 +178,12 @@ class Session:
                 f"Audio content of {int(length)}ms is already shorter than {event.audio_end_ms}ms",
                 "audio_end_ms",
             )
-        active = self._responses.active
-        if active and active.item is item:
-            self._responses.cancel(active.id)  # nobody listens any more
         item.content[0].text = item.spoken.cut(event.audio_end_ms)
         self._keeper.conversation.weigh(item)
         self._shared.out.tell(server.ItemTruncated(item.id, 0, event.audio_end_ms))
 
     def _delete(self, item_id: str) -> None:
-        item = self._keeper.conversation.get(item_id)
+        item = self._item(item_id, "delete")
         if item.status == "in_progress":
             raise ProtocolError(
                 "item_in_progress", "The item is still being made: cancel its response first.", "item_id"

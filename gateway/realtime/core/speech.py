@@ -17,6 +17,7 @@ class Spoken:
     """An answer's audio as it was sent."""
 
     sentences: list[Sentence] = field(default_factory=list)
+    is_cut: bool = False  # what is sent from then on is not heard any more, and not counted
 
     @property
     def ms(self) -> float:
@@ -24,8 +25,9 @@ class Spoken:
         return sum(sentence.ms for sentence in self.sentences)
 
     def begin(self, text: str) -> None:
-        self.end()
-        self.sentences.append(Sentence(text))
+        if not self.is_cut:
+            self.end()
+            self.sentences.append(Sentence(text))
 
     def end(self) -> None:
         if self.sentences:
@@ -33,8 +35,9 @@ class Spoken:
 
     def add(self, ms: float) -> None:
         if not self.sentences:
-            self.sentences.append(Sentence(""))
-        self.sentences[-1].ms += ms
+            self.begin("")
+        if not self.is_cut:
+            self.sentences[-1].ms += ms
 
     def cut(self, ms: float) -> str:
         """Keep what is heard in the first `ms`, and return its text: whole sentences, and of one that is heard in
@@ -50,7 +53,7 @@ class Spoken:
                 break
             kept.append(Sentence(sentence.text, sentence.ms, whole=True))
             left -= length
-        self.sentences = kept
+        self.sentences, self.is_cut = kept, True
         return "".join(sentence.text for sentence in kept).rstrip()
 
     def _pace(self) -> float:

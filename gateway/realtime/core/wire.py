@@ -25,6 +25,8 @@ class Dialect(Protocol):
     def render(self, event: server.ServerEvent) -> dict[str, Any] | None:
         """The event as JSON without its id; None: the dialect has no such event."""
 
+    def session(self, session_id: str, config: SessionConfig) -> dict[str, Any]: ...
+
 
 @dataclass
 class Step:

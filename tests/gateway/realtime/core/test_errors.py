@@ -66,7 +66,7 @@ def test_an_id_that_is_none_is_not_echoed(talk, event_id):
         ({"type": "input_audio_buffer.append", "audio": "é"}, "invalid_value", "audio"),
         ({"type": "conversation.item.delete"}, "missing_required_parameter", "item_id"),
         ({"type": "conversation.item.delete", "item_id": {}}, "invalid_type", "item_id"),
-        ({"type": "conversation.item.retrieve", "item_id": "gone"}, "item_not_found", "item_id"),
+        ({"type": "conversation.item.retrieve", "item_id": "gone"}, "item_retrieve_invalid_item_id", "item_id"),
         (
             {"type": "conversation.item.truncate", "item_id": "x", "content_index": 0},
             "missing_required_parameter",

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.realtime.core import happenings
-from gateway.realtime.core.commands import CancelResponse, CancelTranscription, Transcribe
+from gateway.realtime.core.commands import CancelTranscription, Transcribe
 from gateway.realtime.core.config import Limits
 from tests.gateway.realtime.core.talk import Talk, b64, error, pcm, types
 
@@ -23,7 +23,7 @@ def test_a_client_s_own_item_id_is_kept(talk):
 
 def test_an_id_that_is_taken_is_refused(talk):
     talk.text_item("Hello.", id="my-item")
-    assert error(talk.text_item("Again.", id="my-item"))["code"] == "item_already_exists"
+    assert error(talk.text_item("Again.", id="my-item"))["code"] == "item_create_duplicate_item_id"
     assert talk.context() == [("user", "Hello.")]
 
 
@@ -42,7 +42,7 @@ def test_items_are_placed_after_the_one_that_is_named(talk):
 def test_an_unknown_previous_item_is_an_error_and_nothing_is_added(talk):
     item = {"type": "message", "role": "user", "content": []}
     refused = error(talk.say("conversation.item.create", previous_item_id="gone", item=item))
-    assert (refused["code"], refused["param"]) == ("item_not_found", "previous_item_id")
+    assert (refused["code"], refused["param"]) == ("item_create_invalid_previous_item_id", "previous_item_id")
     assert talk.context() == []
 
 
@@ -113,7 +113,7 @@ def test_a_deleted_item_is_gone_from_the_context(talk):
     assert talk.context() == [("user", "Two.")]
     for name in ("retrieve", "delete"):
         refused = error(talk.say(f"conversation.item.{name}", item_id="a"))
-        assert (refused["code"], refused["param"]) == ("item_not_found", "item_id")
+        assert (refused["code"], refused["param"]) == (f"item_{name}_invalid_item_id", "item_id")
 
 
 def test_deleting_speech_ends_its_transcription(talk):
@@ -178,15 +178,17 @@ def test_only_spoken_answers_can_be_truncated(talk):
     assert error(truncate(talk, user, 0))["param"] == "item_id"
     item = talk.answer(("One.", 1000))
     assert error(truncate(talk, item, 0, index=1))["param"] == "content_index"
-    assert error(truncate(talk, {"id": "gone"}, 0))["code"] == "item_not_found"
+    assert error(truncate(talk, {"id": "gone"}, 0))["code"] == "item_truncate_invalid_item_id"
 
 
-def test_truncation_of_an_answer_in_the_making_ends_it(talk):
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_an_answer_that_is_truncated_before_its_end_stays_so(talk, cancelled):
     response_id = talk.respond()
-    events = talk.speak(response_id, ("One two three four. ", 1000), ("Five.", 1000))
-    events = truncate(talk, events[0]["item"], 500)
-    assert types(events)[-2:] == ["response.done", "conversation.item.truncated"]
-    assert talk.ordered(CancelResponse) == [CancelResponse(response_id)]
+    item = talk.speak(response_id, ("One two three four. ", 1000), ("Five.", 1000))[0]["item"]
+    assert types(truncate(talk, item, 500)) == ["conversation.item.truncated"]
+    talk.speak(response_id, ("Six.", 1000))
+    events = talk.say("response.cancel") if cancelled else talk.happen(happenings.ResponseFinished(response_id))
+    assert events[-1]["response"]["output"][0]["content"][0]["transcript"] == "One two"
     assert talk.context() == [("assistant", "One two")]
 
 
