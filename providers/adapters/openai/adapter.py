@@ -41,7 +41,7 @@ from providers.reasons import Reason
 
 BASE_URL = "https://api.openai.com/v1"
 BASE_SECONDS = 60.0
-SECONDS_A_SECOND = 1.0  # that a call may take on top, for each second of audio
+SECONDS_A_SECOND = 4.0  # that a call may take on top, for each second of audio
 
 
 class OpenAICompatibleAdapter:
