@@ -10,6 +10,7 @@ from gateway.admission import admit
 from gateway.http import models, speech, transcriptions
 from gateway.http.errors import Disconnected, HttpError, of_refusal
 from gateway.http.request import Receive, Request, Scope, Send
+from gateway.realtime import rest
 from gateway.refused import Refused
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,9 @@ ROUTES: dict[str, dict[str, Handler]] = {
     "/v1/audio/transcriptions": {"POST": transcriptions.transcribe},
     "/v1/audio/translations": {"POST": transcriptions.translate},
     "/v1/audio/speech": {"POST": speech.speak},
+    "/v1/realtime/client_secrets": {"POST": rest.make_client_secret},
+    "/v1/realtime/sessions": {"POST": rest.make_session},
+    "/v1/realtime/transcription_sessions": {"POST": rest.make_transcription_session},
 }
 ONE_MODEL = "/v1/models/"  # what follows is the model's name, which may hold a slash
 

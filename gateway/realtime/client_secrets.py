@@ -1,10 +1,9 @@
 """Short-lived keys for browsers, which must not be given a real one."""
 
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.utils import timezone
 
@@ -13,6 +12,7 @@ from accounts.keys import access_of_keys
 from accounts.models import Role
 from accounts.services import hash_key
 from gateway.admission import admit_key
+from gateway.realtime.beginning import Wanted
 from gateway.realtime.models import ClientSecret
 from gateway.refused import Refused
 from gateway.usage.ledger import writer
@@ -25,10 +25,10 @@ KEPT = timedelta(days=1)  # after their end
 @dataclass(frozen=True)
 class Found:
     access: Access
-    session: dict[str, Any]  # what its sessions begin with
+    wanted: Wanted  # what its sessions begin with
 
 
-async def make(access: Access, session: Mapping[str, Any], seconds: int) -> tuple[str, datetime]:
+async def make(access: Access, wanted: Wanted, seconds: int) -> tuple[str, datetime]:
     """A new secret, which cannot be read again afterwards, and its end."""
     value = PREFIX + secrets.token_urlsafe(32)
     row = ClientSecret(
@@ -36,7 +36,7 @@ async def make(access: Access, session: Mapping[str, Any], seconds: int) -> tupl
         api_key=access.api_key,
         user=None if access.api_key else access.user,
         secret_hash=hash_key(value),
-        session=dict(session),
+        session=asdict(wanted),
         expires_at=timezone.now() + timedelta(seconds=seconds),
     )
     await writer.submit(_save, row)
@@ -80,7 +80,7 @@ def _found(row: ClientSecret) -> Found | None:
     access = _access_of(row)
     if access is None or not access.workspace.is_open or not access.may(Role.EVALUATOR):
         return None
-    return Found(access, row.session)
+    return Found(access, Wanted(**row.session))
 
 
 def _access_of(row: ClientSecret) -> Access | None:

@@ -1,26 +1,18 @@
 """Who connects, in which dialect, and to what: all that is known before the first event."""
 
 import re
-import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from django.conf import settings
-
 from accounts.access import Access
 from gateway.admission import admit
 from gateway.realtime import client_secrets
+from gateway.realtime.beginning import Wanted, config_of
 from gateway.realtime.core.config import Kind, SessionConfig
-from gateway.realtime.core.dialects import GA, Beta
-from gateway.realtime.core.dialects.fields import Fields
-from gateway.realtime.core.errors import ProtocolError
-from gateway.realtime.core.update import updated
-from gateway.realtime.core.wire import Dialect
 from gateway.realtime.models import RealtimeSession
 from gateway.realtime.pipelines import Choices, choices_for
-from gateway.refused import Refused
 
 Scope = MutableMapping[str, Any]
 
@@ -28,7 +20,6 @@ SUBPROTOCOL = "realtime"
 KEY_SUBPROTOCOL = "openai-insecure-api-key."
 BETA_SUBPROTOCOL = "openai-beta.realtime-v1"
 BETA_HEADER = "realtime=v1"
-DIALECTS: dict[str, Dialect] = {RealtimeSession.Dialect.GA: GA(), RealtimeSession.Dialect.BETA: Beta()}
 KEY_IN_QUERY = "authorization"
 
 
@@ -82,36 +73,14 @@ def read_handshake(scope: Scope, key_in_query: str | None) -> Handshake:
 async def begin(handshake: Handshake) -> Beginning:
     """Raises Refused: 401, 402, 403, 404 without such a model, 429."""
     secret = await client_secrets.find(handshake.authorization)
-    access = secret.access if secret else await admit(handshake.authorization)
-    wanted = dict(secret.session) if secret else {}
-    kind: Kind = "transcription" if "transcription" in (handshake.kind, wanted.get("type")) else "realtime"
+    if secret is None:
+        access = await admit(handshake.authorization)
+        wanted = Wanted(handshake.dialect, handshake.kind, handshake.model)
+    else:
+        access = secret.access
+        wanted = replace(secret.wanted, model=secret.wanted.model or handshake.model)
     choices = await choices_for(access)
-    model = handshake.model or wanted.pop("model", None)
-    return Beginning(access, choices, config_of(choices, kind, model, wanted, DIALECTS[handshake.dialect]))
-
-
-def config_of(
-    choices: Choices, kind: Kind, model: str | None, wanted: Mapping[str, Any], dialect: Dialect
-) -> SessionConfig:
-    """What a session begins with; `wanted` is a session as the dialect writes it. Raises Refused."""
-    pipeline = choices.begin_with(None if kind == "transcription" else model)
-    config = SessionConfig(
-        model=pipeline.name,
-        stt_model=pipeline.stt_model,
-        llm_model=pipeline.llm_model,
-        tts_model=pipeline.tts_model,
-        voice=pipeline.voice,
-        instructions=pipeline.instructions,
-        kind=kind,
-        expires_at=round(time.time()) + settings.REALTIME_SESSION_MINUTES * 60,
-    )
-    if kind == "transcription" and model in choices.models.stt:
-        config = replace(config, stt_model=str(model))
-    try:
-        patch = dialect.session_patch(Fields(wanted, "session"), kind)
-        return updated(config, patch, models=choices.models, defaults=config)
-    except ProtocolError as error:
-        raise Refused(400, error.code, str(error), kind="invalid_request_error") from error
+    return Beginning(access, choices, config_of(choices, wanted))
 
 
 def _without_scheme(key: str | None) -> str | None:

@@ -13,8 +13,9 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 
 from gateway.http.errors import of_refusal
+from gateway.realtime.beginning import DIALECTS
 from gateway.realtime.calls import Caller
-from gateway.realtime.connecting import DIALECTS, Beginning, Handshake, begin, read_handshake
+from gateway.realtime.connecting import Beginning, Handshake, begin, read_handshake
 from gateway.realtime.core.happenings import TimeUp
 from gateway.realtime.core.shared import Ids
 from gateway.realtime.core.wire import Wire

@@ -27,7 +27,7 @@ def live(committed, tmp_path_factory):
         yield site
 
 
-ENVIRONMENT = {}
+ENVIRONMENT = {"REALTIME_SESSIONS_PER_KEY": "3"}
 
 
 @pytest.fixture

@@ -29,3 +29,31 @@ def test_agents_in_python_hold_two_turns(live, turn_files, agents, way):
     assert [item["role"] for item in seen["items"]] == ["user", "assistant", "user", "assistant"]
     assert [item["transcript"].strip() for item in seen["items"]] == [HEARD, ANSWER, HEARD, ANSWER]
     assert seen["bytes"] > 2 * 24_000
+
+
+@pytest.fixture(scope="module")
+def livekit():
+    return python_packages("livekit-plugins-openai==1.8.9")
+
+
+@pytest.mark.parametrize("way", ["hand", "vad"])
+def test_livekits_plugin_holds_two_turns(live, turn_files, livekit, way):
+    seen = converse(live, turn_files, livekit, "livekit_script.py", way)
+    assert seen["errors"] == []
+    assert seen["heard"] == [HEARD, HEARD]
+    assert seen["said"] == [ANSWER, ANSWER]
+    assert seen["samples"] > 24_000
+
+
+@pytest.fixture(scope="module")
+def pipecat():
+    return python_packages("pipecat-ai[openai]==1.14.0")
+
+
+@pytest.mark.parametrize("way", ["hand", "vad"])
+def test_pipecats_service_holds_two_turns(live, turn_files, pipecat, way):
+    seen = converse(live, turn_files, pipecat, "pipecat_script.py", way)
+    assert seen["errors"] == []
+    assert seen["heard"] == [HEARD, HEARD]
+    assert seen["said"] == ANSWER + ANSWER
+    assert seen["samples"] > 24_000
