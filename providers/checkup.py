@@ -1,4 +1,4 @@
-"""Trying a provider out: its first model of each task is really called."""
+"""Trying a provider out: its models are listed, and the first one of each task is really called."""
 
 import asyncio
 import hashlib
@@ -6,44 +6,64 @@ import io
 import tempfile
 import time
 import wave
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from providers.adapters.base import (
     Adapter,
+    ChatMessage,
+    ChatRequest,
+    ModelLister,
     ProviderError,
     SpeechRequest,
     TranscriptionRequest,
+    as_chatter,
     as_speaker,
     as_transcriber,
 )
+from providers.capabilities import TASK_NAMES
 from providers.models import Provider, SpeechModel
+from providers.reasons import Reason
 from providers.registry import adapter_for, default_prompt, model_config
+from providers.wav import wav_file
 
 SENTENCE = "The quick test of this provider is over in a few seconds."
+QUESTION = ChatRequest((ChatMessage("user", "Answer with the word hello, and nothing else."),), temperature=0)
+SECONDS = 30.0  # for each call
+LISTING = "models"
 
 
 @dataclass(frozen=True)
-class ModelCheck:
-    """One call to one model."""
+class Check:
+    """One call."""
 
-    model: str  # public name
-    task: str  # "stt" or "tts"
+    task: str  # "models": they were listed; else "tts", "stt" or "chat"
+    model: str  # public name; empty where models were listed
     ok: bool
     latency: float  # seconds, waiting for a free place included
-    text_length: int | None = None  # characters that were heard; None for other tasks
+    found: str = ""  # what came, for a person: never the text itself
+    text_length: int | None = None  # characters that were heard or answered; None for other tasks
     reason: str = ""  # of `providers.reasons.Reason`
     fault: str = ""  # for a person
+
+    @property
+    def what(self) -> str:
+        return TASK_NAMES.get(self.task, "list of models")
+
+    @property
+    def advice(self) -> str:
+        """What to do about the fault."""
+        return Reason(self.reason).label if self.reason else ""
 
 
 @dataclass(frozen=True)
 class Checkup:
     """What came of trying; `fault` where there was nothing to try."""
 
-    checks: list[ModelCheck]
+    checks: list[Check]
     fault: str = ""
 
     @property
@@ -51,65 +71,83 @@ class Checkup:
         return not self.fault and all(check.ok for check in self.checks)
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What a call gave."""
+
+    words: str
+    text_length: int | None = None
+    audio: bytes = b""
+
+
 def check_up(provider: Provider) -> Checkup:
-    """Have the provider's first model of each task speak a sentence, and hear it; a provider that does not speak hears
-    a second of silence. Takes seconds; never raises for what is wrong with the provider."""
+    """List the provider's models where it does that, and have the first one of each task speak a sentence, hear it (or
+    a second of silence) and answer a word. Takes seconds; never raises for what is wrong with the provider."""
     active = provider.models.filter(is_active=True)
-    speaker, hearer = active.filter(text_to_speech=True).first(), active.filter(speech_to_text=True).first()
-    if not (speaker or hearer):
-        return Checkup([], "It has no model that is switched on.")
+    models = {task: active.filter(**{field: True}).first() for task, field in SpeechModel.TASK_FIELDS.items()}
+    chosen = {task: model for task, model in models.items() if model and task in ("tts", "stt", "chat")}
     try:
         adapter = adapter_for(provider)
     except ProviderError as error:
         return Checkup([], str(error))
-    return Checkup(asyncio.run(_try(adapter, speaker, hearer)))
+    if not chosen and not isinstance(adapter, ModelLister):
+        return Checkup([], "It has no model that is switched on.")
+    return Checkup(asyncio.run(_try(adapter, chosen)))
 
 
-async def _try(adapter: Adapter, speaker: SpeechModel | None, hearer: SpeechModel | None) -> list[ModelCheck]:
-    checks, audio = [], silence(seconds=1)
-    if speaker:
-        check, spoken = await _speak(adapter, speaker)
+async def _try(adapter: Adapter, models: dict[str, SpeechModel]) -> list[Check]:
+    checks: list[Check] = []
+    if isinstance(adapter, ModelLister):
+        check, _ = await _call(LISTING, "", _list(adapter))
         checks.append(check)
-        audio = spoken or audio
-    if hearer:
-        checks.append(await _hear(adapter, hearer, audio))
+        if check.reason == Reason.INVALID_CREDENTIALS:  # which every other call would say, too
+            return checks
+    audio = wav_file(bytes(2 * 16_000), 16_000)  # a second of silence
+    calls: dict[str, Callable[[SpeechModel], Coroutine[Any, Any, _Found]]] = {
+        "tts": lambda model: _speak(adapter, model),
+        "stt": lambda model: _hear(adapter, model, audio),
+        "chat": lambda model: _chat(adapter, model),
+    }
+    for task, call in calls.items():
+        if model := models.get(task):
+            check, found = await _call(task, model.public_name, call(model))
+            checks.append(check)
+            audio = found.audio or audio if found else audio
     return checks
 
 
-async def _speak(adapter: Adapter, model: SpeechModel) -> tuple[ModelCheck, bytes | None]:
+async def _call(task: str, model: str, call: Coroutine[Any, Any, _Found]) -> tuple[Check, _Found | None]:
     start = time.monotonic()
     try:
-        speech = await as_speaker(adapter).speak(model_config(model), SpeechRequest(SENTENCE))
-    except ProviderError as error:
-        return _failed(model, "tts", start, error), None
-    return ModelCheck(model.public_name, "tts", ok=True, latency=time.monotonic() - start), speech.audio
+        async with asyncio.timeout(SECONDS):
+            found = await call
+    except (ProviderError, TimeoutError) as error:
+        latency = time.monotonic() - start
+        if isinstance(error, TimeoutError):
+            error = ProviderError(Reason.TIMEOUT, f"There was no answer within {SECONDS:.0f} s.")
+        return Check(task, model, False, latency, reason=error.reason, fault=str(error)), None
+    return Check(task, model, True, time.monotonic() - start, found.words, found.text_length), found
 
 
-async def _hear(adapter: Adapter, model: SpeechModel, audio: bytes) -> ModelCheck:
-    start = time.monotonic()
+async def _list(adapter: ModelLister) -> _Found:
+    return _Found(f"{len(await adapter.list_models())} models are offered")
+
+
+async def _speak(adapter: Adapter, model: SpeechModel) -> _Found:
+    speech = await as_speaker(adapter).speak(model_config(model), SpeechRequest(SENTENCE))
+    return _Found(f"{WavAudio(speech.audio).duration:.1f} s of speech", audio=speech.audio)
+
+
+async def _hear(adapter: Adapter, model: SpeechModel, audio: bytes) -> _Found:
     request = TranscriptionRequest(WavAudio(audio), language="en", prompt=default_prompt(model.provider.kind))
-    try:
-        heard = await as_transcriber(adapter).transcribe(model_config(model), request)
-    except ProviderError as error:
-        return _failed(model, "stt", start, error)
-    latency = time.monotonic() - start
-    return ModelCheck(model.public_name, "stt", ok=True, latency=latency, text_length=len(heard.text))
+    heard = await as_transcriber(adapter).transcribe(model_config(model), request)
+    return _Found(f"{len(heard.text)} characters heard", len(heard.text))
 
 
-def _failed(model: SpeechModel, task: str, start: float, error: ProviderError) -> ModelCheck:
-    latency = time.monotonic() - start
-    return ModelCheck(model.public_name, task, ok=False, latency=latency, reason=error.reason, fault=str(error))
-
-
-def silence(seconds: int, rate: int = 16_000) -> bytes:
-    """A WAV file."""
-    file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(2)
-        writer.setframerate(rate)
-        writer.writeframes(bytes(2 * rate * seconds))
-    return file.getvalue()
+async def _chat(adapter: Adapter, model: SpeechModel) -> _Found:
+    async with aclosing(as_chatter(adapter).stream_chat(model_config(model), QUESTION)) as parts:
+        length = sum([len(part.text) async for part in parts])
+    return _Found(f"{length} characters answered", length)
 
 
 class WavAudio:

@@ -3,38 +3,62 @@
 from typing import Any
 
 from django import forms
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget, UnfoldBooleanWidget
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldBooleanWidget
 
 from accounts.models import Workspace
+from providers.adapters.kinds import KindInfo
+from providers.model_services import refuse_bad_model
 from providers.models import Provider, SpeechModel
-from providers.registry import KINDS
 from providers.services import ProviderRefused, ProviderSettings, refuse_bad_settings
 
 
 class ProviderForm(forms.ModelForm):
-    """Never holds the stored credential: an empty field keeps it."""
+    """The fields of one kind. Never holds the stored credential: an empty field keeps it."""
 
     workspace: Workspace  # set by the admin: the one that asks
+    info: KindInfo  # likewise: of the provider's kind
 
     credential = forms.CharField(
         required=False,
         max_length=4000,
+        label="API key",
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
-        help_text="Stored encrypted and never shown. Empty: the stored one stays.",
     )
-    remove_credential = forms.BooleanField(
-        required=False, widget=UnfoldBooleanWidget, label="Remove the stored credential"
-    )
+    remove_credential = forms.BooleanField(required=False, widget=UnfoldBooleanWidget, label="Remove the stored key")
 
     class Meta:
         model = Provider
         fields = ["name", "kind", "base_url", "max_concurrency", "requests_per_minute", "is_active"]
+        labels = {
+            "base_url": "Address",
+            "max_concurrency": "Calls at once",
+            "requests_per_minute": "Calls a minute",
+            "is_active": "In use",
+        }
+        widgets = {"kind": forms.HiddenInput}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "kind" in self.fields:
-            choices = [(kind, kind) for kind in sorted(KINDS)]
-            self.fields["kind"] = forms.ChoiceField(choices=choices, widget=UnfoldAdminSelectWidget)
+        if "base_url" in self.fields:
+            self._fit_address(self.fields["base_url"])
+        if "credential" in self.fields:
+            self._fit_credential(self.fields["credential"])
+
+    def _fit_address(self, field: forms.Field) -> None:
+        field.required = self.info.address == "required"
+        field.widget.attrs["placeholder"] = self.info.default_address or "https://models.example.org/v1"
+        if self.info.default_address:
+            field.help_text = f"Empty: {self.info.default_address}."
+        else:
+            field.help_text = "Where the server is reached, with what stands before its endpoints, such as /v1."
+
+    def _fit_credential(self, field: forms.Field) -> None:
+        stored = self.instance.has_credential
+        said = [self.info.credential_help, "Stored encrypted and never shown."]
+        said += ["Empty: the stored one stays."] if stored else []
+        field.help_text = " ".join(filter(None, said))
+        if stored:
+            field.widget.attrs["placeholder"] = "a key is stored"
 
     def clean(self) -> dict[str, Any]:
         fields = super().clean() or self.cleaned_data
@@ -68,6 +92,10 @@ class SpeechModelForm(forms.ModelForm):
             "upstream_name",
             "speech_to_text",
             "text_to_speech",
+            "chat",
+            "translation",
+            "word_times",
+            "segment_times",
             "supports_direct",
             "supports_batch",
             "max_audio_seconds",
@@ -96,9 +124,12 @@ class SpeechModelForm(forms.ModelForm):
 
     def clean(self) -> dict[str, Any]:
         fields = super().clean() or self.cleaned_data
-        provider = fields.get("provider") or (self.instance.provider if self.instance.pk else None)
-        if not self.errors and provider and provider.kind in KINDS:
-            problem = KINDS[provider.kind].info.problem_with_model(fields["upstream_name"], fields["options"])
-            if problem:
-                raise forms.ValidationError(problem)
+        if not self.errors:
+            model = SpeechModel(**fields)
+            if self.instance.pk:
+                model.provider = self.instance.provider
+            try:
+                refuse_bad_model(model)
+            except ProviderRefused as refused:
+                self.add_error(refused.field if refused.field in self.fields else None, str(refused))
         return fields

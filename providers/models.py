@@ -1,6 +1,7 @@
 """Providers of speech models, the models they offer and what these cost."""
 
 from datetime import date, datetime
+from typing import ClassVar
 
 from django.core.validators import MinValueValidator
 from django.db import models
@@ -115,6 +116,13 @@ class SlotLease(models.Model):
 class SpeechModel(models.Model):
     """A model of a provider. What it can do is data that staff may edit, not code."""
 
+    TASK_FIELDS: ClassVar[dict[str, str]] = {
+        "stt": "speech_to_text",
+        "tts": "text_to_speech",
+        "chat": "chat",
+        "translation": "translation",
+    }
+
     provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="models")
     name = models.CharField(max_length=100, help_text="Its public name is provider/name.")
     upstream_name = models.CharField(max_length=200, help_text="What the provider calls it.")
@@ -150,18 +158,38 @@ class SpeechModel(models.Model):
     @property
     def tasks(self) -> list[str]:
         """What it can be asked for: of "stt", "tts", "chat" and "translation"."""
-        abilities = {
-            "stt": self.speech_to_text,
-            "tts": self.text_to_speech,
-            "chat": self.chat,
-            "translation": self.translation,
-        }
-        return [task for task, able in abilities.items() if able]
+        return [task for task, field in self.TASK_FIELDS.items() if getattr(self, field)]
 
     @property
     def modes(self) -> list[str]:
         """How it can be asked: of "direct" and "batch"."""
         return [mode for mode, able in (("direct", self.supports_direct), ("batch", self.supports_batch)) if able]
+
+    @property
+    def times(self) -> list[str]:
+        """What it says the times of: of "words" and "segments"."""
+        return [unit for unit, able in (("words", self.word_times), ("segments", self.segment_times)) if able]
+
+    @property
+    def audio_formats(self) -> list[str]:
+        """Containers that it hears; empty: any that is taken in here."""
+        return list(self.options.get("audio_formats") or [])
+
+    @property
+    def speech_formats(self) -> list[str]:
+        """Encodings that it speaks in; empty: whichever is asked for."""
+        return list(self.options.get("speech_formats") or [])
+
+    @property
+    def limits(self) -> list[str]:
+        """What it does not go beyond, for a person."""
+        limits = [f"languages: {', '.join(self.languages)}"] if self.languages else []
+        if self.max_audio_seconds is not None:
+            limits.append(f"{self.max_audio_seconds / 60:.4g} min")
+        if self.max_audio_bytes is not None:
+            limits.append(f"{self.max_audio_bytes / 1024**2:.4g} MB")
+        formats = self.audio_formats or self.speech_formats
+        return [*limits, *([f"formats: {', '.join(formats)}"] if formats else [])]
 
     def prices_on(self, day: date) -> list["Price"]:
         """The price of each unit that holds on that day, from prices that were prefetched."""

@@ -23,8 +23,8 @@ class ProviderRefused(Exception):  # noqa: N818
 
 
 class NameTaken(ProviderRefused):
-    def __init__(self, name: str) -> None:
-        super().__init__("name", f"There is a provider {name!r} already.")
+    def __init__(self, name: str, what: str = "provider") -> None:
+        super().__init__("name", f"There is a {what} {name!r} already.")
 
 
 class ProviderSettings(TypedDict, total=False):

@@ -5,7 +5,7 @@ from providers.models import SpeechModel
 
 
 class SpeechModelFilter(filters.FilterSet):
-    task = filters.ChoiceFilter(choices=[("stt", "stt"), ("tts", "tts")], method="for_task")
+    task = filters.ChoiceFilter(choices=[(task, task) for task in SpeechModel.TASK_FIELDS], method="for_task")
 
     def for_task(self, models: QuerySet[SpeechModel], name: str, task: str) -> QuerySet[SpeechModel]:
-        return models.filter(**{"speech_to_text" if task == "stt" else "text_to_speech": True})
+        return models.filter(**{SpeechModel.TASK_FIELDS[task]: True})

@@ -2,12 +2,16 @@
 
 from typing import Any
 
+from django.urls import reverse
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts.api.serializers import StrictMixin
+from providers.capabilities import streamed_tasks
+from providers.model_services import ModelSettings
 from providers.models import Price, Provider, SpeechModel
+from providers.permits import why_waiting
 
 
 class PriceSerializer(serializers.ModelSerializer[Price]):
@@ -21,9 +25,14 @@ class PriceSerializer(serializers.ModelSerializer[Price]):
 class SpeechModelSerializer(serializers.ModelSerializer[SpeechModel]):
     id = serializers.CharField(source="public_name", help_text="provider/name: what runs and requests call it.")
     provider = serializers.CharField(source="provider.name")
-    tasks = serializers.ListField(child=serializers.CharField(), help_text="Of stt and tts.")
+    url = serializers.SerializerMethodField(help_text="Where it is read and changed.")
+    tasks = serializers.ListField(child=serializers.CharField(), help_text="Of stt, tts, chat and translation.")
+    streams = serializers.SerializerMethodField(help_text="Tasks that are answered while the answer is being made.")
     modes = serializers.ListField(child=serializers.CharField(), help_text="Of direct and batch.")
+    times = serializers.ListField(child=serializers.CharField(), help_text="Of words and segments.")
     languages = serializers.ListField(child=serializers.CharField(), help_text="BCP-47; empty: any.")
+    audio_formats = serializers.ListField(child=serializers.CharField(), help_text="It hears; empty: any.")
+    speech_formats = serializers.ListField(child=serializers.CharField(), help_text="It speaks; empty: any.")
     max_audio_seconds = serializers.FloatField(allow_null=True, help_text="null: no known limit.")
     max_audio_bytes = serializers.IntegerField(allow_null=True, help_text="null: no known limit.")
     prices = serializers.SerializerMethodField(help_text="Of today; none: what it costs is not known.")
@@ -34,13 +43,28 @@ class SpeechModelSerializer(serializers.ModelSerializer[SpeechModel]):
             "id",
             "provider",
             "name",
+            "url",
+            "upstream_name",
+            "is_active",
             "tasks",
+            "streams",
             "modes",
+            "times",
             "languages",
+            "audio_formats",
+            "speech_formats",
             "max_audio_seconds",
             "max_audio_bytes",
+            "options",
             "prices",
         ]
+
+    def get_url(self, model: SpeechModel) -> str:
+        return reverse("model-detail", args=[model.pk])
+
+    @extend_schema_field(serializers.ListField(child=serializers.CharField()))
+    def get_streams(self, model: SpeechModel) -> list[str]:
+        return streamed_tasks(model)
 
     @extend_schema_field(PriceSerializer(many=True))
     def get_prices(self, model: SpeechModel) -> Any:
@@ -55,6 +79,7 @@ class ProviderSerializer(StrictMixin, serializers.ModelSerializer[Provider]):
     models = serializers.ListField(
         source="model_names", child=serializers.CharField(), read_only=True, help_text="Public names."
     )
+    waiting_for = serializers.SerializerMethodField(help_text="Why no call may begin now; empty where one may.")
 
     class Meta:
         model = Provider
@@ -68,10 +93,14 @@ class ProviderSerializer(StrictMixin, serializers.ModelSerializer[Provider]):
             "max_concurrency",
             "requests_per_minute",
             "is_active",
+            "waiting_for",
             "models",
             "created_at",
         ]
         read_only_fields = ["id", "has_credential", "created_at"]
+
+    def get_waiting_for(self, provider: Provider) -> str:
+        return why_waiting(provider)
 
 
 class ProviderChangeSerializer(StrictMixin, serializers.ModelSerializer[Provider]):
@@ -86,19 +115,90 @@ class ProviderChangeSerializer(StrictMixin, serializers.ModelSerializer[Provider
         fields = ["name", "base_url", "credential", "max_concurrency", "requests_per_minute", "is_active"]
 
 
-class ModelCheckSerializer(serializers.Serializer):
-    model = serializers.CharField(help_text="Public name.")
-    task = serializers.CharField(help_text="stt or tts")
+class SpeechModelChangeSerializer(StrictMixin, serializers.ModelSerializer[SpeechModel]):
+    """A model stays at its provider."""
+
+    tasks = serializers.ListField(
+        child=serializers.ChoiceField(choices=sorted(SpeechModel.TASK_FIELDS)), allow_empty=False, required=False
+    )
+    languages = serializers.ListField(child=serializers.CharField(max_length=35), required=False)
+    options = serializers.DictField(required=False, help_text="For the provider's adapter.")
+
+    class Meta:
+        model = SpeechModel
+        fields = [
+            "name",
+            "upstream_name",
+            "tasks",
+            "supports_direct",
+            "supports_batch",
+            "word_times",
+            "segment_times",
+            "languages",
+            "max_audio_seconds",
+            "max_audio_bytes",
+            "options",
+            "is_active",
+        ]
+
+    def settings(self) -> ModelSettings:
+        """What was asked for, as the services take it."""
+        fields = dict(self.validated_data)
+        tasks = fields.pop("tasks", None)
+        if tasks is not None:
+            fields.update({field: task in tasks for task, field in SpeechModel.TASK_FIELDS.items()})
+        return ModelSettings(**fields)
+
+
+class NewPriceSerializer(StrictMixin, serializers.ModelSerializer[Price]):
+    """A price from a day on; one of the same unit and day is replaced."""
+
+    class Meta:
+        model = Price
+        fields = ["unit", "usd", "valid_from"]
+        validators: list[Any] = []
+
+
+class ChosenModelSerializer(StrictMixin):
+    name = serializers.CharField(max_length=200, help_text="The provider's own.")
+    tasks = serializers.ListField(
+        child=serializers.ChoiceField(choices=sorted(SpeechModel.TASK_FIELDS)), allow_empty=False
+    )
+
+
+class ChosenModelsSerializer(StrictMixin):
+    models = ChosenModelSerializer(many=True, allow_empty=False)
+
+
+class UpstreamModelSerializer(serializers.Serializer):
+    name = serializers.CharField(help_text="The provider's own.")
+    added = serializers.BooleanField(help_text="There is a model of that upstream name here.")
+
+
+class UpstreamSerializer(serializers.Serializer):
+    """What the provider says it offers."""
+
+    models = UpstreamModelSerializer(many=True)
+    fault = serializers.CharField(help_text="Why there is no list.")
+    reason = serializers.CharField(help_text="Code of what went wrong.")
+    advice = serializers.CharField(help_text="What to do about it.")
+
+
+class CheckSerializer(serializers.Serializer):
+    task = serializers.CharField(help_text="models (they were listed), tts, stt or chat")
+    model = serializers.CharField(help_text="Public name; empty where models were listed.")
     ok = serializers.BooleanField()
     latency = serializers.FloatField(help_text="seconds, waiting for a free place included")
-    text_length = serializers.IntegerField(allow_null=True, help_text="Characters that were heard.")
+    found = serializers.CharField(help_text="What came, for a person.")
+    text_length = serializers.IntegerField(allow_null=True, help_text="Characters that were heard or answered.")
     reason = serializers.CharField(help_text="Code of what went wrong.")
     fault = serializers.CharField(help_text="What went wrong, for a person.")
+    advice = serializers.CharField(help_text="What to do about it.")
 
 
 class CheckupSerializer(serializers.Serializer):
-    """What came of really calling the provider's first model of each task."""
+    """What came of really calling the provider: its list of models, and its first model of each task."""
 
     ok = serializers.BooleanField()
     fault = serializers.CharField(help_text="Why nothing could be tried.")
-    checks = ModelCheckSerializer(many=True)
+    checks = CheckSerializer(many=True)

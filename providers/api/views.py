@@ -15,16 +15,22 @@ from rest_framework.viewsets import GenericViewSet
 from accounts.api.pagination import CursorPagination
 from accounts.api.permissions import access_of
 from accounts.models import Role
-from providers import services
+from providers import model_services, services
 from providers.api.filters import SpeechModelFilter
 from providers.api.serializers import (
     CheckupSerializer,
+    ChosenModelsSerializer,
+    NewPriceSerializer,
+    PriceSerializer,
     ProviderChangeSerializer,
     ProviderSerializer,
+    SpeechModelChangeSerializer,
     SpeechModelSerializer,
+    UpstreamSerializer,
 )
 from providers.checkup import check_up
 from providers.models import Provider, SpeechModel
+from providers.upstream import upstream_models
 
 
 class NameTakenAnswer(ValidationError):  # noqa: N818 - an answer, not a fault
@@ -45,18 +51,48 @@ class InOrder(CursorPagination):
     ordering = "id"
 
 
-class SpeechModelViewSet(mixins.ListModelMixin, GenericViewSet[SpeechModel]):
-    """The models that may be used for new work."""
+class SpeechModelViewSet(
+    mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, GenericViewSet[SpeechModel]
+):
+    """Models: listed are those that may be used for new work, read and changed are all."""
 
     queryset = SpeechModel.objects.all()
     serializer_class = SpeechModelSerializer
     filterset_class = SpeechModelFilter
     pagination_class = InOrder
+    write_role = Role.OWNER
 
     def get_queryset(self) -> QuerySet[SpeechModel]:
         if getattr(self, "swagger_fake_view", False):  # the schema is made with nobody asking
             return SpeechModel.objects.none()
-        return SpeechModel.objects.for_workspace(access_of(self.request).workspace).usable().with_prices()
+        models = SpeechModel.objects.for_workspace(access_of(self.request).workspace).with_prices()
+        return models.usable() if self.action == "list" else models.select_related("provider")
+
+    @extend_schema(request=SpeechModelChangeSerializer, responses=SpeechModelSerializer)
+    def partial_update(self, request: Request, pk: int) -> Response:
+        model = self.get_object()
+        body = SpeechModelChangeSerializer(model, data=request.data, partial=True)
+        body.is_valid(raise_exception=True)
+        with refusals():
+            model_services.update_model(model=model, **body.settings())
+        return Response(self.get_serializer(self.get_object()).data)
+
+    def perform_destroy(self, model: SpeechModel) -> None:
+        model_services.delete_model(model=model)
+
+    @extend_schema(responses=PriceSerializer(many=True), filters=False)
+    def prices(self, request: Request, pk: int) -> Response:
+        """All its prices, past and future ones too, the latest first."""
+        return Response(PriceSerializer(self.get_object().prices.all(), many=True).data)
+
+    @extend_schema(request=NewPriceSerializer, responses={201: PriceSerializer})
+    def set_price(self, request: Request, pk: int) -> Response:
+        """What it costs from a day on."""
+        model = self.get_object()
+        body = NewPriceSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        price = services.set_price(model=model, **body.validated_data)
+        return Response(PriceSerializer(price).data, status=status.HTTP_201_CREATED)
 
 
 class ProviderViewSet(
@@ -66,6 +102,7 @@ class ProviderViewSet(
     serializer_class = ProviderSerializer
     pagination_class = InOrder
     write_role = Role.OWNER
+    action_roles = {"upstream_models": Role.OWNER}  # it calls the provider
 
     def get_queryset(self) -> QuerySet[Provider]:
         if getattr(self, "swagger_fake_view", False):
@@ -97,5 +134,21 @@ class ProviderViewSet(
 
     @extend_schema(request=None, responses=CheckupSerializer)
     def test(self, request: Request, pk: int) -> Response:
-        """Really call the provider's first model of each task."""
+        """Really call the provider: list its models, and try the first one of each task."""
         return Response(CheckupSerializer(check_up(self.get_object())).data)
+
+    @extend_schema(responses=UpstreamSerializer)
+    def upstream_models(self, request: Request, pk: int) -> Response:
+        """Ask the provider which models it offers."""
+        return Response(UpstreamSerializer(upstream_models(self.get_object())).data)
+
+    @extend_schema(request=ChosenModelsSerializer, responses={201: SpeechModelSerializer(many=True)})
+    def add_models(self, request: Request, pk: int) -> Response:
+        """Add models of the provider by their upstream names; those that are here already are left as they are."""
+        provider = self.get_object()
+        body = ChosenModelsSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        chosen = {entry["name"]: entry["tasks"] for entry in body.validated_data["models"]}
+        with refusals():
+            added = model_services.sync_models(provider=provider, chosen=chosen)
+        return Response(SpeechModelSerializer(added, many=True).data, status=status.HTTP_201_CREATED)

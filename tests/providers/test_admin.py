@@ -50,7 +50,7 @@ def test_an_owner_adds_a_provider_with_its_models(owner, workspace):
     added = owner.post(f"{PROVIDERS}add/", {"name": "mine", "kind": "local", "max_concurrency": 2, "is_active": "on"})
     assert added.status_code == 302
     made = Provider.objects.get()
-    assert (made.workspace, made.max_concurrency, made.models.count()) == (workspace, 2, 3)
+    assert (made.workspace, made.max_concurrency, made.models.count()) == (workspace, 2, 4)
 
 
 def test_a_credential_is_never_on_a_page(owner, remote):

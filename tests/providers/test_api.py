@@ -38,22 +38,41 @@ def owner(api_as):
 
 def test_a_viewer_reads_models_with_what_they_can_do_and_cost(api_as, local):
     models = api_as(Role.VIEWER).get("/api/v1/models/").json()["results"]
-    assert [model["id"] for model in models] == ["local/pocketsphinx", "local/pocketsphinx-fast", "local/espeak-ng"]
+    names = ["pocketsphinx", "pocketsphinx-fast", "espeak-ng", "echo"]
+    assert [model["id"] for model in models] == [f"local/{name}" for name in names]
+    pocketsphinx = local.models.get(name="pocketsphinx")
     assert models[0] | {"prices": None} == {
         "id": "local/pocketsphinx",
         "provider": "local",
         "name": "pocketsphinx",
+        "url": f"/api/v1/models/{pocketsphinx.pk}/",
+        "upstream_name": "pocketsphinx",
+        "is_active": True,
         "tasks": ["stt"],
+        "streams": [],
         "modes": ["direct"],
+        "times": ["words"],
         "languages": ["en"],
+        "audio_formats": [],
+        "speech_formats": [],
         "max_audio_seconds": 600.0,
         "max_audio_bytes": None,
+        "options": {},
         "prices": None,
     }
     assert [(price["unit"], float(price["usd"])) for price in models[0]["prices"]] == [("audio_minute", 0)]
+    assert [model["streams"] for model in models[2:]] == [["tts"], ["chat"]]
 
 
-@pytest.mark.parametrize(("task", "names"), [("stt", ["pocketsphinx", "pocketsphinx-fast"]), ("tts", ["espeak-ng"])])
+@pytest.mark.parametrize(
+    ("task", "names"),
+    [
+        ("stt", ["pocketsphinx", "pocketsphinx-fast"]),
+        ("tts", ["espeak-ng"]),
+        ("chat", ["echo"]),
+        ("translation", []),
+    ],
+)
 def test_models_are_filtered_by_task(api, local, task, names):
     assert [model["name"] for model in api.get(f"/api/v1/models/?task={task}").json()["results"]] == names
 
@@ -64,7 +83,7 @@ def test_an_unknown_task_is_an_error(api, local):
 
 def test_models_that_are_switched_off_are_not_listed(api, local):
     local.models.filter(name="espeak-ng").update(is_active=False)
-    assert len(api.get("/api/v1/models/").json()["results"]) == 2
+    assert len(api.get("/api/v1/models/").json()["results"]) == 3
     update_provider(provider=local, is_active=False)
     assert api.get("/api/v1/models/").json()["results"] == []
 
@@ -91,7 +110,8 @@ def test_listing_more_models_takes_no_more_queries(api, local):
 def test_an_owner_makes_a_provider_and_gets_the_models_of_its_kind(owner, workspace):
     answer = owner.post("/api/v1/providers/", {"name": "second", "kind": "local", "max_concurrency": 2})
     assert answer.status_code == 201
-    assert answer.json()["models"] == ["second/espeak-ng", "second/pocketsphinx", "second/pocketsphinx-fast"]
+    names = ["echo", "espeak-ng", "pocketsphinx", "pocketsphinx-fast"]
+    assert answer.json()["models"] == [f"second/{name}" for name in names]
     assert owner.get(answer.headers["Location"]).json() == answer.json()
 
 
@@ -219,14 +239,17 @@ def test_an_owner_deletes_a_provider_with_its_models(owner, local):
 # --- Trying it out ------------------------------------------------------------------------------
 
 
-def test_testing_the_local_provider_really_speaks_and_hears(owner, local, engines):
+def test_testing_the_local_provider_really_speaks_hears_and_chats(owner, local, engines):
     tested = owner.post(f"/api/v1/providers/{local.pk}/test/").json()
     assert tested["ok"] is True
-    spoken, heard = tested["checks"]
+    spoken, heard, chatted = tested["checks"]
     assert (spoken["model"], spoken["task"]) == ("local/espeak-ng", "tts")
     assert (heard["model"], heard["task"]) == ("local/pocketsphinx", "stt")
+    assert (chatted["model"], chatted["task"]) == ("local/echo", "chat")
     assert spoken["latency"] > 0
+    assert "s of speech" in spoken["found"]
     assert heard["text_length"] > 10
+    assert chatted["text_length"] > 10
 
 
 def test_testing_says_the_exact_fault(owner, local):
