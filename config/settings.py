@@ -262,7 +262,6 @@ LOGGING = {
         "httpx": {"level": "WARNING"},  # its INFO lines hold whole URLs
         "httpx2": {"level": "WARNING"},
         "google_genai": {"level": "WARNING"},
-        "openai": {"level": "WARNING"},  # its DEBUG lines hold whole requests
     },
 }
 

@@ -50,7 +50,8 @@ class OpenAICompatibleAdapter:
     kind: ClassVar[str] = "openai_compatible"
     info: ClassVar[KindInfo] = KindInfo(
         label="OpenAI-compatible",
-        help="vLLM, speaches, LocalAI, Groq and every other server that speaks OpenAI's protocol.",
+        help="vLLM, speaches, LocalAI, Groq and every other server that speaks OpenAI's protocol. Most have an address "
+        "that ends in /v1.",
         address="required",
         credential="optional",
         credential_help="Where the server wants a key.",

@@ -37,7 +37,8 @@ def request_fields(model: ModelConfig, request: TranscriptionRequest, *, transla
 
 def read_transcription(answer: httpx2.Response, seconds: float, call: Call) -> Transcription:
     """The answer in any format but subtitles. Raises ProviderError, or ValueError where it holds no text."""
-    if answer.headers.get("content-type", "").startswith("text/plain"):
+    is_text = answer.headers.get("content-type", "").startswith("text/plain")
+    if is_text and not answer.content.startswith(b"{"):  # which some servers call text, too
         return Transcription(text=answer.text.strip(), processing_seconds=seconds)
     body = answer.json()
     if isinstance(body, str):  # some servers put a bare text into JSON

@@ -2,12 +2,15 @@
 
 import asyncio
 import functools
+import logging
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
 import httpx2
 import openai
+
+logging.getLogger("openai").setLevel(logging.WARNING)  # below it lines hold whole requests, whoever asks for them
 
 PIECE = 1 << 16  # bytes
 IDLE_SECONDS = 30.0  # that a connection is kept for the next call

@@ -118,7 +118,7 @@ def _error(status: int | None, body: object, retry_after: float | None, call: Ca
     said = _scrubbed(said, call)
     if status is None:
         return ProviderError(
-            reason, f"The answer is an error: {said or 'no reason given'}", retryable=reason in PASSING
+            reason, f"The answer is not what was asked for: {said or 'no reason given'}", retryable=reason in PASSING
         )
     message = f"{status}: {said or _phrase(status)}"
     if status < 400:
