@@ -9,8 +9,9 @@ from django.urls import reverse
 
 from accounts.models import User, Workspace
 
-# Group -> (title, icon, model); the titles are not escaped by the side bar: nothing of a user's may stand in them.
-LISTS = {
+# Group -> (title, icon, model, and its page where that is not its list). The titles are not escaped by the side bar:
+# nothing of a user's may stand in them.
+LISTS: dict[str, list[tuple[str, ...]]] = {
     "Evaluate": [
         ("Datasets", "library_music", "datasets.Dataset"),
         ("Samples", "graphic_eq", "datasets.Sample"),
@@ -21,6 +22,12 @@ LISTS = {
     "Models": [
         ("Providers", "cloud", "providers.Provider"),
         ("Speech models", "record_voice_over", "providers.SpeechModel"),
+    ],
+    "Gateway": [
+        ("Usage", "monitoring", "gateway.UsageRecord", "summary"),
+        ("Calls", "list_alt", "gateway.UsageRecord"),
+        ("Budgets", "savings", "gateway.Budget"),
+        ("Model aliases", "alt_route", "gateway.ModelAlias"),
     ],
     "Access": [
         ("API keys", "key", "accounts.ApiKey"),
@@ -45,8 +52,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     return [{"items": start}, *(group for group in groups if group["items"])]
 
 
-def _item(title: str, icon: str, label: str) -> dict[str, Any]:
-    return {"title": title, "icon": icon, "link": reverse(f"admin:{label.lower().replace('.', '_')}_changelist")}
+def _item(title: str, icon: str, label: str, page: str = "changelist") -> dict[str, Any]:
+    return {"title": title, "icon": icon, "link": reverse(f"admin:{label.lower().replace('.', '_')}_{page}")}
 
 
 def _may_open(label: str, request: HttpRequest) -> bool:

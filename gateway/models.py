@@ -8,11 +8,10 @@ from django.db import models
 from django.db.models import Q
 
 from accounts.models import ApiKey, Workspace
+from accounts.querysets import WorkspaceOwnedQuerySet
 from gateway.querysets import (
     AliasTargetQuerySet,
-    BudgetQuerySet,
     ModelAliasQuerySet,
-    MonthlySpendQuerySet,
     UsageRecordQuerySet,
 )
 from gateway.realtime.models import ClientSecret, RealtimeSession, RealtimeTurn, VoicePipeline
@@ -126,7 +125,7 @@ class MonthlySpend(models.Model):
     calls = models.PositiveIntegerField(default=0, help_text="Settled ones.")
     unknown = models.PositiveIntegerField(default=0, help_text="Settled ones whose cost is unknown: they count as 0.")
 
-    objects = MonthlySpendQuerySet.as_manager()
+    objects = WorkspaceOwnedQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -159,7 +158,7 @@ class Budget(models.Model):
         "US dollars a month", max_digits=12, decimal_places=2, validators=[MinValueValidator(0)]
     )
 
-    objects = BudgetQuerySet.as_manager()
+    objects = WorkspaceOwnedQuerySet.as_manager()
 
     class Meta:
         ordering = ["api_key__name", "id"]

@@ -1,15 +1,36 @@
 """Reads of what goes through the gateway, by their business names."""
 
-from datetime import date, datetime
-from typing import TYPE_CHECKING, Self
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
+from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db.models.functions import TruncDate
 
 from accounts.querysets import WorkspaceOwnedQuerySet
 
 if TYPE_CHECKING:
     from accounts.models import Workspace
     from gateway.models import AliasTarget  # noqa: F401
+
+TOTALS = {
+    "calls": Count("pk"),
+    "successes": Count("pk", filter=Q(result="success")),
+    "failed": Count("pk", filter=Q(result__in=["failed", "lost"])),
+    "under_way": Count("pk", filter=Q(state="reserved")),
+    "cost_usd": Sum("cost_usd"),
+    "unknown": Count("pk", filter=Q(state="settled", cost_usd=None)),
+    "audio_seconds": Sum("audio_seconds"),
+    "characters": Sum("characters"),
+    "input_tokens": Sum("input_tokens"),
+    "output_tokens": Sum("output_tokens"),
+    "latency_sum": Sum("latency", filter=Q(result="success")),
+}
+GROUPS: dict[str, dict[str, Any]] = {
+    "day": {"day": TruncDate("created_at", tzinfo=UTC)},
+    "model": {"name": F("served_by")},
+    "key": {"key_id": F("api_key"), "caller": F("key_name")},
+}
 
 
 class UsageRecordQuerySet(WorkspaceOwnedQuerySet):
@@ -20,14 +41,17 @@ class UsageRecordQuerySet(WorkspaceOwnedQuerySet):
         """Calls under way that nobody renews: their process died."""
         return self.under_way().filter(expires_at__lt=now)
 
-
-class MonthlySpendQuerySet(WorkspaceOwnedQuerySet):
     def in_month(self, month: date) -> Self:
-        return self.filter(month=month)
+        """Calls that began in the calendar month (UTC) of that day."""
+        first = datetime(month.year, month.month, 1, tzinfo=UTC)
+        following = (first + timedelta(days=31)).replace(day=1)
+        return self.filter(created_at__gte=first, created_at__lt=following)
 
-
-class BudgetQuerySet(WorkspaceOwnedQuerySet):
-    pass
+    def totals_by(self, *groups: str) -> "QuerySet[Any, dict[str, Any]]":
+        """TOTALS of each of the GROUPS: `day` (UTC), `name` of the model that served (empty: none did), `key_id` and
+        `caller` (its name). Sums of nothing are None."""
+        columns = {name: column for group in groups for name, column in GROUPS[group].items()}
+        return self.values(**columns).annotate(**TOTALS).order_by(*columns)
 
 
 class ModelAliasQuerySet(WorkspaceOwnedQuerySet):

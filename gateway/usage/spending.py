@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
-from django.db.models import Q
+from django.db.models import Case, OuterRef, Q, QuerySet, Subquery, When
+from django.db.models.functions import Coalesce
 
 from gateway.models import Budget, MonthlySpend
 from gateway.refused import Refused
@@ -128,6 +129,20 @@ def over_budget(accounts: Iterable[Account]) -> dict[Account, Refused]:
         if budget is not None and not row.leaves(budget, Decimal(0)):
             beyond[account] = _refused(account, budget, row)
     return beyond
+
+
+def with_spending(budgets: QuerySet[Budget], month: date) -> QuerySet[Budget]:
+    """With `spent_usd`, `reserved_usd` and `unknown`, a number of calls, of the month with that first day."""
+    rows = MonthlySpend.objects.filter(month=month)
+    of_key = rows.filter(api_key=OuterRef("api_key"))
+    of_workspace = rows.filter(api_key=None, workspace=OuterRef("workspace"))
+
+    def sum_of(name: str) -> Coalesce:
+        whose = Case(When(api_key=None, then=Subquery(of_workspace.values(name))), default=of_key.values(name))
+        return Coalesce(whose, nothing[name])
+
+    nothing = {"spent_usd": Decimal(0), "reserved_usd": Decimal(0), "unknown": 0}
+    return budgets.annotate(**{name: sum_of(name) for name in nothing})
 
 
 # Always in the same order: processes that lock them wait for each other, but never in a ring.

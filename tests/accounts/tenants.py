@@ -5,11 +5,13 @@ from datetime import date
 
 from django.contrib.auth import get_user_model
 from django.core.files.base import ContentFile
+from django.utils import timezone
 
 from accounts.models import Membership, Role
 from accounts.services import create_api_key
 from datasets.models import Audio, Dataset, Import, ImportLine, Sample
 from evaluations.models import Attempt, Job, Result, Run, Score, Shard
+from gateway.models import AliasTarget, Budget, ModelAlias, MonthlySpend, UsageRecord
 from providers.models import Price, Provider, SpeechModel
 
 
@@ -17,7 +19,7 @@ def furnish(workspace, mark):
     """Make one row of every model in `workspace`; `mark` stands in each text that a page may show."""
     user = get_user_model().objects.create_user(f"{mark}-user", f"{mark}@example.com", "pw", is_staff=True)
     Membership.objects.create(workspace=workspace, user=user, role=Role.VIEWER)
-    create_api_key(workspace=workspace, name=f"{mark} key")
+    api_key, _ = create_api_key(workspace=workspace, name=f"{mark} key")
     dataset = Dataset.objects.create(workspace=workspace, name=f"{mark} dataset", description=mark, created_by=user)
     sample = _sample(workspace, dataset, mark)
     parent = Import.objects.create(dataset=dataset, source_name=f"{mark}.zip", total=1, error=mark, created_by=user)
@@ -28,6 +30,7 @@ def furnish(workspace, mark):
     )
     Price.objects.create(model=model, unit=Price.Unit.AUDIO_MINUTE, usd=1, valid_from=date(2020, 1, 1))
     _run(workspace, dataset, sample, model, mark)
+    _gateway(workspace, api_key, model, mark)
 
 
 def _sample(workspace, dataset, mark):
@@ -47,6 +50,30 @@ def _sample(workspace, dataset, mark):
     return Sample.objects.create(
         dataset=dataset, key=f"{mark}-key", audio=audio, reference=f"{mark} reference", tags={mark: mark}
     )
+
+
+def _gateway(workspace, api_key, model, mark):
+    now = timezone.now()
+    UsageRecord.objects.create(
+        workspace=workspace,
+        api_key=api_key,
+        key_name=api_key.name,
+        model=model,
+        model_name=model.public_name,
+        served_by=model.public_name,
+        endpoint="transcription",
+        request_id=f"{mark}-request",
+        state="settled",
+        result="failed",
+        reason="timeout",
+        created_at=now,
+        expires_at=now,
+        settled_at=now,
+    )
+    MonthlySpend.objects.create(workspace=workspace, api_key=api_key, month=now.date().replace(day=1), calls=1)
+    Budget.objects.create(workspace=workspace, api_key=api_key, monthly_usd=1)
+    alias = ModelAlias.objects.create(workspace=workspace, name=f"{mark}-alias")
+    AliasTarget.objects.create(alias=alias, model=model)
 
 
 def _run(workspace, dataset, sample, model, mark):

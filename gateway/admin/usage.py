@@ -1,0 +1,153 @@
+"""Usage: every call in a list that opens at any size, and what they come to on a page with charts."""
+
+from collections.abc import Iterable
+from datetime import date
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.decorators import display
+
+from accounts.admin_base import WorkspaceAdmin, access_of, rows_of
+from accounts.admin_paging import NoCountMixin
+from accounts.models import ApiKey, Role
+from gateway import figures
+from gateway.admin.usage_page import months_until, usage_context
+from gateway.models import UsageRecord
+from gateway.usage.spending import month_of
+from providers.models import SpeechModel
+
+
+class Choice(admin.SimpleListFilter):
+    """A filter whose choices come from other tables, or from none: they do not read the records."""
+
+    column: str
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if value is None:
+            return queryset
+        known = {str(choice) for choice, _ in self.lookup_choices}
+        return self.narrow(queryset, value) if value in known else queryset.none()
+
+    def narrow(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
+        return queryset.filter(**{self.column: value})
+
+
+class MonthFilter(Choice):
+    title = "month (UTC)"
+    parameter_name = "month"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [(f"{month:%Y-%m}", f"{month:%B %Y}") for month in months_until(month_of(timezone.now()))]
+
+    def narrow(self, queryset: Any, value: str) -> QuerySet[Any]:
+        narrowed: QuerySet[Any] = queryset.in_month(date.fromisoformat(f"{value}-01"))
+        return narrowed
+
+
+class KeyFilter(Choice):
+    title = "API key"
+    parameter_name = "key"
+    column = "api_key"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [(str(key.pk), str(key)) for key in rows_of(ApiKey, request).order_by("name")]
+
+
+class ModelFilter(Choice):
+    title = "model that served"
+    parameter_name = "model"
+    column = "model"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [(str(model.pk), str(model)) for model in rows_of(SpeechModel, request).select_related("provider")]
+
+
+@admin.register(UsageRecord)
+class UsageRecordAdmin(NoCountMixin, WorkspaceAdmin):
+    """Read only: what was used is not changed by hand."""
+
+    view_role = Role.EVALUATOR
+    add_role = change_role = delete_role = None
+    list_display = ["began", "endpoint", "asked_for", "outcome", "amount", "cost", "took", "key_name", "request_id"]
+    list_filter = [MonthFilter, KeyFilter, ModelFilter, "endpoint", "result"]
+    list_filter_submit = True
+    list_before_template = "admin/gateway/usagerecord/_about.html"
+    search_fields = ["request_id"]
+    search_help_text = "Request id"
+    show_facets = admin.ShowFacets.NEVER  # they would count every call
+    sortable_by: list[str] = []
+    ordering = ["-pk"]
+    actions = None
+    exclude = ["workspace"]
+
+    class Media:
+        css = {"all": ["gateway/gateway.css"]}
+
+    def get_urls(self) -> list[URLPattern]:
+        summary = self.admin_site.admin_view(self.summary_view)
+        return [path("summary/", summary, name="gateway_usagerecord_summary"), *super().get_urls()]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[UsageRecord], search_term: str
+    ) -> tuple[QuerySet[UsageRecord], bool]:
+        """The whole id: the list is too long for looking into them."""
+        term = search_term.strip()
+        return (queryset.filter(request_id=term) if term else queryset), False
+
+    def summary_view(self, request: HttpRequest) -> HttpResponse:
+        """What was used in `?month=2026-11`, this month without one, and by `?key=` (an id) or `?model=` alone."""
+        access = access_of(request)
+        if access is None or not self.has_view_permission(request):
+            raise PermissionDenied
+        context = {
+            **self.admin_site.each_context(request),
+            **usage_context(access.workspace, request.GET, timezone.now()),
+            "title": "Usage",
+            "opts": self.opts,
+        }
+        return TemplateResponse(request, "admin/gateway/usagerecord/summary.html", context)
+
+    @display(description="Began (UTC)")
+    def began(self, record: UsageRecord) -> str:
+        return f"{record.created_at:%Y-%m-%d %H:%M:%S}"
+
+    @display(description="Model")
+    def asked_for(self, record: UsageRecord) -> SafeString | str:
+        if record.served_by in ("", record.model_name):
+            return record.model_name
+        return format_html('{} <span class="gw-quiet">by {}</span>', record.model_name, record.served_by)
+
+    @display(description="Result")
+    def outcome(self, record: UsageRecord) -> SafeString:
+        label = record.get_result_display() or record.get_state_display()
+        details = " ".join(str(each) for each in (record.status, record.reason) if each)
+        pill = format_html('<span class="gw-pill gw-{}">{}</span>', record.result or record.state, label)
+        return pill if record.result == "success" else format_html('{} <span class="gw-quiet">{}</span>', pill, details)
+
+    @display(description="Amount")
+    def amount(self, record: UsageRecord) -> str:
+        parts = []
+        if record.audio_seconds is not None:
+            parts.append(figures.seconds(record.audio_seconds))
+        if record.characters is not None:
+            parts.append(f"{record.characters:,} characters")
+        if record.input_tokens is not None or record.output_tokens is not None:
+            parts.append(f"{figures.count(record.input_tokens)} / {figures.count(record.output_tokens)} tokens")
+        return ", ".join(parts) or figures.NONE
+
+    @display(description="Cost")
+    def cost(self, record: UsageRecord) -> str:
+        return figures.NONE if record.state == UsageRecord.State.RESERVED else figures.usd(record.cost_usd)
+
+    @display(description="Latency")
+    def took(self, record: UsageRecord) -> str:
+        return figures.seconds(record.latency)

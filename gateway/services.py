@@ -1,0 +1,87 @@
+"""Changes of budgets and model aliases."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.db import IntegrityError, transaction
+
+from accounts.models import ApiKey, Workspace
+from gateway.models import AliasTarget, Budget, ModelAlias
+from providers.models import SpeechModel
+
+
+class GatewayRefused(Exception):  # noqa: N818 - an answer, not a fault
+    """A change that is not made; `field` says which one is at fault."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class Taken(GatewayRefused):
+    """There is one already."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model of an alias; `weight` counts where they are drawn by weight."""
+
+    model: SpeechModel
+    weight: int = 1
+
+
+def create_budget(*, workspace: Workspace, monthly_usd: Decimal, api_key: ApiKey | None = None) -> Budget:
+    """Raises Taken: a workspace has one budget of its own, and each key one."""
+    try:
+        with transaction.atomic():
+            return Budget.objects.create(workspace=workspace, api_key=api_key, monthly_usd=monthly_usd)
+    except IntegrityError as error:
+        whose = "The workspace" if api_key is None else "This key"
+        raise Taken("api_key", f"{whose} has a budget already: change that one.") from error
+
+
+def change_budget(*, budget: Budget, monthly_usd: Decimal) -> None:
+    """Holds for every new call at once, and within seconds before bodies are read."""
+    budget.monthly_usd = monthly_usd
+    budget.save(update_fields=["monthly_usd"])
+
+
+@transaction.atomic
+def save_alias(
+    *,
+    alias: ModelAlias,
+    targets: Sequence[Target] | None = None,
+) -> ModelAlias:
+    """Make or change an alias; `targets` are its models in their order, None leaves them as they are.
+
+    Raises Taken for a name that there is already, GatewayRefused for models that cannot stand in for each other.
+    """
+    if targets is not None and (problem := problem_of_targets(alias.workspace, [each.model for each in targets])):
+        raise GatewayRefused("targets", problem)
+    try:
+        with transaction.atomic():
+            alias.save()
+    except IntegrityError as error:
+        raise Taken("name", f"There is an alias {alias.name!r} already.") from error
+    if targets is not None:
+        alias.targets.all().delete()
+        AliasTarget.objects.bulk_create(
+            AliasTarget(alias=alias, model=target.model, position=position, weight=target.weight)
+            for position, target in enumerate(targets)
+        )
+    return alias
+
+
+def problem_of_targets(workspace: Workspace, models: Iterable[SpeechModel]) -> str:
+    """Why these models cannot share a name; empty where they can."""
+    chosen = list(models)
+    if not chosen:
+        return "Name one model at least."
+    if len({model.pk for model in chosen}) < len(chosen):
+        return "Name each model once."
+    if any(model.provider.workspace_id != workspace.pk for model in chosen):
+        return "Name models of this workspace only."
+    if not set.intersection(*(set(model.tasks) for model in chosen)):
+        return "These models have no task in common: one cannot stand in for another."
+    return ""

@@ -1,0 +1,40 @@
+"""What many calls come to."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+SUMS = ["calls", "successes", "failed", "under_way", "unknown", "audio_seconds", "characters"]
+SUMS += ["input_tokens", "output_tokens", "latency_sum", "cost_usd"]
+
+
+@dataclass
+class Total:
+    """Of a day, a model, a key, or everything."""
+
+    calls: int = 0
+    successes: int = 0
+    failed: int = 0  # or lost
+    under_way: int = 0
+    unknown: int = 0  # calls whose cost is not known: not part of cost_usd
+    audio_seconds: float = 0.0
+    characters: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    latency_sum: float = 0.0
+    cost_usd: Decimal = Decimal(0)
+
+    @classmethod
+    def of(cls, lines: Iterable[Mapping[str, Any]]) -> "Total":
+        """Of lines of `UsageRecordQuerySet.totals_by`."""
+        total = cls()
+        for line in lines:
+            for name in SUMS:
+                setattr(total, name, getattr(total, name) + (line[name] or 0))
+        return total
+
+    @property
+    def mean_latency(self) -> float | None:
+        """seconds of a call that succeeded; None without any"""
+        return self.latency_sum / self.successes if self.successes else None
