@@ -54,7 +54,7 @@ class Fields:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._wrong_type(name, "a number")
+            raise self.wrong_type(name, "a number")
         if not least <= value <= most or not math.isfinite(value):
             raise self.invalid(name, f"expected a number from {least} to {most}")
         return float(value)
@@ -66,7 +66,7 @@ class Fields:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int):
-            raise self._wrong_type(name, "an integer")
+            raise self.wrong_type(name, "an integer")
         if not least <= value <= most:
             raise self.invalid(name, f"expected an integer from {least} to {most}")
         return value
@@ -113,10 +113,10 @@ class Fields:
         if value is None:
             return None
         if not isinstance(value, kind):
-            raise self._wrong_type(name, NAMES[kind])
+            raise self.wrong_type(name, NAMES[kind])
         return value
 
-    def _wrong_type(self, name: str, wanted: str) -> ProtocolError:
+    def wrong_type(self, name: str, wanted: str) -> ProtocolError:
         param = self.param(name)
         return ProtocolError("invalid_type", f"Invalid type for '{param}': expected {wanted}.", param)
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 from gateway.realtime.core import client
 from gateway.realtime.core.client import ClientEvent, ItemType, NewContent, NewItem, Role, SessionPatch
 from gateway.realtime.core.config import Kind
-from gateway.realtime.core.dialects.fields import Fields
+from gateway.realtime.core.dialects.fields import NAMES, Fields
 from gateway.realtime.core.errors import ProtocolError
 
 MOST_MS = 24 * 3600 * 1000
@@ -262,12 +262,30 @@ def own_patch(session: Fields, patch: SessionPatch) -> None:
         patch["voice"] = voice
 
 
-def unused_patch(session: Fields, names: tuple[str, ...], patch: SessionPatch) -> None:
-    """Fields that are taken and shown, and do nothing; null clears them."""
-    unused = {name: session.raw[name] for name in names if name in session}
+# Fields that are taken and shown, and do nothing, and the types that they may have.
+UNUSED: dict[str, tuple[type, ...]] = {
+    "include": (list,),
+    "input_audio_noise_reduction": (dict,),
+    "noise_reduction": (dict,),
+    "parallel_tool_calls": (bool,),
+    "prompt": (dict,),
+    "reasoning": (dict,),
+    "tool_choice": (str, dict),
+    "tools": (list,),
+    "tracing": (str, dict),
+    "truncation": (str, dict),
+}
+
+
+def unused_patch(settings: Fields, names: tuple[str, ...], patch: SessionPatch) -> None:
+    """What of these the client names; null clears it."""
+    unused = {name: settings.raw[name] for name in names if name in settings}
     for name, value in unused.items():
+        if value is not None and not isinstance(value, UNUSED[name]):
+            raise settings.wrong_type(name, " or ".join(NAMES[kind] for kind in UNUSED[name]))
         if _is_deep(value, MOST_NESTED):
-            raise session.invalid(name, f"expected at most {MOST_NESTED} levels of nesting")
+            raise settings.invalid(name, f"expected at most {MOST_NESTED} levels of nesting")
+    settings.objects("tools")
     if unused:
         patch["unused"] = {**patch.get("unused", {}), **unused}
 

@@ -247,6 +247,105 @@ def test_the_rules_hold_whatever_comes(dialect, seed):
     assert len(set(stopped)) == len(stopped)
 
 
+WHOLE = {
+    "ga": {
+        "type": "realtime",
+        "model": "echo",
+        "output_modalities": ["audio"],
+        "instructions": "Be kind.",
+        "audio": {
+            "input": {
+                "format": {"type": "audio/pcm", "rate": 24000},
+                "transcription": {"model": "sphinx", "language": "en", "prompt": "names"},
+                "noise_reduction": {"type": "near_field"},
+                "turn_detection": {"type": "server_vad", "threshold": 0.4, "idle_timeout_ms": None},
+            },
+            "output": {"format": {"type": "audio/pcmu"}, "voice": {"id": "verse"}, "speed": 1.1},
+        },
+        "tools": [{"type": "function", "name": "f", "parameters": {"type": "object"}}],
+        "max_output_tokens": "inf",
+        "tracing": "auto",
+    },
+    "beta": {
+        "modalities": ["text", "audio"],
+        "instructions": "Be kind.",
+        "voice": "verse",
+        "input_audio_format": "pcm16",
+        "output_audio_format": "g711_alaw",
+        "input_audio_transcription": {"model": "whisper-1"},
+        "turn_detection": {"type": "server_vad", "prefix_padding_ms": 100, "silence_duration_ms": 200},
+        "tools": [{"type": "function", "name": "f", "parameters": {"type": "object"}}],
+        "temperature": 0.8,
+        "max_response_output_tokens": 4096,
+        "llm_model": "echo",
+    },
+}
+MESSAGE = {
+    "id": "given",
+    "type": "message",
+    "role": "user",
+    "content": [
+        {"type": "input_text", "text": "hi"},
+        {"type": "input_audio", "audio": b64(pcm(20)), "transcript": None},
+    ],
+}
+
+
+def bent(value, chance):
+    """The same with anything in place of some of its parts."""
+    if chance.random() < 0.08:
+        return chance.choice(JUNK)
+    if isinstance(value, dict):
+        return {bent_name(name, chance): bent(each, chance) for name, each in value.items() if chance.random() > 0.03}
+    if isinstance(value, list):
+        return [bent(each, chance) for each in value for _ in range(chance.choice([1, 1, 1, 2, 0]))]
+    return value
+
+
+def bent_name(name, chance):
+    return name if chance.random() > 0.02 else chance.choice(["", "x" * 300, "type", "__class__", "id"])
+
+
+def test_events_that_are_bent_anywhere_are_done_or_refused_and_the_session_goes_on(dialect):
+    chance = random.Random(7)
+    events = [
+        {"type": "session.update", "session": WHOLE[dialect]},
+        {"type": "conversation.item.create", "previous_item_id": "root", "item": MESSAGE},
+        {
+            "type": "response.create",
+            "response": {
+                "instructions": "x",
+                "conversation": "none",
+                "metadata": {"a": "b"},
+                "input": [MESSAGE, {"type": "item_reference", "id": "given"}],
+                "max_output_tokens": 5,
+            },
+        },
+        {"type": "conversation.item.truncate", "item_id": "given", "content_index": 0, "audio_end_ms": 5},
+        {"type": "conversation.item.delete", "item_id": "given"},
+        {"type": "response.cancel", "response_id": "resp"},
+    ]
+    refused = 0
+    for _ in range(60):
+        talk = Talk(dialect)
+        talk.check = lambda event: None  # tools are shown as they came, and these are no tools
+        for event in events:
+            event = {name: bent(value, chance) for name, value in event.items()} | {
+                "type": event["type"],
+                "event_id": "mine",
+            }
+            told = talk.take(talk.wire.text(json.dumps(event)))
+            for each in told:
+                if each["type"] == "error":
+                    refused += 1
+                    assert each["error"]["code"]
+                    assert each["error"]["message"]
+                    assert each["error"]["event_id"] == "mine"
+        shown = talk.update()
+        assert [each["type"] for each in shown] == ["session.updated"]
+    assert refused > 60
+
+
 def test_a_thousand_sessions_leave_nothing_behind():
     def count():
         gc.collect()
