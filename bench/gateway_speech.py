@@ -7,6 +7,7 @@ what lies between sending and receiving is measured part by part. Direct, Earsho
 """
 
 import asyncio
+import json
 import struct
 import subprocess
 import sys
@@ -15,10 +16,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import httpx
+import httptools
 
 from bench.gateway_site import LITELLM_KEY, Server, earshot, litellm
 
@@ -83,35 +85,58 @@ class Heard:
     cpu: float = 0.0
 
 
-async def listen(client, server, heard):
-    wish = {"model": server.models["speak"], "voice": "alloy", "input": "Tell me. " * 20, "response_format": "pcm"}
-    asked = time.monotonic()
-    first, taken, stamps = None, b"", []
-    async with client.stream("POST", f"{server.url}/audio/speech", json=wish) as response:
-        response.raise_for_status()
-        async for piece in response.aiter_raw():
+class Listener:
+    """A connection, and what comes on it: a general HTTP client would take longer than what is measured."""
+
+    @classmethod
+    async def connect(cls, server):
+        self = cls()
+        self.server, self.url = server, urlsplit(server.url)
+        self.reader, self.writer = await asyncio.open_connection(self.url.hostname, self.url.port)
+        self.parser = httptools.HttpResponseParser(self)
+        return self
+
+    def on_body(self, body):
+        self.taken += body
+
+    def on_message_complete(self):
+        self.complete = True
+
+    async def listen(self, heard):
+        wish = {"voice": "alloy", "input": "Tell me. " * 20, "response_format": "pcm"}
+        body = json.dumps({"model": self.server.models["speak"], **wish}).encode()
+        head = (
+            f"POST {self.url.path}/audio/speech HTTP/1.1\r\nHost: {self.url.netloc}\r\n"
+            f"Authorization: Bearer {self.server.key}\r\nContent-Type: application/json\r\n"
+        )
+        self.taken, self.complete = bytearray(), False
+        first, stamps = None, []
+        asked = time.monotonic()
+        self.writer.write(head.encode() + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+        while not self.complete:
+            self.parser.feed_data(await self.reader.read(65536))
             now = time.monotonic()
-            first = first or now
-            taken += piece
-            while len(taken) >= PART:
-                stamps.append((STAMP.unpack_from(taken)[0], now))
-                taken = taken[PART:]
-    assert len(stamps) == PARTS, f"{server.name} sent {len(stamps)} parts"
-    heard.first.append(first - asked)
-    heard.delays += [now - sent for sent, now in stamps]
-    heard.streamed += first < stamps[-1][0]
-    heard.streams += 1
+            if self.taken:
+                first = first or now
+            while len(self.taken) >= PART:
+                stamps.append((STAMP.unpack_from(self.taken)[0], now))
+                del self.taken[:PART]
+        assert len(stamps) == PARTS, f"{self.server.name} sent {len(stamps)} parts"
+        heard.first.append(first - asked)
+        heard.delays += [now - sent for sent, now in stamps]
+        heard.streamed += first < stamps[-1][0]
+        heard.streams += 1
 
 
 async def listen_at_once(server, at_once, rounds, heard):
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    headers = {"Authorization": f"Bearer {server.key}"}
-    async with httpx.AsyncClient(headers=headers, timeout=60, limits=limits) as client:
-        await asyncio.gather(*(listen(client, server, Heard()) for _ in range(at_once)))  # connections, caches
-        before = server.cpu_seconds
-        for _ in range(rounds):
-            await asyncio.gather(*(listen(client, server, heard) for _ in range(at_once)))
-        heard.cpu += server.cpu_seconds - before
+    listeners = await asyncio.gather(*(Listener.connect(server) for _ in range(at_once)))
+    await asyncio.gather(*(listener.listen(Heard()) for listener in listeners))  # connections and caches are there
+    before = server.cpu_seconds
+    for _ in range(rounds):
+        await asyncio.gather(*(listener.listen(heard) for listener in listeners))
+    heard.cpu += server.cpu_seconds - before
+    for listener in listeners:
+        listener.writer.close()
 
 
 def measure(rounds):

@@ -9,7 +9,8 @@ import openai
 import pytest
 from openai import OpenAI
 
-from accounts.models import Organization, Workspace
+from accounts.models import ApiKey, Organization, Workspace
+from gateway.models import Budget
 from tests.audio import encode, make_wav
 
 TEXT = "we heard two foxes in the garden"
@@ -123,6 +124,7 @@ def test_a_stream_that_a_provider_breaks_off_raises(client, hearing, audio):
             list(stream)
 
 
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # OpenAI's own model of it is
 @pytest.mark.parametrize("format", ["json", "text", "srt", "verbose_json", "vtt"])
 def test_translations_come_in_every_format(client, studio, audio, format):
     answer = client.audio.translations.create(model="studio/whisper", file=audio, response_format=format)
@@ -284,6 +286,17 @@ def test_too_many_requests_are_a_rate_limit_error(live, studio):
             [client.models.list() for _ in range(8)]
     assert int(caught.value.response.headers["retry-after"]) >= 1
     assert_explained(caught.value)
+
+
+def test_a_budget_that_is_spent_is_a_402(live, studio):
+    key = live.make_key("poor")
+    Budget.objects.create(workspace=live.workspace, api_key=ApiKey.objects.get(name="poor"), monthly_usd=0)
+    with OpenAI(api_key=key, base_url=live.api, max_retries=0) as client:
+        with pytest.raises(openai.APIStatusError) as caught:
+            transcribe(client)
+    assert caught.value.status_code == 402
+    assert_explained(caught.value)
+    assert studio.calls == []
 
 
 @pytest.mark.parametrize(
