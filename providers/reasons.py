@@ -30,7 +30,7 @@ class Reason(models.TextChoices):
     )
     INTERNAL_ERROR = (
         "internal_error",
-        "Earshot itself failed on this sample. The worker's log has the traceback.",
+        "Earshot itself failed on this sample. The worker's log has the traceback: report it, then retry.",
     )
     INVALID_CREDENTIALS = "invalid_credentials", "The provider refused the API key. Enter a valid one, then retry."
     QUOTA_EXHAUSTED = (
@@ -38,11 +38,17 @@ class Reason(models.TextChoices):
         "The provider's account has no credit or quota left. Add some there, then retry.",
     )
     RATE_LIMITED = "rate_limited", "The provider takes no more calls just now. Retry later."
-    REQUEST_REFUSED = "request_refused", "The provider refused the request; the error text says why."
-    FILE_REFUSED = "file_refused", "The provider could not take the audio; the error text says why."
+    REQUEST_REFUSED = (
+        "request_refused",
+        "The provider refused the request; the error text says why. Change the model's settings, or use another model.",
+    )
+    FILE_REFUSED = (
+        "file_refused",
+        "The provider could not take the audio; the error text says why. Upload it in another format, such as FLAC.",
+    )
     NAME_TAKEN = "name_taken", "The provider holds an unusable file of the same name. Retry: another name is used."
-    BLOCKED = "blocked", "The provider's filters blocked the answer."
-    CUT_OFF = "cut_off", "The answer was cut off at the model's output limit. Shorten the audio."
+    BLOCKED = "blocked", "The provider's filters blocked the answer. Use another prompt or another model."
+    CUT_OFF = "cut_off", "The answer was cut off at the model's output limit. Shorten the audio or text."
     NO_CANDIDATES = "no_candidates", "The provider answered without a text and without saying why. Retry."
     BAD_JSON = "bad_json", "The provider's line for this sample is not readable. Retry."
     NO_RESPONSE = "no_response", "The provider's line for this sample holds neither answer nor error. Retry."
@@ -51,4 +57,7 @@ class Reason(models.TextChoices):
     BATCH_CANCELLED = "batch_cancelled", "The batch was cancelled at the provider, not from here. Retry."
     BATCH_EXPIRED = "batch_expired", "The provider did not get to the batch in its time. Retry, or use mode direct."
     BATCH_DEADLINE = "batch_deadline", "The batch did not end in time and was given up. Retry, or use mode direct."
-    EMPTY_OUTPUT = "empty_output", "The model answered with no text."
+    EMPTY_OUTPUT = (
+        "empty_output",
+        "The model answered with nothing. Listen to the audio: if something is said in it, try another model.",
+    )
