@@ -4,7 +4,7 @@ from typing import Any
 
 from gateway.realtime.core import client, server
 from gateway.realtime.core.config import AudioFormat, Kind, Modality, SessionConfig
-from gateway.realtime.core.dialects import parse, render
+from gateway.realtime.core.dialects import parse, render, settings
 from gateway.realtime.core.dialects.fields import Fields
 from gateway.realtime.core.items import Item, Part
 from gateway.realtime.core.response import Response
@@ -39,7 +39,7 @@ SESSION = {
     "id",
     "expires_at",
     *UNUSED,
-    *parse.OWN_NAMES,
+    *settings.OWN_NAMES,
 }
 RESPONSE = {
     "instructions",
@@ -73,42 +73,30 @@ class Beta:
 
     def session_patch(self, session: Fields, kind: Kind) -> client.SessionPatch:
         session.only(SESSION)
-        patch: client.SessionPatch = {}
-        parse.own_patch(session, patch)
-        parse.unused_patch(session, UNUSED, patch)
-        if (model := session.string("model")) is not None:
-            patch["model"] = model
-        if (instructions := session.string("instructions")) is not None:
-            patch["instructions"] = instructions
+        patch = settings.common_patch(session, UNUSED)
         if (modality := _modality(session)) is not None:
             patch["modality"] = modality
         if (input_format := session.choice("input_audio_format", FORMATS)) is not None:
             patch["input_format"] = input_format
         if (output_format := session.choice("output_audio_format", FORMATS)) is not None:
             patch["output_format"] = output_format
-        if "input_audio_transcription" in session:
-            transcription = session.object("input_audio_transcription")
-            patch["transcription"] = None if transcription is None else parse.transcription_patch(transcription)
-        if "turn_detection" in session:
-            detection = session.object("turn_detection")
-            patch["turn_detection"] = None if detection is None else parse.turn_detection_patch(detection)
+        settings.transcription_patch(session, "input_audio_transcription", patch)
+        settings.turn_detection_patch(session, patch)
         if "max_response_output_tokens" in session:
-            patch["max_output_tokens"] = parse.max_tokens(session, "max_response_output_tokens")
-        if (temperature := session.number("temperature", 0, 2)) is not None:
-            patch["temperature"] = temperature
+            patch["max_output_tokens"] = settings.max_tokens(session, "max_response_output_tokens")
         if (speed := session.number("speed", 0.25, 1.5)) is not None:
             patch["speed"] = speed
         return patch
 
     def response_options(self, response: Fields) -> client.ResponseOptions:
         response.only(RESPONSE)
-        max_output_tokens = parse.max_tokens(response, "max_response_output_tokens")
+        max_output_tokens = settings.max_tokens(response, "max_response_output_tokens")
         return client.ResponseOptions(
             instructions=response.string("instructions"),
             modality=_modality(response),
             voice=response.string("voice", most=256),
             output_format=response.choice("output_audio_format", FORMATS),
-            max_output_tokens=max_output_tokens or parse.max_tokens(response, "max_output_tokens"),
+            max_output_tokens=max_output_tokens or settings.max_tokens(response, "max_output_tokens"),
             temperature=response.number("temperature", 0, 2),
             in_conversation=parse.in_conversation(response),
             input=parse.response_input(response),

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from gateway.realtime.core.errors import ProtocolError
 
 Choice = TypeVar("Choice")
+MOST_MS = 24 * 3600 * 1000
 NAMES = {str: "a string", bool: "a boolean", dict: "an object", list: "an array"}
 
 

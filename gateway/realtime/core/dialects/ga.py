@@ -3,8 +3,8 @@
 from typing import Any
 
 from gateway.realtime.core import client, server
-from gateway.realtime.core.config import AudioFormat, Kind, SessionConfig
-from gateway.realtime.core.dialects import parse, render
+from gateway.realtime.core.config import AudioFormat, Kind, Modality, SessionConfig
+from gateway.realtime.core.dialects import parse, render, settings
 from gateway.realtime.core.dialects.fields import Fields
 from gateway.realtime.core.items import Item, Part
 from gateway.realtime.core.response import Response
@@ -36,7 +36,7 @@ SESSION = {
     "id",
     "expires_at",
     *UNUSED,
-    *parse.OWN_NAMES,
+    *settings.OWN_NAMES,
 }
 RESPONSE = {
     "instructions",
@@ -64,19 +64,11 @@ class GA:
         session.only(SESSION)
         if session.choice("type", {"realtime": "realtime", "transcription": "transcription"}) not in (None, kind):
             raise session.invalid("type", f"this is a {kind} session")
-        patch: client.SessionPatch = {}
-        parse.own_patch(session, patch)
-        parse.unused_patch(session, UNUSED, patch)
-        if (model := session.string("model")) is not None:
-            patch["model"] = model
-        if (instructions := session.string("instructions")) is not None:
-            patch["instructions"] = instructions
+        patch = settings.common_patch(session, UNUSED)
         if (modality := _modality(session)) is not None:
             patch["modality"] = modality
         if "max_output_tokens" in session:
-            patch["max_output_tokens"] = parse.max_tokens(session, "max_output_tokens")
-        if (temperature := session.number("temperature", 0, 2)) is not None:
-            patch["temperature"] = temperature
+            patch["max_output_tokens"] = settings.max_tokens(session, "max_output_tokens")
         audio = session.object("audio")
         if audio is not None:
             audio.only(("input", "output"))
@@ -97,7 +89,7 @@ class GA:
             modality=_modality(response),
             voice=patch.get("voice"),
             output_format=patch.get("output_format"),
-            max_output_tokens=parse.max_tokens(response, "max_output_tokens"),
+            max_output_tokens=settings.max_tokens(response, "max_output_tokens"),
             temperature=response.number("temperature", 0, 2),
             in_conversation=parse.in_conversation(response),
             input=parse.response_input(response),
@@ -163,13 +155,15 @@ class GA:
         return render.part(item, part, text="output_text", audio="output_audio")
 
 
-def _modality(fields: Fields) -> Any:
+def _modality(fields: Fields) -> Modality | None:
     modalities = fields.raw.get("output_modalities")
     if modalities is None:
         return None
-    if modalities not in (["audio"], ["text"]):
+    if modalities == ["text"]:
+        return "text"
+    if modalities != ["audio"]:
         raise fields.invalid("output_modalities", "supported values are ['audio'] and ['text']")
-    return modalities[0]
+    return "audio"
 
 
 def _format(audio_format: AudioFormat) -> dict[str, Any]:
@@ -179,42 +173,38 @@ def _format(audio_format: AudioFormat) -> dict[str, Any]:
 
 
 def _audio_format(fields: Fields) -> AudioFormat | None:
-    settings = fields.object("format")
-    if settings is None:
+    wanted = fields.object("format")
+    if wanted is None:
         return None
-    settings.only(("type", "rate"))
-    audio_format = settings.required("type", settings.choice("type", FORMATS))
-    rate = settings.integer("rate", 1, 1_000_000)
+    wanted.only(("type", "rate"))
+    audio_format = wanted.required("type", wanted.choice("type", FORMATS))
+    rate = wanted.integer("rate", 1, 1_000_000)
     if rate not in (None, audio_format.sample_rate):
-        raise settings.invalid("rate", f"{audio_format.value} has {audio_format.sample_rate} Hz here")
+        raise wanted.invalid("rate", f"{audio_format.value} has {audio_format.sample_rate} Hz here")
     return audio_format
 
 
-def _input(settings: Fields, patch: client.SessionPatch) -> None:
-    settings.only(("format", "transcription", "noise_reduction", "turn_detection"))
-    if (audio_format := _audio_format(settings)) is not None:
+def _input(audio: Fields, patch: client.SessionPatch) -> None:
+    audio.only(("format", "transcription", "noise_reduction", "turn_detection"))
+    if (audio_format := _audio_format(audio)) is not None:
         patch["input_format"] = audio_format
-    if "transcription" in settings:
-        transcription = settings.object("transcription")
-        patch["transcription"] = None if transcription is None else parse.transcription_patch(transcription)
-    if "turn_detection" in settings:
-        detection = settings.object("turn_detection")
-        patch["turn_detection"] = None if detection is None else parse.turn_detection_patch(detection)
-    parse.unused_patch(settings, ("noise_reduction",), patch)
+    settings.transcription_patch(audio, "transcription", patch)
+    settings.turn_detection_patch(audio, patch)
+    settings.unused_patch(audio, ("noise_reduction",), patch)
 
 
-def _output(settings: Fields, patch: client.SessionPatch) -> None:
-    settings.only(("format", "voice", "speed"))
-    if (audio_format := _audio_format(settings)) is not None:
+def _output(audio: Fields, patch: client.SessionPatch) -> None:
+    audio.only(("format", "voice", "speed"))
+    if (audio_format := _audio_format(audio)) is not None:
         patch["output_format"] = audio_format
-    if (voice := _voice(settings)) is not None:
+    if (voice := _voice(audio)) is not None:
         patch["voice"] = voice
-    if (speed := settings.number("speed", 0.25, 1.5)) is not None:
+    if (speed := audio.number("speed", 0.25, 1.5)) is not None:
         patch["speed"] = speed
 
 
-def _voice(settings: Fields) -> str | None:
-    if isinstance(settings.raw.get("voice"), dict):
-        own = settings.object("voice")
+def _voice(audio: Fields) -> str | None:
+    if isinstance(audio.raw.get("voice"), dict):
+        own = audio.object("voice")
         return None if own is None else own.required("id", own.string("id", most=256))
-    return settings.string("voice", most=256)
+    return audio.string("voice", most=256)
