@@ -124,7 +124,7 @@ class ResponseOptions:
     modality: Modality | None = None
     voice: str | None = None
     output_format: AudioFormat | None = None
-    max_output_tokens: int | None = None
+    max_output_tokens: int | Literal["inf"] | None = None
     temperature: float | None = None
     in_conversation: bool = True  # False: out of band; its answer becomes no part of the conversation
     input: tuple[NewItem | ItemReference, ...] | None = None  # the whole context, in place of the conversation

@@ -108,6 +108,7 @@ class Responses:
         voice = config.voice
         if options.voice is not None:
             voice = known_voice(options.voice, config.tts_model, self._shared.models, voice)
+        most = config.max_output_tokens if options.max_output_tokens is None else options.max_output_tokens
         return Response(
             id=self._shared.ids.new("resp"),
             conversation_id=self._shared.conversation_id if options.in_conversation else None,
@@ -118,7 +119,7 @@ class Responses:
             speed=config.speed,
             output_format=options.output_format or config.output_format,
             temperature=config.temperature if options.temperature is None else options.temperature,
-            max_output_tokens=options.max_output_tokens or config.max_output_tokens,
+            max_output_tokens=None if most == "inf" else most,
             metadata=options.metadata,
         )
 

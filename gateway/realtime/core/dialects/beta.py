@@ -82,8 +82,7 @@ class Beta:
             patch["output_format"] = output_format
         settings.transcription_patch(session, "input_audio_transcription", patch)
         settings.turn_detection_patch(session, patch)
-        if "max_response_output_tokens" in session:
-            patch["max_output_tokens"] = settings.max_tokens(session, "max_response_output_tokens")
+        settings.max_tokens_patch(session, "max_response_output_tokens", patch)
         if (speed := session.number("speed", 0.25, 1.5)) is not None:
             patch["speed"] = speed
         return patch

@@ -67,8 +67,7 @@ class GA:
         patch = settings.common_patch(session, UNUSED)
         if (modality := _modality(session)) is not None:
             patch["modality"] = modality
-        if "max_output_tokens" in session:
-            patch["max_output_tokens"] = settings.max_tokens(session, "max_output_tokens")
+        settings.max_tokens_patch(session, "max_output_tokens", patch)
         audio = session.object("audio")
         if audio is not None:
             audio.only(("input", "output"))

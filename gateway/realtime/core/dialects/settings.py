@@ -1,6 +1,6 @@
 """A session's settings, as far as both dialects write them alike."""
 
-from typing import Any
+from typing import Any, Literal
 
 from gateway.realtime.core import client
 from gateway.realtime.core.client import SessionPatch
@@ -9,9 +9,14 @@ from gateway.realtime.core.dialects.fields import MOST_MS, NAMES, Fields
 MOST_NESTED = 64
 
 
-def max_tokens(fields: Fields, name: str) -> int | None:
-    """None: no limit is named."""
-    return None if fields.raw.get(name) == "inf" else fields.integer(name, 1, 1_000_000)
+def max_tokens(fields: Fields, name: str) -> int | Literal["inf"] | None:
+    """None: nothing is said."""
+    return "inf" if fields.raw.get(name) == "inf" else fields.integer(name, 1, 1_000_000)
+
+
+def max_tokens_patch(session: Fields, name: str, patch: SessionPatch) -> None:
+    if (most := max_tokens(session, name)) is not None:
+        patch["max_output_tokens"] = None if most == "inf" else most
 
 
 def transcription_patch(session: Fields, name: str, patch: SessionPatch) -> None:

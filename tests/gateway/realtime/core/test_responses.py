@@ -101,6 +101,16 @@ def test_a_response_may_have_its_own_instructions_voice_and_format(talk):
     assert (order.voice, order.output_format) == ("verse", AudioFormat.ALAW)
 
 
+def test_a_response_may_lift_the_session_s_limit(talk):
+    limit = "max_output_tokens" if talk.dialect == "ga" else "max_response_output_tokens"
+    talk.update(**{limit: 100})
+    talk.happen(happenings.ResponseFinished(talk.respond()))
+    talk.happen(happenings.ResponseFinished(talk.respond(**{limit: "inf"})))
+    talk.update(**{limit: "inf"})
+    talk.respond()
+    assert [order.max_output_tokens for order in talk.ordered(StartResponse)] == [100, None, None]
+
+
 def test_audio_is_measured_in_the_response_s_own_format(talk):
     if talk.dialect == "ga":
         response_id = talk.respond(audio={"output": {"format": {"type": "audio/pcmu"}}})
