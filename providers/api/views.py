@@ -44,7 +44,8 @@ def refusals() -> Iterator[None]:
         yield
     except services.ProviderRefused as refused:
         answer = NameTakenAnswer if isinstance(refused, services.NameTaken) else ValidationError
-        raise answer({refused.field: [str(refused)]}) from refused
+        field = "tasks" if refused.field in SpeechModel.TASK_FIELDS.values() else refused.field
+        raise answer({field: [str(refused)]}) from refused
 
 
 class InOrder(CursorPagination):
