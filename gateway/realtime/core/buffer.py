@@ -22,8 +22,11 @@ class InputBuffer:
     def end_ms(self) -> float:
         return self.start_ms + self.ms
 
-    def append(self, audio: bytes) -> None:
+    def append(self, audio: bytes) -> tuple[bytes, float]:
+        """The samples that are whole now, and where they start: audio may be cut in the middle of one."""
+        start = self._whole()
         self._audio += audio
+        return bytes(self._audio[start : self._whole()]), self.start_ms + start / self.audio_format.bytes_per_ms
 
     def drop_until(self, ms: float) -> None:
         """Let go of what is older."""
@@ -46,8 +49,11 @@ class InputBuffer:
 
     def _offset(self, ms: float) -> int:
         frames = round((ms - self.start_ms) * self.audio_format.bytes_per_ms / self.audio_format.frame_bytes)
-        most = len(self._audio) // self.audio_format.frame_bytes
-        return min(max(frames, 0), most) * self.audio_format.frame_bytes
+        return min(max(frames * self.audio_format.frame_bytes, 0), self._whole())
+
+    def _whole(self) -> int:
+        """Bytes of whole samples."""
+        return len(self._audio) // self.audio_format.frame_bytes * self.audio_format.frame_bytes
 
     def _drop(self, count: int) -> None:
         del self._audio[:count]  # from the front this moves nothing

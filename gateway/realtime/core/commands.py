@@ -21,7 +21,7 @@ class DetectTurns:
 class Listen:
     """Audio for the turn detector; only while there is one."""
 
-    audio: bytes = field(repr=False)
+    audio: bytes = field(repr=False)  # whole samples
     at_ms: float  # where it starts, of the audio appended since the session's start
 
 

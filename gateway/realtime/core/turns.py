@@ -25,10 +25,6 @@ class Turns:
         """Whether there is audio that would be missed."""
         return self._speech is not None or (self._shared.config.turn_detection is None and len(self._buffer) > 0)
 
-    @property
-    def buffered_bytes(self) -> int:
-        return len(self._buffer)
-
     def detect(self) -> None:
         """Tell the detector what the session is set to now; it starts afresh."""
         config = self._shared.config
@@ -62,10 +58,9 @@ class Turns:
                 "commit or clear what is there.",
                 "audio",
             )
-        at_ms = self._buffer.end_ms
-        self._buffer.append(audio)
-        if self._shared.config.turn_detection is not None:
-            self._shared.out.order(Listen(audio, at_ms))
+        samples, at_ms = self._buffer.append(audio)
+        if samples and self._shared.config.turn_detection is not None:
+            self._shared.out.order(Listen(samples, at_ms))
 
     def _is_too_much(self, audio: bytes) -> bool:
         most = self._shared.limits.audio_seconds * 1000 * self._buffer.audio_format.bytes_per_ms

@@ -66,6 +66,15 @@ def test_the_detector_gets_all_audio_with_its_place_in_time(listening):
     assert detect.settings.silence_duration_ms == 500
 
 
+def test_the_detector_gets_whole_samples_however_the_audio_is_cut(listening):
+    for piece in (b"\x01", b"\x00\x02\x00\x03", b"\x00"):
+        listening.take(listening.wire.audio(piece))
+    assert [(order.audio, round(order.at_ms * 24)) for order in listening.ordered(Listen)] == [
+        (b"\x01\x00\x02\x00", 0),
+        (b"\x03\x00", 2),
+    ]
+
+
 def test_without_create_response_nothing_is_answered(listening):
     detection(listening, create_response=False)
     turn(listening)
