@@ -23,12 +23,21 @@ class Outbox:
         self._room = asyncio.Event()
         self._room.set()
         self._farewell: Close | None = None
+        self._drainer: asyncio.Task[object] | None = None
+        self._overflown = False
+        self._ended = False
 
     def put(self, frame: str) -> None:
+        if self._ended:
+            return
         self._frames.append(frame)
         self._size += len(frame)
         if self._size > ENOUGH:
             self._room.clear()
+        if self._size > TOO_MUCH and not self._overflown:
+            self._overflown = True
+            if self._drainer:
+                self._drainer.cancel()
         self._changed.set()
 
     async def room(self) -> None:
@@ -42,10 +51,20 @@ class Outbox:
 
     async def drain(self, send: Callable[[str], Awaitable[None]]) -> Close:
         """Send everything until closed; with what. Raises SlowReader, and whatever `send` raises."""
+        self._drainer = asyncio.current_task()
+        try:
+            return await self._drain(send)
+        except asyncio.CancelledError:
+            if not self._overflown:
+                raise
+            raise SlowReader from None
+        finally:
+            self._drainer, self._ended = None, True
+            self._frames.clear()
+
+    async def _drain(self, send: Callable[[str], Awaitable[None]]) -> Close:
         while True:
             while self._frames:
-                if self._size > TOO_MUCH:
-                    raise SlowReader
                 await self._send(self._frames.popleft(), send)
             if self._farewell:
                 return self._farewell

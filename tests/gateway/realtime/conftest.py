@@ -21,13 +21,12 @@ def make_pipelines(workspace):
 
 
 @pytest.fixture(scope="module")
-def live(committed, tmp_path_factory):
-    with live_site(tmp_path_factory.mktemp("site"), **ENVIRONMENT) as site:
+def live(committed, tmp_path_factory, request):
+    """A live site whose settings the module may change (`ENVIRONMENT`)."""
+    changed = getattr(request.module, "ENVIRONMENT", {})
+    with live_site(tmp_path_factory.mktemp("site"), **changed) as site:
         make_pipelines(site.workspace)
         yield site
-
-
-ENVIRONMENT = {"REALTIME_SESSIONS_PER_KEY": "3"}
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from gateway.models import Budget, RealtimeSession
 from tests.gateway.realtime.client import connected
 from tests.gateway.realtime.conftest import STUDIO
 
+ENVIRONMENT = {"REALTIME_SESSIONS_PER_KEY": "3"}
+
 
 def opened(live, query="", **options):
     """session.created of a connection, and the subprotocol that was answered."""

@@ -28,6 +28,7 @@ for (const turn of [1, 2]) {
     transport.requestResponse()
   }
   await done
+  await new Promise((resolve) => setTimeout(resolve, samples / 24)) // it is being played: who speaks earlier interrupts
 }
 await new Promise((resolve) => setTimeout(resolve, 100))
 const items = session.history.map((item) => ({

@@ -54,6 +54,7 @@ async def main():
                 if turn == 2:
                     break
                 turn += 1
+                await asyncio.sleep(spoken / 48_000)  # it is being played: who speaks earlier interrupts
                 await speak(session, audio_of(turn), by_hand)
     items = [
         {"role": item.role, "transcript": "".join(part.transcript or "" for part in item.content)} for item in history

@@ -31,4 +31,9 @@ def turn_files(turns, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def answers(live, studio):
     """The stand-in hears the same in everything, and answers with two sentences, the second one a while later."""
-    studio.settings(text="good morning to you", chat_text="Good morning. It is nine o'clock.", part_delay=0.02)
+    studio.settings(
+        text="good morning to you",
+        chat_text="Good morning. It is nine o'clock.",
+        part_delay=0.02,
+        seconds_a_character=0.02,
+    )
