@@ -261,6 +261,9 @@ LOGGING = {
         "django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False},
         "httpx": {"level": "WARNING"},  # its INFO lines hold whole URLs
         "httpx2": {"level": "WARNING"},
+        "httpcore": {"level": "WARNING"},  # what others answer, header by header
+        "httpcore2": {"level": "WARNING"},
+        "python_multipart": {"level": "ERROR"},  # its warnings hold bytes of what people upload
         "google_genai": {"level": "WARNING"},
     },
 }
