@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 from evaluations.models import Result, Run
@@ -34,9 +35,11 @@ COLUMNS = [
     "tags",
     "audio_seconds",
     "latency",
+    "retries",
     "input_tokens",
     "output_tokens",
     "cost_usd",
+    "earlier_cost_usd",
 ]
 
 
@@ -83,10 +86,16 @@ def _row(run: Run, result: Any) -> dict[str, Any]:
         "tags": sample.tags,
         "audio_seconds": result.audio_seconds,
         "latency": result.latency,
+        "retries": result.retries,
         "input_tokens": result.input_tokens,
         "output_tokens": result.output_tokens,
-        "cost_usd": None if result.cost_usd is None else f"{result.cost_usd:f}",
+        "cost_usd": _usd(result.cost_usd),
+        "earlier_cost_usd": _usd(result.earlier_cost_usd),
     }
+
+
+def _usd(cost: Decimal | None) -> str | None:
+    return None if cost is None else f"{cost:f}"
 
 
 def _cell(value: Any) -> Any:

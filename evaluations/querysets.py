@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from django.apps import apps
 from django.db import models
-from django.db.models import Count, Exists, F, FilteredRelation, Max, Min, OuterRef, Q, Sum
+from django.db.models import Count, Exists, F, FilteredRelation, Max, Min, OuterRef, Q, Subquery, Sum
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, Left, Now
 
@@ -113,8 +113,13 @@ class ResultQuerySet(WorkspaceOwnedQuerySet):
     def with_details(self) -> Self:
         """With sample and job; adds the counts of the score (None without one) and `wer` (of the sample)."""
         counts = ("wer", "hits", "substitutions", "deletions", "insertions", "reference_words")
-        rows = self.with_score().annotate(**{name: F(f"score__{name}") for name in counts})
+        rows = self.with_score().with_earlier_cost().annotate(**{name: F(f"score__{name}") for name in counts})
         return rows.select_related("sample__dataset", "job")
+
+    def with_earlier_cost(self) -> Self:
+        """Adds `earlier_cost_usd`: of answers that failed before the result was tried again; None: there were none."""
+        attempts = _rows(self, "failed_attempts").filter(result=OuterRef("pk")).order_by().values("result")
+        return self.annotate(earlier_cost_usd=Subquery(attempts.annotate(sum=Sum("cost_usd")).values("sum")))
 
     def containing(self, text: str) -> Self:
         """Results whose sample's key or reference, or whose hypothesis, contains `text` in any case of letters."""

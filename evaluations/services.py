@@ -15,6 +15,7 @@ from datasets.models import Dataset, Sample, Task
 from evaluations.models import UNFINISHED, Batch, Job, Result, Run, Shard, Status
 from evaluations.pipeline.again import collect_again
 from evaluations.pipeline.finishing import refresh_counts
+from evaluations.pipeline.history import keep_history
 from evaluations.pipeline.leases import queue_shards
 from evaluations.pipeline.releasing import release_files, stop_batches
 from evaluations.scoring.normalizers import DEFAULT, Normalizer, UnknownNormalizer, get_normalizer
@@ -181,13 +182,24 @@ def retry_failed(*, run: Run) -> int:
     job_ids = list(jobs.values_list("pk", flat=True))
     shards = Shard.objects.filter(pk__in=failed.values("shard"))
     shard_ids = list(shards.values_list("pk", flat=True))
+    keep_history(failed)
     retried = failed.update(
-        status=Result.Status.PENDING, reason="", error="", hypothesis="", attempts=0, finished_at=None
+        status=Result.Status.PENDING,
+        reason="",
+        error="",
+        hypothesis="",
+        latency=None,
+        input_tokens=None,
+        output_tokens=None,
+        cost_usd=None,
+        attempts=0,
+        failures=0,
+        finished_at=None,
     )
     Shard.objects.filter(pk__in=shard_ids).update(
         state=Shard.State.OPEN, attempts=0, pending_at_claim=None, lease_token=None, lease_until=None
     )
-    Job.objects.filter(pk__in=job_ids).update(status=Status.RUNNING, finished_at=None, failed=0)
+    Job.objects.filter(pk__in=job_ids).update(status=Status.RUNNING, error="", finished_at=None, failed=0)
     queue_shards(shard_ids)
     return retried
 
@@ -236,6 +248,8 @@ def delete_run(*, run: Run) -> None:
         raise RunRefused("", "This run is still going on. Cancel it first.")
     if run.uploads.alive().exists():
         raise RunRefused("", "Files of this run are still being deleted at the provider. Try again in a minute.")
+    if Batch.objects.of_run(run).to_cancel().exists():
+        raise RunRefused("", "Batches of this run are still being stopped at the provider. Try again in a minute.")
     kept = list(Batch.objects.of_run(run).kept().values_list("output", flat=True))
     run.delete()
     for name in kept:  # they hold what was said

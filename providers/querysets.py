@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 class ProviderQuerySet(WorkspaceOwnedQuerySet):
     def with_models(self) -> Self:
-        return self.prefetch_related("models")
+        """With their models, and what holds calls back."""
+        return self.select_related("gate").prefetch_related("models")
 
 
 class PriceQuerySet(models.QuerySet["Price"]):

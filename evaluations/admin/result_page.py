@@ -14,6 +14,7 @@ def result_context(result: Result) -> dict[str, Any]:
     completed = result.status == Result.Status.COMPLETED
     before, after = Result.objects.before_and_after(result)
     score = result.scores.under(run.normalizer, run.normalizer_version).first()
+    attempts = list(result.failed_attempts.all())
     steps = []
     if completed and sample.reference is not None:
         steps = align(sample.reference, result.hypothesis, normalizer)
@@ -31,7 +32,8 @@ def result_context(result: Result) -> dict[str, Any]:
             ("Reference", sample.reference, normalizer(sample.reference or "")),
             ("Hypothesis", result.hypothesis if completed else None, normalizer(result.hypothesis)),
         ],
-        "failed_attempts": result.failed_attempts.all(),
+        "failed_attempts": attempts,
+        "earlier_cost_usd": sum(attempt.cost_usd for attempt in attempts if attempt.cost_usd is not None),
         "others": Result.objects.filter(run=run, sample=sample).exclude(pk=result.pk).for_list().order_by("job"),
         "before": before,
         "after": after,

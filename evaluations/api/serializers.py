@@ -113,6 +113,7 @@ class RowSerializer(CountsSerializer):
     cost_usd = serializers.DecimalField(
         max_digits=20, decimal_places=8, allow_null=True, help_text="null: unknown for at least one result."
     )
+    retries = serializers.IntegerField(help_text="Calls that were made again; their time is in no latency.")
 
 
 class LeaderboardSerializer(serializers.Serializer[Leaderboard]):
@@ -277,7 +278,7 @@ class RunDetailSerializer(RunSerializer):
 class AttemptSerializer(serializers.ModelSerializer[Attempt]):
     class Meta:
         model = Attempt
-        fields = ["number", "reason", "error", "latency", "created_at"]
+        fields = ["number", "reason", "error", "latency", "input_tokens", "output_tokens", "cost_usd", "created_at"]
 
 
 class ResultSerializer(serializers.ModelSerializer[Result]):
@@ -294,6 +295,13 @@ class ResultSerializer(serializers.ModelSerializer[Result]):
     deletions = serializers.IntegerField(allow_null=True)
     insertions = serializers.IntegerField(allow_null=True)
     reference_words = serializers.IntegerField(allow_null=True)
+    retries = serializers.IntegerField(help_text="Calls that were made again; their time is not in the latency.")
+    earlier_cost_usd = serializers.DecimalField(
+        max_digits=20,
+        decimal_places=8,
+        allow_null=True,
+        help_text="Of answers that failed before the result was tried again; null: there were none.",
+    )
     audio_url = serializers.SerializerMethodField()
 
     class Meta:
@@ -319,9 +327,11 @@ class ResultSerializer(serializers.ModelSerializer[Result]):
             "reference_words",
             "audio_seconds",
             "latency",
+            "retries",
             "input_tokens",
             "output_tokens",
             "cost_usd",
+            "earlier_cost_usd",
             "attempts",
             "finished_at",
             "audio_url",

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Avg, Count, Q, Sum
+from django.db.models import Avg, Count, F, Q, Sum
 
-from evaluations.models import Job, Result, Run, Score
+from evaluations.models import Attempt, Job, Result, Run, Score
 from evaluations.scoring.normalizers import Normalizer, get_normalizer
 
 
@@ -49,6 +49,7 @@ class Row:
     input_tokens: int | None  # of every answer, failed ones too; None where the provider counts none
     output_tokens: int | None
     cost_usd: Decimal | None  # of every answer that is paid for; None: unknown for at least one completed result
+    retries: int  # calls that were made again; their time is in no figure
 
     @property
     def wer(self) -> float | None:
@@ -82,6 +83,7 @@ def leaderboard(run: Run, normalizer: str | None = None, version: int | None = N
         get_normalizer(normalizer, version) if normalizer else get_normalizer(run.normalizer, run.normalizer_version)
     )
     states = _states(run)
+    _add_earlier_answers(run, states)
     scores = _scores(run, chosen)
     rows = [_row(job, states[job.pk], scores.get(job.pk, {})) for job in run.jobs.all() if job.pk in states]
     return Leaderboard(chosen, sorted(rows, key=lambda row: (row.wer is None, row.wer or 0.0, row.model_name)))
@@ -104,6 +106,7 @@ def _states(run: Run) -> dict[int, dict[str, Any]]:
             priced=Count("cost_usd"),
             input_tokens=Sum("input_tokens"),
             output_tokens=Sum("output_tokens"),
+            retries=Sum(F("calls") - 1, filter=Q(calls__gt=0)),
         )
     )
     for group in groups:
@@ -112,10 +115,8 @@ def _states(run: Run) -> dict[int, dict[str, Any]]:
         state["total"] += group["count"]
         if group["status"] == Result.Status.FAILED:
             state["failures_by_reason"][group["reason"]] = group["count"]
-        state["cost_usd"] += group["cost"] or 0
-        for side in ("input_tokens", "output_tokens"):
-            if group[side] is not None:
-                state[side] = (state[side] or 0) + group[side]
+        state["retries"] += group["retries"] or 0
+        _add_paid(state, group)
         if group["status"] == Result.Status.COMPLETED:
             state["empty_outputs"] += group["count"] if group["reason"] else 0
             state["audio_seconds"] += group["audio"] or 0.0
@@ -126,8 +127,23 @@ def _states(run: Run) -> dict[int, dict[str, Any]]:
     return jobs
 
 
+def _add_paid(state: dict[str, Any], sums: dict[str, Any]) -> None:
+    state["cost_usd"] += sums["cost"] or 0
+    for side in ("input_tokens", "output_tokens"):
+        if sums[side] is not None:
+            state[side] = (state[side] or 0) + sums[side]
+
+
+def _add_earlier_answers(run: Run, states: dict[int, dict[str, Any]]) -> None:
+    """What was paid for answers to results that have been tried again since, such as those that were cut off."""
+    sums = {side: Sum(side) for side in ("input_tokens", "output_tokens")}
+    paid = Attempt.objects.filter(result__run=run).values("result__job").annotate(cost=Sum("cost_usd"), **sums)
+    for group in paid.order_by():
+        _add_paid(states[group["result__job"]], dict(group))
+
+
 def _nothing() -> dict[str, Any]:
-    counts = ["total", "pending", "completed", "failed", "cancelled", "empty_outputs", "priced", "timed"]
+    counts = ["total", "pending", "completed", "failed", "cancelled", "empty_outputs", "priced", "timed", "retries"]
     return {
         **dict.fromkeys(counts, 0),
         "failures_by_reason": {},

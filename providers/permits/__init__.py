@@ -1,11 +1,11 @@
 """What a provider takes, over all processes of all machines together: calls at once, calls a minute, and pauses.
 
-Whoever calls holds slots by a lease, a block at a time, and asks the database again about twice a second; no call
+Whoever calls holds slots by a lease, a block at a time, and asks the database again a few times a second; no call
 costs a statement of its own. Workers use `Share`, asyncio code `permits_for(provider).permit()`.
 """
 
 from providers.permits.live import Permits, ProviderPaused, permits_for
 from providers.permits.share import Share
-from providers.permits.words import why_closed
+from providers.permits.words import why_closed, why_waiting
 
-__all__ = ["Permits", "ProviderPaused", "Share", "permits_for", "why_closed"]
+__all__ = ["Permits", "ProviderPaused", "Share", "permits_for", "why_closed", "why_waiting"]

@@ -40,6 +40,7 @@ class Grant:
     slots: int  # calls under way, those that are already included
     starts: list[float] | None  # seconds from now from which on each further call may begin; None: at any time
     is_short: bool = False  # others hold slots that are this holder's by right, and give them back soon
+    is_hungry: bool = False  # it would take more, were others to leave some
     wait: float = 0.0  # seconds before which no call can begin
     until: datetime | None = None  # where the gate is closed
     is_failing: bool = False  # calls have failed again and again, and none has succeeded since
@@ -54,8 +55,9 @@ def exchange(provider_id: int, holder: UUID, ask: Ask) -> Grant:
     before = model_to_dict(gate)
     note_outcomes(gate, ask.outcomes, holder, now)
     others, mine = _leases(gate, holder, now)
+    had = mine.slots, mine.wanted
     grant = _grant(gate, ask, mine, others, now)
-    _save_lease(mine, ask, grant, now)
+    _save_lease(mine, had, ask, grant, now)
     if model_to_dict(gate) != before:
         gate.save()
     return grant
@@ -86,11 +88,12 @@ def _leases(gate: Gate, holder: UUID, now: datetime) -> tuple[list[SlotLease], S
         SlotLease.objects.filter(pk__in=expired).delete()
     others = [lease for lease in leases if lease.holder != holder and lease.pk not in expired]
     own = [lease for lease in leases if lease.holder == holder]
-    return others, own[0] if own else SlotLease(provider_id=gate.pk, holder=holder, slots=0, since=now)
+    return others, own[0] if own else SlotLease(provider_id=gate.pk, holder=holder, slots=0, wanted=0, since=now)
 
 
 def _grant(gate: Gate, ask: Ask, mine: SlotLease, others: list[SlotLease], now: datetime) -> Grant:
-    mine.wanted = ask.wanted
+    limit = gate.provider.max_concurrency
+    mine.wanted = min(ask.wanted, limit)
     if (end := gate.closed_until(now)) is not None:
         return Grant(
             ask.in_use,
@@ -101,7 +104,6 @@ def _grant(gate: Gate, ask: Ask, mine: SlotLease, others: list[SlotLease], now: 
             reason=gate.reason,
             message=gate.message,
         )
-    limit = gate.provider.max_concurrency
     free = max(0, limit - sum(lease.slots for lease in others))
     if gate.pauses:
         if not ask.wanted or not is_probing(gate, mine.holder, {mine.holder, *(lease.holder for lease in others)}):
@@ -111,7 +113,8 @@ def _grant(gate: Gate, ask: Ask, mine: SlotLease, others: list[SlotLease], now: 
         share = fair_shares(limit, [mine, *others], now)[mine.holder]
     slots = max(ask.in_use, min(share, free))
     starts, wait = _starts(gate, ask, slots, now)
-    return Grant(slots, starts, is_short=slots < share, wait=wait, is_failing=gate.pauses > 0)
+    is_hungry = slots < mine.wanted and not gate.pauses
+    return Grant(slots, starts, slots < share, is_hungry, wait=wait, is_failing=gate.pauses > 0)
 
 
 def _starts(gate: Gate, ask: Ask, slots: int, now: datetime) -> tuple[list[float] | None, float]:
@@ -127,10 +130,12 @@ def _starts(gate: Gate, ask: Ask, slots: int, now: datetime) -> tuple[list[float
     return [], max(0.0, (gate.next_start_at - now).total_seconds())
 
 
-def _save_lease(mine: SlotLease, ask: Ask, grant: Grant, now: datetime) -> None:
+def _save_lease(mine: SlotLease, had: tuple[int, int], ask: Ask, grant: Grant, now: datetime) -> None:
     if not ask.in_use and not ask.wanted:
         if mine.pk:
             mine.delete()
+        return
+    if mine.pk and had == (grant.slots, mine.wanted) and mine.until > now + LEASE / 2:
         return
     if (mine.slots > 0) != (grant.slots > 0):
         mine.since = now

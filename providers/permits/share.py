@@ -9,8 +9,9 @@ from providers.permits.circuit import Outcomes
 from providers.permits.exchange import Ask, Grant, exchange, give_back
 from providers.permits.rate import HORIZON
 
-TICK = 0.5  # seconds after which the share is asked for again: others want some, or the limits were changed
-SHORT_TICK = 0.1  # where slots are on their way from one holder to another
+TICK = 0.25  # seconds after which the share is asked for again: others want some, or the limits were changed
+HUNGRY_TICK = 0.15  # where it would take more, were there any
+SHORT_TICK = 0.05  # where slots are on their way from one holder to another
 STALE = 1.0  # a time to begin that was not used for so long is lost, or many calls would begin at once
 
 
@@ -77,8 +78,13 @@ class Share:
     @property
     def seconds_to_look(self) -> float:
         """After which `ready` may say something else although no call has ended."""
-        tick = SHORT_TICK if self.grant.is_short or self._needs_starts else TICK
-        return min(tick, self.wait) if self.wait else tick
+        return min(self._tick, self.wait) if self.wait else self._tick
+
+    @property
+    def _tick(self) -> float:
+        if self.grant.is_short or self._needs_starts:
+            return SHORT_TICK
+        return HUNGRY_TICK if self.grant.is_hungry else TICK
 
     @property
     def _needs_starts(self) -> bool:
@@ -98,8 +104,8 @@ class Share:
         if since < SHORT_TICK:
             return False
         surplus = self.grant.slots - max(wanted, self.in_use)
-        needs_starts = self._needs_starts and wanted > self.in_use
-        return self.grant.is_short or surplus > self.grant.slots // 4 or needs_starts
+        is_surplus = surplus > self.grant.slots // 8
+        return is_surplus or (wanted > self.in_use and since >= self._tick)
 
     def ask(self, wanted: int) -> None:
         self.take(exchange(self.provider_id, self.holder, self.question(wanted)))

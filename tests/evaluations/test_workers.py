@@ -68,6 +68,14 @@ def test_a_run_survives_the_death_of_its_worker(workspace, calls, tmp_path):
     assert_every_sample_completed_once(run, calls, lost=1)
 
 
+def test_a_dead_worker_counts_against_few_more_samples_than_it_was_calling(workspace, calls, tmp_path):
+    run = start(workspace, calls, latency=0.2)
+    with running_cluster(tmp_path, Q_WORKERS="1") as cluster:
+        wait_for(lambda: len(calls()) > 10)
+        cluster.kill()
+    assert 1 <= Result.objects.filter(run=run, attempts__gt=0).pending().count() <= 8
+
+
 def test_a_run_survives_the_death_of_the_whole_cluster(workspace, calls, tmp_path):
     run = start(workspace, calls, latency=0.1)
     with running_cluster(tmp_path) as cluster:
