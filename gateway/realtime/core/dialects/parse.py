@@ -121,6 +121,8 @@ ITEM_TYPES: dict[str, ItemType] = {
     "function_call": "function_call",
     "function_call_output": "function_call_output",
 }
+CALL_FIELDS = ("call_id", "name", "arguments", "output")
+REQUIRED = {"function_call": ("name", "arguments"), "function_call_output": ("call_id", "output")}
 ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
 CONTENT: dict[Role, dict[str, Literal["text", "audio"]]] = {
     "user": {"input_text": "text", "text": "text", "input_audio": "audio"},
@@ -140,8 +142,9 @@ def new_item(item: Fields) -> NewItem:
     kind = item.choice("type", ITEM_TYPES) or "message"
     item_id = item.identifier("id")
     if kind != "message":
-        names = ("call_id", "name", "arguments", "output")
-        unused = {name: value for name in names if (value := item.string(name)) is not None}
+        unused = {name: value for name in CALL_FIELDS if (value := item.string(name)) is not None}
+        for name in REQUIRED[kind]:
+            item.required(name, unused.get(name))
         return NewItem(id=item_id, type=kind, role=None, unused=unused)
     role: Role = item.required("role", item.choice("role", ROLES))
     parts = item.required("content", item.objects("content"))

@@ -101,7 +101,8 @@ def test_function_calls_are_kept_and_shown_and_no_context(talk):
     added = talk.say("conversation.item.create", item=call)[0]["item"]
     assert added | call == added
     output = {"type": "function_call_output", "call_id": "c1", "output": "sunny"}
-    assert talk.say("conversation.item.create", item=output)[0]["item"] | output
+    added = talk.say("conversation.item.create", item=output)[0]["item"]
+    assert added | output == added
     assert talk.context() == []
 
 
@@ -246,6 +247,8 @@ def test_long_answers_count_too(dialect):
         (None, "missing_required_parameter", "item"),
         ("text", "invalid_type", "item"),
         ({"type": "poem"}, "invalid_value", "item.type"),
+        ({"type": "function_call", "name": "f"}, "missing_required_parameter", "item.arguments"),
+        ({"type": "function_call_output", "output": "x"}, "missing_required_parameter", "item.call_id"),
         ({"type": "message", "content": []}, "missing_required_parameter", "item.role"),
         ({"type": "message", "role": "judge", "content": []}, "invalid_value", "item.role"),
         ({"type": "message", "role": "user"}, "missing_required_parameter", "item.content"),
