@@ -41,10 +41,11 @@ LISTS: dict[str, list[tuple[str, ...]]] = {
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """Unfold's navigation: the lists that this request's role may open."""
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"title": title, "items": [_item(*entry) for entry in entries if _may_open(entry[2], request)]}
         for title, entries in LISTS.items()
     ]
+    _mark_current([item for group in groups for item in group["items"]], request.path)
     start = [{"title": "Dashboard", "icon": "home", "link": reverse("admin:index")}]
     if _has_choice(request):
         link = reverse("admin:accounts_workspace_switch")
@@ -54,6 +55,13 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 def _item(title: str, icon: str, label: str, page: str = "changelist") -> dict[str, Any]:
     return {"title": title, "icon": icon, "link": reverse(f"admin:{label.lower().replace('.', '_')}_{page}")}
+
+
+def _mark_current(items: list[dict[str, Any]], path: str) -> None:
+    """The entry that leads here or furthest on the way here; one page's address may begin with another's."""
+    here = max((item["link"] for item in items if path.startswith(item["link"])), key=len, default=None)
+    for item in items:
+        item["active"] = item["link"] == here
 
 
 def _may_open(label: str, request: HttpRequest) -> bool:

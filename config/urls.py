@@ -13,6 +13,7 @@ api = [
     path("", include("datasets.api.urls")),
     path("", include("providers.api.urls")),
     path("", include("evaluations.api.urls")),
+    path("", include("gateway.api.urls")),
 ]
 
 urlpatterns = [

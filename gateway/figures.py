@@ -9,7 +9,8 @@ def usd(value: Decimal | None) -> str:
     """US dollars to the cent; small sums with as many digits as say something."""
     if value is None:
         return "unknown"
-    return f"${value:,.2f}" if value >= 1 or not value else f"${value:,.6f}".rstrip("0")
+    cents, smaller = f"${value:,.6f}"[:-4], f"{value:,.6f}"[-4:]
+    return f"${value:,.2f}" if value >= 1 else cents + smaller.rstrip("0")
 
 
 def seconds(value: float | None) -> str:
@@ -26,6 +27,11 @@ def length(value: float | None) -> str:
     if value < 60:
         return f"{value:.0f} s"
     return f"{value / 60:,.0f} min" if value < 3600 else f"{value / 3600:,.1f} h"
+
+
+def some(value: int | None) -> str:
+    """A number of things where there are any."""
+    return count(value) if value else NONE
 
 
 def count(value: int | None) -> str:

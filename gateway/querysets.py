@@ -18,8 +18,8 @@ TOTALS = {
     "successes": Count("pk", filter=Q(result="success")),
     "failed": Count("pk", filter=Q(result__in=["failed", "lost"])),
     "under_way": Count("pk", filter=Q(state="reserved")),
+    "unknown": Count("pk", filter=Q(state="settled", cost_usd=None)),  # before the sum takes the column's name
     "cost_usd": Sum("cost_usd"),
-    "unknown": Count("pk", filter=Q(state="settled", cost_usd=None)),
     "audio_seconds": Sum("audio_seconds"),
     "characters": Sum("characters"),
     "input_tokens": Sum("input_tokens"),

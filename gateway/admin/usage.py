@@ -87,7 +87,9 @@ class UsageRecordAdmin(NoCountMixin, WorkspaceAdmin):
     sortable_by: list[str] = []
     ordering = ["-pk"]
     actions = None
-    exclude = ["workspace"]
+    fields = ["request_id", "endpoint", "asked_for", "outcome", "key_name", "amount", "cost", "reserved_usd"]
+    fields += ["began", "settled_at", "took", "first_answer", "session_id", "fingerprint"]
+    readonly_fields = ["asked_for", "outcome", "amount", "cost", "began", "took", "first_answer", "fingerprint"]
 
     class Media:
         css = {"all": ["gateway/gateway.css"]}
@@ -147,6 +149,14 @@ class UsageRecordAdmin(NoCountMixin, WorkspaceAdmin):
     @display(description="Cost")
     def cost(self, record: UsageRecord) -> str:
         return figures.NONE if record.state == UsageRecord.State.RESERVED else figures.usd(record.cost_usd)
+
+    @display(description="First byte after")
+    def first_answer(self, record: UsageRecord) -> str:
+        return figures.seconds(record.first_byte)
+
+    @display(description="SHA-256 of the request's body")
+    def fingerprint(self, record: UsageRecord) -> SafeString:
+        return format_html('<span class="gw-break">{}</span>', record.body_sha256 or figures.NONE)
 
     @display(description="Latency")
     def took(self, record: UsageRecord) -> str:

@@ -144,6 +144,7 @@ def _charts(lines: list[Line], days: list[date]) -> list[Chart]:
         _chart("Calls a day, by key", days, lines, "caller", lambda line: line["calls"]),
         _chart("US dollars a day, by model", days, lines, "name", dollars),
         _chart("Minutes of audio a day, by model", days, lines, "name", minutes),
+        _chart("Characters spoken a day, by model", days, lines, "name", lambda line: line["characters"] or 0),
         _chart("Failed or lost calls a day, by model", days, lines, "name", lambda line: line["failed"]),
     ]
 

@@ -35,6 +35,11 @@ class Total:
         return total
 
     @property
+    def known_cost(self) -> Decimal | None:
+        """US dollars; None where nothing of it is known"""
+        return None if self.unknown and not self.cost_usd else self.cost_usd
+
+    @property
     def mean_latency(self) -> float | None:
         """seconds of a call that succeeded; None without any"""
         return self.latency_sum / self.successes if self.successes else None

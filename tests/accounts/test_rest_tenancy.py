@@ -9,6 +9,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from accounts.models import Role
 from datasets.models import Dataset, Import, Sample
 from evaluations.models import Result, Run
+from gateway.models import Budget, ModelAlias
 from providers.models import Provider, SpeechModel
 from tests.accounts.tenants import furnish
 
@@ -23,6 +24,8 @@ ROWS = {
     "results": Result,
     "providers": Provider,
     "models": SpeechModel,
+    "budgets": Budget,
+    "aliases": ModelAlias,
 }
 
 
