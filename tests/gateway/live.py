@@ -55,8 +55,8 @@ class Live:
 
 
 def make_models(workspace, studio_url):
-    """studio/whisper, studio/transcribe (no times), studio/voice, studio/plain-voice (wav only), and what the embedded
-    engines offer; the aliases whisper-1 and narrator, with a second model each."""
+    """studio/whisper, studio/transcribe (no times), studio/chat, studio/voice, studio/plain-voice (wav only), and what
+    the embedded engines offer; the aliases whisper-1 and narrator, with a second model each."""
     ensure_catalogue(workspace=workspace)
     provider = Provider(workspace=workspace, name="studio", kind="openai_compatible", base_url=studio_url)
     provider.credential = UPSTREAM_KEY
@@ -73,6 +73,7 @@ def make_models(workspace, studio_url):
         **hears,
     )
     SpeechModel.objects.create(provider=provider, name="transcribe", upstream_name="gpt-4o-transcribe", **hears)
+    SpeechModel.objects.create(provider=provider, name="chat", upstream_name="gpt-5-mini", chat=True)
     speaks = {"upstream_name": "gpt-4o-mini-tts", "text_to_speech": True}
     SpeechModel.objects.create(provider=provider, name="voice", **speaks)
     SpeechModel.objects.create(provider=provider, name="plain-voice", options={"speech_formats": ["wav"]}, **speaks)

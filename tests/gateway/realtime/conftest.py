@@ -2,7 +2,7 @@ import pytest
 
 from gateway.models import VoicePipeline
 from gateway.realtime.models import RealtimeSession
-from providers.models import Provider, SpeechModel
+from providers.models import SpeechModel
 from tests.evaluations.cluster import wait_for
 from tests.gateway.live import live_site
 
@@ -11,8 +11,6 @@ STUDIO = "studio/transcribe", "studio/chat", "studio/voice"
 
 def make_pipelines(workspace):
     """`studio` (the default): all three places by the stand-in of OpenAI, which says again what it heard."""
-    provider = Provider.objects.get(workspace=workspace, name="studio")
-    SpeechModel.objects.create(provider=provider, name="chat", upstream_name="gpt-5-mini", chat=True)
     models = {model.public_name: model for model in SpeechModel.objects.for_workspace(workspace)}
     stt, chat, tts = (models[name] for name in STUDIO)
     VoicePipeline.objects.create(

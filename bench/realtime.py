@@ -1,0 +1,216 @@
+"""What a voice conversation waits for beside its models.
+
+    python bench/realtime.py                      # one session, then 100 at once for 20 s, then 1,000 one after another
+    python bench/realtime.py --sessions 50 --seconds 60 --visits 0
+
+The models are the OpenAI stand-in, a process of its own on loopback, with known delays: `latency` before each answer
+and `part_delay` between the words of the chat model. What is added is the time from the commit to the first audio
+beyond transcription + the words up to the first sentence's end + the first of its sound. BENCH_DATABASE_URL measures
+another database than a new SQLite.
+"""
+
+import argparse
+import asyncio
+import base64
+import json
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+
+import django
+
+django.setup()
+
+import numpy as np  # noqa: E402
+from websockets.asyncio.client import connect  # noqa: E402
+
+from bench.gateway_site import earshot, standin  # noqa: E402
+from tests.gateway.realtime.speech import spoken  # noqa: E402
+
+LATENCY, PART_DELAY = 0.1, 0.02  # seconds
+ANSWER = "Good morning to you. The weather is fine today."
+WORDS_TO_WAIT = 3  # between the first word and the end of the first sentence
+KNOWN = 3 * LATENCY + WORDS_TO_WAIT * PART_DELAY
+MODELS = {"stt_model": "studio/whisper", "llm_model": "studio/chat", "tts_model": "studio/voice"}
+ALLOWED = {"connect": 10, "event": 1, "added": 30, "added at once": 100}  # ms: median, median, median, p95
+
+
+def say(name, times, allowed=None):
+    """`times` in ms."""
+    p95 = statistics.quantiles(times, n=20)[-1] if len(times) > 1 else times[0]
+    limit = f" (allowed: {allowed})" if allowed else ""
+    print(f"{name}: median {statistics.median(times):.2f} ms, p95 {p95:.2f} ms, {len(times)} times{limit}", flush=True)
+    return statistics.median(times), p95
+
+
+class Session:
+    """A connection; `at` is when its last event came."""
+
+    def __init__(self, site):
+        self.address = site.url.replace("http", "ws", 1) + "/realtime"
+        self.headers = {"Authorization": f"Bearer {site.key}"}
+
+    async def __aenter__(self):
+        begun = time.perf_counter()
+        self.socket = await connect(
+            self.address, additional_headers=self.headers, compression=None, max_size=None, proxy=None
+        ).__aenter__()
+        await self.next()
+        self.connected_in = self.at - begun
+        return self
+
+    async def __aexit__(self, *exc_info):
+        await self.socket.close()
+
+    async def next(self):
+        text = await self.socket.recv()
+        self.at = time.perf_counter()
+        return json.loads(text)
+
+    async def until(self, *types):
+        while (event := await self.next())["type"] not in types:
+            if event["type"] == "error":
+                raise RuntimeError(event["error"])
+        return event
+
+    async def send(self, type, **fields):
+        await self.socket.send(json.dumps({"type": type, **fields}))
+
+    async def begin(self, detection):
+        session = {"type": "realtime", **MODELS, "audio": {"input": {"turn_detection": detection}}}
+        await self.send("session.update", session=session)
+        await self.until("session.updated")
+
+
+def appends(samples):
+    """The frames that append `samples`, 100 ms each."""
+    pieces = (samples[at : at + 2400].tobytes() for at in range(0, len(samples), 2400))
+    return [
+        json.dumps({"type": "input_audio_buffer.append", "audio": base64.b64encode(piece).decode()}) for piece in pieces
+    ]
+
+
+async def connecting(site, times):
+    waits = []
+    for _ in range(times):
+        async with Session(site) as session:
+            waits.append(1000 * session.connected_in)
+    return waits
+
+
+async def events(site, times):
+    waits = []
+    async with Session(site) as session:
+        for _ in range(times):
+            begun = time.perf_counter()
+            await session.send("input_audio_buffer.clear")
+            await session.until("input_audio_buffer.cleared")
+            waits.append(1000 * (session.at - begun))
+    return waits
+
+
+async def turns(site, times, frames):
+    waits = []
+    async with Session(site) as session:
+        await session.begin(None)
+        for _ in range(times):
+            for frame in frames:
+                await session.socket.send(frame)
+            begun = time.perf_counter()
+            await session.send("input_audio_buffer.commit")
+            await session.send("response.create")
+            await session.until("response.output_audio.delta")
+            waits.append(1000 * (session.at - begun - KNOWN))
+            await session.until("response.done")
+    return waits[1:]  # the first one opens the connections to the provider
+
+
+async def crowd(site, count, seconds, frames):
+    """Sessions that speak in real time, turn after turn by voice activity, each at its own moment."""
+    added, statuses, failures = [], [], []
+
+    async def speak(session, delay):
+        await asyncio.sleep(delay)
+        due = time.perf_counter()
+        while time.perf_counter() - begun < seconds:
+            for frame in frames:
+                await session.socket.send(frame)
+                due += 0.1
+                await asyncio.sleep(max(0, due - time.perf_counter()))
+
+    async def listen(session):
+        while True:
+            await session.until("input_audio_buffer.committed")
+            committed = session.at
+            event = await session.until("response.output_audio.delta", "response.done")
+            if event["type"] == "response.output_audio.delta":
+                added.append(1000 * (session.at - committed - KNOWN))
+                event = await session.until("response.done")
+            statuses.append(event["response"]["status"])
+
+    async def visit(number):
+        try:
+            async with Session(site) as session:
+                await session.begin({"type": "server_vad"})
+                listening = asyncio.create_task(listen(session))
+                await speak(session, number / count * len(frames) / 10)
+                await asyncio.sleep(1)
+                listening.cancel()
+        except Exception as error:
+            failures.append(repr(error))
+
+    begun = time.perf_counter()
+    await asyncio.gather(*(visit(number) for number in range(count)))
+    return added, statuses, failures
+
+
+async def visits(site, times):
+    """Resident MB after the first fifth of so many sessions, and after all."""
+    frames = appends(np.zeros(4800, np.int16))
+    sizes = []
+    for number in range(times):
+        async with Session(site) as session:
+            for frame in frames:
+                await session.socket.send(frame)
+        if number + 1 in (times // 5, times):
+            sizes.append(site.megabytes)
+    return sizes
+
+
+async def main(options):
+    silence = np.zeros(12 * 2400, np.int16)
+    speech = spoken("good morning to you")
+    hand, vad = appends(speech), appends(np.concatenate([speech[: len(speech) // 2400 * 2400], silence]))
+    settings = {"latency": LATENCY, "part_delay": PART_DELAY, "text": "good morning", "chat_text": ANSWER}
+    environment = {"REALTIME_SESSIONS_PER_KEY": "1000"}
+    with standin(**settings) as studio, earshot(studio, os.environ.get("BENCH_DATABASE_URL"), **environment) as site:
+        results = {"connect": say("connect to first event", await connecting(site, 50), ALLOWED["connect"])[0]}
+        results["event"] = say("event without model work", await events(site, 500), ALLOWED["event"])[0]
+        results["added"] = say("added delay, one session", await turns(site, 20, hand), ALLOWED["added"])[0]
+        cpu, begun = site.cpu_seconds, time.perf_counter()
+        added, statuses, failures = await crowd(site, options.sessions, options.seconds, vad)
+        share = 100 * (site.cpu_seconds - cpu) / (time.perf_counter() - begun)
+        results["added at once"] = say(f"added delay, {options.sessions} at once", added, ALLOWED["added at once"])[1]
+        counts = {status: statuses.count(status) for status in set(statuses)}
+        print(
+            f"answers: {counts}; sessions dropped: {len(failures)} {failures[:1]}; processor {share:.0f} %", flush=True
+        )
+        if options.visits:
+            before, after = await visits(site, options.visits)
+            print(f"memory after {options.visits // 5} and {options.visits} sessions: {before:.0f} and {after:.0f} MB")
+    slow = [name for name, figure in results.items() if figure > ALLOWED[name]]
+    if slow or failures:
+        sys.exit(f"too slow: {', '.join(slow)}; dropped: {len(failures)}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sessions", type=int, default=100, help="at once")
+    parser.add_argument("--seconds", type=int, default=20, help="that they speak")
+    parser.add_argument("--visits", type=int, default=1000, help="sessions one after another, for the memory")
+    asyncio.run(main(parser.parse_args()))
