@@ -77,23 +77,23 @@ class BudgetAdmin(WorkspaceAdmin):
     def monthly(self, budget: Budget) -> str:
         return usd(budget.monthly_usd)
 
-    @display(description="Spent this month")
+    @display(description="Spent")
     def spent(self, budget: Any) -> SafeString:
-        share = min(100.0, float(100 * budget.spent_usd / budget.monthly_usd)) if budget.monthly_usd else 100.0
+        share = float(100 * budget.spent_usd / budget.monthly_usd) if budget.monthly_usd else 100.0
         tone = "gw-bar-bad" if share >= 100 else "gw-bar-warn" if share >= 80 else "gw-bar-good"
         return format_html(
             '<span class="gw-progress"><span class="gw-bar" aria-hidden="true"><span class="{}" style="width:{}%">'
             '</span></span><span class="gw-num">{} ({}%)</span></span>',
             tone,
-            f"{share:.1f}",
+            f"{min(share, 100):.1f}",
             usd(budget.spent_usd),
             f"{share:.0f}",
         )
 
-    @display(description="Held for calls under way")
+    @display(description="Held")
     def held(self, budget: Any) -> str:
         return usd(budget.reserved_usd) if budget.reserved_usd > 0 else NONE
 
-    @display(description="Calls of unknown cost")
+    @display(description="Unknown costs")
     def unknown_costs(self, budget: Any) -> str:
         return f"{budget.unknown:,}" if budget.unknown else NONE

@@ -87,7 +87,7 @@ class UsageRecordAdmin(NoCountMixin, WorkspaceAdmin):
     sortable_by: list[str] = []
     ordering = ["-pk"]
     actions = None
-    fields = ["request_id", "endpoint", "asked_for", "outcome", "key_name", "amount", "cost", "reserved_usd"]
+    fields = ["request_id", "endpoint", "asked_for", "outcome", "key_name", "amount", "cost"]
     fields += ["began", "settled_at", "took", "first_answer", "session_id", "fingerprint"]
     readonly_fields = ["asked_for", "outcome", "amount", "cost", "began", "took", "first_answer", "fingerprint"]
 
