@@ -1,7 +1,11 @@
 """The ASGI application: `uvicorn config.asgi:application`."""
 
+import asyncio
 import os
+import signal
+import threading
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from types import FrameType
 from typing import Any
 
 from django.core.asgi import get_asgi_application
@@ -22,6 +26,10 @@ from gateway.usage import ledger  # noqa: E402
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
+SITE_SECONDS = 3.0  # for pages and REST when the server is told to stop: progress of runs would be told for ever
+
+_pages: set[asyncio.Task[Any]] = set()
+
 
 async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     """`/v1/` is the gateway's, everything else Django's."""
@@ -32,14 +40,45 @@ async def application(scope: dict[str, Any], receive: Receive, send: Send) -> No
     elif scope["type"] == "websocket":
         await websockets(scope, receive, send)
     else:
-        await site(scope, receive, send)
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - we are in a coroutine
+        _pages.add(task)
+        try:
+            await site(scope, receive, send)
+        except asyncio.CancelledError:
+            if task in _pages:  # it was not us
+                raise
+        finally:
+            _pages.discard(task)
 
 
 async def lifespan(receive: Receive, send: Send) -> None:
     """The server's start and end: when it ends, no usage may be left unwritten."""
     await receive()
+    when_told_to_stop(lambda: asyncio.get_running_loop().call_later(SITE_SECONDS, end_pages))
     await send({"type": "lifespan.startup.complete"})
     await receive()
-    ledger.close()
     close_upstreams()
+    await asyncio.to_thread(ledger.close)
     await send({"type": "lifespan.shutdown.complete"})
+
+
+def when_told_to_stop(then: Callable[[], object]) -> None:
+    """Call `then` in the running loop at SIGTERM or Ctrl-C, before the server does what it does then."""
+    loop = asyncio.get_running_loop()
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(then)
+        before = servers_own[signum]
+        if callable(before):
+            before(signum, frame)
+
+    servers_own = {int(signum): signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT)}
+    if threading.current_thread() is threading.main_thread():
+        for signum in servers_own:
+            signal.signal(signum, handle)
+
+
+def end_pages() -> None:
+    while _pages:
+        _pages.pop().cancel()

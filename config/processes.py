@@ -17,6 +17,7 @@ from django.conf import settings
 logger = logging.getLogger(__name__)
 
 ATTACHED = Path(__file__).with_name("attached.py")
+DRAIN_SECONDS = 30  # for requests under way when a web server is told to stop
 PATIENCE = 10.0  # seconds to end by itself; killing loses nothing, so there is no need for more
 LONGEST_PAUSE = 60.0  # seconds between two starts of something that keeps dying
 
@@ -27,8 +28,12 @@ def manage(*arguments: str) -> list[str]:
 
 
 def uvicorn(host: str, port: int) -> list[str]:
-    """The command line of the web server. It logs no requests: addresses hold what people search for."""
-    options = ["--host", host, "--port", str(port), "--timeout-graceful-shutdown", "3", "--lifespan", "off"]
+    """The command line of the web server. It logs no requests: addresses hold what people search for.
+
+    Told to stop, it takes nothing new, and gives what is under way DRAIN_SECONDS to end.
+    """
+    options = ["--host", host, "--port", str(port), "--timeout-graceful-shutdown", str(DRAIN_SECONDS)]
+    options += ["--lifespan", "on"]
     # One append of audio is 15 MiB, a third more in base64. Speech is compressed already, or does not compress.
     options += ["--ws-max-size", str(21 * 1024 * 1024), "--ws-per-message-deflate", "false"]
     quiet = ["--no-access-log", "--no-server-header", "--log-level", "warning"]
@@ -130,7 +135,7 @@ class Group:
         for process in self.processes.values():
             process.terminate()
         for process in self.processes.values():
-            stop(process, PATIENCE + 5)  # a watchdog gives its own worker PATIENCE
+            stop(process, max(DRAIN_SECONDS, PATIENCE) + 5)  # a watchdog gives its own worker PATIENCE
 
 
 @contextmanager

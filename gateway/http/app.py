@@ -37,8 +37,8 @@ async def gateway(scope: Scope, receive: Receive, send: Send) -> None:
     except Disconnected:
         pass
     except asyncio.CancelledError:
-        if not request.disconnected:  # the server stops
-            raise
+        if not request.disconnected:
+            await _fail(request, _stopping())
     finally:
         await request.close()
 
@@ -60,6 +60,12 @@ async def _serve(request: Request) -> None:
         logger.error("Request %s failed with %s at\n%s", request.request_id, type(error).__name__, where)
         message = f"Something went wrong here. Tell whoever looks after this site about request {request.request_id}."
         await _fail(request, HttpError(500, message, kind="server_error", code="internal_error"))
+
+
+def _stopping() -> HttpError:
+    """The server was told to stop, and has waited for as long as it may."""
+    message = "The server stops just now. Send the request again."
+    return HttpError(503, message, kind="server_error", code="stopping", headers={"Retry-After": "1"})
 
 
 async def _fail(request: Request, error: HttpError) -> None:

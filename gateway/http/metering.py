@@ -19,6 +19,7 @@ from providers.adapters.base import ProviderError
 T = TypeVar("T")
 
 CLIENT_GONE = 499  # as nginx calls it
+SERVER_STOPS = 503
 SERVED_BY = "x-earshot-model"
 
 
@@ -68,7 +69,10 @@ async def metered(request: Request, endpoint: Endpoint, model_name: str) -> Asyn
         outcome = usage.outcome("failed", error.status, error.code or "")
         raise
     except (Disconnected, asyncio.CancelledError):
-        outcome = usage.outcome("disconnected" if request.disconnected else "cancelled", request.status or CLIENT_GONE)
+        if request.disconnected:
+            outcome = usage.outcome("disconnected", request.status or CLIENT_GONE)
+        else:
+            outcome = usage.outcome("cancelled", request.status or SERVER_STOPS)
         raise
     finally:
         await settle(reservation, outcome or usage.outcome("failed", 500, "internal_error"))

@@ -94,8 +94,9 @@ def make_alias(workspace, name, *models, **fields):
 @contextmanager
 def live_site(folder, **env):
     """Yields a Live. What it makes in the database stays there."""
-    organization = Organization.objects.create(name="Acme")
-    workspace = Workspace.objects.create(organization=organization, name="Speech", slug=f"speech-{time.time_ns()}")
+    slug = f"speech-{time.time_ns()}"
+    organization = Organization.objects.create(name=slug)
+    workspace = Workspace.objects.create(organization=organization, name="Speech", slug=slug)
     _, key = create_api_key(workspace=workspace, name="application")
     log = Path(folder) / "site.log"
     with OpenAIServer.start(valid_key=UPSTREAM_KEY) as studio, log.open("wb") as out:
