@@ -3,7 +3,7 @@
 Nothing in here waits, opens a socket, reads a clock or calls a provider. A `Wire` (wire.py) is one session spoken in
 one dialect, and all that a runner needs:
 
-    wire = Wire(dialect=GA, config=..., models=..., ids=Ids(stem=...), limits=Limits())
+    wire = Wire(dialect=GA(), config=..., models=..., ids=Ids(stem=...), limits=Limits())
     step = wire.start()              # session.created, and whether to detect turns
     step = wire.text(frame)          # a text frame from the socket; never raises, whatever is in it
     step = wire.audio(frame)         # a binary frame: audio, appended

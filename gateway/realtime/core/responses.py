@@ -98,6 +98,13 @@ class Responses:
                 item, audio = item_of(entry, self._shared.ids.new("item"))
                 context.append(item)
                 detached[item] = audio
+        limits = self._shared.limits
+        if len(context) > limits.items or sum(item.chars for item in context) > limits.text_chars:
+            raise ProtocolError(
+                "invalid_value",
+                f"The input holds at most {limits.items} items with {limits.text_chars} characters.",
+                "response.input",
+            )
         recordings = [recording for audio in detached.values() for _, recording in audio]
         if recordings:
             self._transcripts.check_room(sum(map(len, recordings)), self._shared.config.input_format, len(recordings))

@@ -184,6 +184,16 @@ def test_input_takes_the_place_of_the_conversation(talk):
     assert talk.context() == [("user", "Keep me."), ("user", "Leave me out.")]
 
 
+def test_an_input_is_bounded_however_often_it_names_an_item(dialect):
+    talk = Talk(dialect, limits=Limits(items=5, text_chars=100))
+    talk.text_item("a" * 40, id="long")
+    for times in (6, 3):
+        reference = {"type": "item_reference", "id": "long"}
+        refused = error(talk.say("response.create", response={"input": [reference] * times}))
+        assert refused["param"] == "response.input"
+    assert len(talk.context(input=[reference, reference])) == 2
+
+
 def test_an_empty_input_is_no_context(talk):
     talk.text_item("Leave me out.")
     assert talk.context(instructions="Greet.", input=[]) == [("system", "Greet.")]
