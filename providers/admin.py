@@ -53,7 +53,7 @@ class ProviderAdmin(OwnersChange):
         if not self.has_add_permission(request):
             raise PermissionDenied
         kinds = sorted(((kind, adapter.info) for kind, adapter in KINDS.items()), key=lambda entry: entry[1].label)
-        return self._page(request, "choose_kind", title="Add a provider: which kind?", kinds=kinds)
+        return self._page(request, "choose_kind", title="Which kind of provider?", kinds=kinds)
 
     def get_form(self, request: HttpRequest, obj: Provider | None = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change, **kwargs)
@@ -76,11 +76,15 @@ class ProviderAdmin(OwnersChange):
             credential = ["credential_stored"] if obj else ["credential"]
             if obj and self.has_change_permission(request, obj):
                 credential += ["credential", "remove_credential"] if obj.has_credential else ["credential"]
-        kind = "kind_label" if obj else "kind"
-        return ["name", kind, *address, *credential, "max_concurrency", "requests_per_minute", "is_active"]
+        kind = [] if obj else ["kind"]  # hidden: it was chosen before
+        return ["name", *kind, *address, *credential, "max_concurrency", "requests_per_minute", "is_active"]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Provider | None = None) -> Any:
+        info = _info(obj.kind if obj else _asked_kind(request))
+        return [(info.label, {"fields": self.get_fields(request, obj), "description": info.help})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Provider | None = None) -> list[str]:
-        return ["kind_label", "credential_stored"] if obj else []
+        return ["credential_stored"] if obj else []
 
     def save_model(self, request: HttpRequest, obj: Provider, form: ProviderForm, change: bool) -> None:
         if change:
@@ -264,7 +268,7 @@ class SpeechModelAdmin(OwnersChange):
 
     @display(description="Limits")
     def limit_list(self, model: SpeechModel) -> str | None:
-        return ", ".join(model.limits) or None
+        return "; ".join(model.limits) or None
 
     @display(description="Price today")
     def price_today(self, model: SpeechModel) -> str:

@@ -8,7 +8,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts.api.serializers import StrictMixin
-from providers.capabilities import streamed_tasks
+from providers.adapters.base import Adapter
+from providers.capabilities import lists_models, streamed_tasks, tasks_of_kind
 from providers.model_services import ModelSettings
 from providers.models import Price, Provider, SpeechModel
 from providers.permits import why_waiting
@@ -69,6 +70,26 @@ class SpeechModelSerializer(serializers.ModelSerializer[SpeechModel]):
     @extend_schema_field(PriceSerializer(many=True))
     def get_prices(self, model: SpeechModel) -> Any:
         return PriceSerializer(model.prices_on(timezone.localdate()), many=True).data
+
+
+class KindSerializer(serializers.Serializer):
+    """A kind of provider: what is entered for one, and what it can do."""
+
+    kind = serializers.CharField()
+    title = serializers.CharField(source="info.label")
+    help = serializers.CharField(source="info.help")
+    address = serializers.ChoiceField(source="info.address", choices=["none", "optional", "required"])
+    default_address = serializers.CharField(source="info.default_address", help_text="Called where none is entered.")
+    credential = serializers.ChoiceField(source="info.credential", choices=["none", "optional", "required"])
+    tasks = serializers.SerializerMethodField(help_text="Of stt, tts, chat and translation.")
+    lists_models = serializers.SerializerMethodField(help_text="Whether it says which models it offers.")
+
+    @extend_schema_field(serializers.ListField(child=serializers.CharField()))
+    def get_tasks(self, adapter: type[Adapter]) -> list[str]:
+        return tasks_of_kind(adapter.kind)
+
+    def get_lists_models(self, adapter: type[Adapter]) -> bool:
+        return lists_models(adapter.kind)
 
 
 class ProviderSerializer(StrictMixin, serializers.ModelSerializer[Provider]):

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from providers.api.views import ProviderViewSet, SpeechModelViewSet
+from providers.api.views import KindListView, ProviderViewSet, SpeechModelViewSet
 
 urlpatterns = [
     path("models/", SpeechModelViewSet.as_view({"get": "list"}), name="model-list"),
@@ -14,6 +14,7 @@ urlpatterns = [
         SpeechModelViewSet.as_view({"get": "prices", "post": "set_price"}),
         name="model-prices",
     ),
+    path("provider-kinds/", KindListView.as_view(), name="provider-kind-list"),
     path("providers/", ProviderViewSet.as_view({"get": "list", "post": "create"}), name="provider-list"),
     path(
         "providers/<int:pk>/",

@@ -10,6 +10,7 @@ from rest_framework import mixins, status
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.api.pagination import CursorPagination
@@ -20,6 +21,7 @@ from providers.api.filters import SpeechModelFilter
 from providers.api.serializers import (
     CheckupSerializer,
     ChosenModelsSerializer,
+    KindSerializer,
     NewPriceSerializer,
     PriceSerializer,
     ProviderChangeSerializer,
@@ -30,6 +32,7 @@ from providers.api.serializers import (
 )
 from providers.checkup import check_up
 from providers.models import Provider, SpeechModel
+from providers.registry import KINDS
 from providers.upstream import upstream_models
 
 
@@ -94,6 +97,14 @@ class SpeechModelViewSet(
         body.is_valid(raise_exception=True)
         price = services.set_price(model=model, **body.validated_data)
         return Response(PriceSerializer(price).data, status=status.HTTP_201_CREATED)
+
+
+class KindListView(APIView):
+    """The kinds of providers that there are."""
+
+    @extend_schema(responses=KindSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        return Response(KindSerializer(list(KINDS.values()), many=True).data)
 
 
 class ProviderViewSet(

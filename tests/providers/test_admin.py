@@ -53,6 +53,35 @@ def test_an_owner_adds_a_provider_with_its_models(owner, workspace):
     assert (made.workspace, made.max_concurrency, made.models.count()) == (workspace, 2, 4)
 
 
+def test_first_the_kind_is_chosen_and_then_its_own_form_is_filled_in(owner, workspace):
+    kinds = owner.get(f"{PROVIDERS}add/").content.decode()
+    assert all(label in kinds for label in ("Embedded engines", "Google Gemini", "OpenAI", "OpenAI-compatible"))
+    gemini = owner.get(f"{PROVIDERS}add/?kind=gemini").content.decode()
+    assert 'placeholder="https://generativelanguage.googleapis.com"' in gemini
+    assert "An API key of Google AI Studio." in gemini
+    local = owner.get(f"{PROVIDERS}add/?kind=local").content.decode()
+    assert 'name="base_url"' not in local
+    assert 'name="credential"' not in local
+    assert "Which kind of provider?" in owner.get(f"{PROVIDERS}add/?kind=telepathy").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("openai_compatible", "This field is required."), ("openai", "Enter the API key of this provider.")],
+)
+def test_what_a_kind_requires_is_said_at_its_field(owner, workspace, kind, words):
+    fields = {"name": "mine", "kind": kind, "max_concurrency": 2, "is_active": "on"}
+    assert words in owner.post(f"{PROVIDERS}add/?kind={kind}", fields).content.decode()
+    assert not Provider.objects.exists()
+
+
+def test_a_provider_that_was_added_is_shown_to_be_tried(owner, workspace):
+    fields = {"name": "mine", "kind": "gemini", "credential": SECRET, "max_concurrency": 2, "is_active": "on"}
+    shown = owner.post(f"{PROVIDERS}add/?kind=gemini", fields, follow=True)
+    assert shown.redirect_chain[-1][0] == change("provider", Provider.objects.get())
+    assert "mine is added with 3 models. Test its connection next." in shown.content.decode()
+
+
 def test_a_credential_is_never_on_a_page(owner, remote):
     test = reverse("admin:providers_provider_test_connection", args=[remote.pk])
     pages = [PROVIDERS, change("provider", remote), test]

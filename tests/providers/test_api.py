@@ -107,6 +107,37 @@ def test_listing_more_models_takes_no_more_queries(api, local):
 # --- Providers ----------------------------------------------------------------------------------
 
 
+def test_the_kinds_say_what_they_want_and_can_do(api):
+    kinds = {kind["kind"]: kind for kind in api.get("/api/v1/provider-kinds/").json()}
+    assert kinds["openai_compatible"] | {"help": ""} == {
+        "kind": "openai_compatible",
+        "title": "OpenAI-compatible",
+        "help": "",
+        "address": "required",
+        "default_address": "",
+        "credential": "optional",
+        "tasks": ["stt", "tts", "chat", "translation"],
+        "lists_models": True,
+    }
+    wanted = {name: (kind["address"], kind["credential"], kind["lists_models"]) for name, kind in kinds.items()}
+    assert wanted["local"] == ("none", "none", False)
+    assert wanted["gemini"] == wanted["openai"] == ("optional", "required", True)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"kind": "openai_compatible"}, "base_url"),
+        ({"kind": "openai"}, "credential"),
+        ({"kind": "gemini"}, "credential"),
+    ],
+)
+def test_what_a_kind_requires_must_be_given(owner, workspace, body, field):
+    refused = owner.post("/api/v1/providers/", {"name": "second", **body})
+    assert refused.status_code == 400
+    assert [error["field"] for error in refused.json()["errors"]] == [field]
+
+
 def test_an_owner_makes_a_provider_and_gets_the_models_of_its_kind(owner, workspace):
     answer = owner.post("/api/v1/providers/", {"name": "second", "kind": "local", "max_concurrency": 2})
     assert answer.status_code == 201

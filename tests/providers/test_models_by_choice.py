@@ -149,7 +149,7 @@ def test_the_list_says_what_each_model_can_do(owner, provider, local):
     assert "speech to text, chat (streams)" in page
     assert "text to speech (streams)" in page
     assert "direct, batch" in page
-    assert "languages: en, 10 min" in page
+    assert "languages: en; 10 min" in page
     assert "570 min" in page
     assert "formats: pcm" in page
     assert "words" in page
