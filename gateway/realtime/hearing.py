@@ -25,17 +25,14 @@ async def transcribe(
     caller: Caller, command: Transcribe, log: TurnLog, tell: Callable[[Happening], None]
 ) -> Problem | None:
     """Tells what the speech says as it becomes known; why it failed, or None."""
-    where = (command.item_id, command.content_index)
     try:
         audio = await _source(command)
         log.heard(command.stt_model, audio.duration)
-        whole = await _transcribed(caller, command, audio, tell)
+        await _transcribe(caller, command, audio, log, tell)
     except Exception as error:
         problem = problem_of(error, command.stt_model)
-        tell(TranscriptionFailed(*where, problem.code, problem.message))
+        tell(TranscriptionFailed(command.item_id, command.content_index, problem.code, problem.message))
         return problem
-    log.transcribed()
-    tell(Transcribed(*where, whole.text, audio.duration, whole.input_tokens, whole.output_tokens))
     return None
 
 
@@ -45,25 +42,27 @@ async def _source(command: Transcribe) -> SpokenAudio:
     return await asyncio.to_thread(SpokenAudio, command.audio, command.input_format)
 
 
-async def _transcribed(
-    caller: Caller, command: Transcribe, audio: SpokenAudio, tell: Callable[[Happening], None]
-) -> Transcription:
+async def _transcribe(
+    caller: Caller, command: Transcribe, audio: SpokenAudio, log: TurnLog, tell: Callable[[Happening], None]
+) -> None:
     """Raises Refused, HttpError and ProviderError."""
     targets = caller.offer.find_for("stt", command.stt_model)
     await caller.admit()
     request = TranscriptionRequest(audio, language=command.language, prompt=command.prompt)
+    where = (command.item_id, command.content_index)
     whole = Transcription("", None)
     async with caller.metered("stt", command.stt_model) as usage:
         usage.audio_seconds = audio.duration
-        parts = first_that_answers(usage, targets, lambda target: _parts(target, request))
-        async with aclosing(parts):
+        async with aclosing(first_that_answers(usage, targets, lambda target: _parts(target, request))) as parts:
             async for part in parts:
                 if part.delta:
-                    tell(TranscriptionDelta(command.item_id, command.content_index, part.delta))
+                    tell(TranscriptionDelta(*where, part.delta))
                 if part.whole is not None:
                     whole = part.whole
         usage.input_tokens, usage.output_tokens = whole.input_tokens, whole.output_tokens
-    return whole
+        log.transcribed()
+        # Before the books are closed: the answer waits for nothing else.
+        tell(Transcribed(*where, whole.text, audio.duration, whole.input_tokens, whole.output_tokens))
 
 
 async def _parts(target: Target, request: TranscriptionRequest) -> AsyncGenerator[TranscriptionPart, None]:
