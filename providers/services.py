@@ -11,6 +11,7 @@ from accounts.models import Workspace
 from providers.addresses import AddressRefused, check_public_url
 from providers.engines.pool import engines_at_once
 from providers.models import Price, Provider, SpeechModel
+from providers.permits import reopen
 from providers.registry import KINDS
 
 
@@ -63,8 +64,12 @@ def create_provider(*, workspace: Workspace, kind: str, **settings: Unpack[Provi
 
 
 def update_provider(*, provider: Provider, **settings: Unpack[ProviderSettings]) -> Provider:
-    """Change what is given. Raises ProviderRefused."""
-    return _save(provider, settings)
+    """Change what is given; with another address or credential calls are tried again at once. Raises ProviderRefused."""
+    base_url = provider.base_url
+    provider = _save(provider, settings)
+    if "credential" in settings or provider.base_url != base_url:
+        reopen(provider)
+    return provider
 
 
 def delete_provider(*, provider: Provider) -> None:

@@ -28,6 +28,7 @@ from providers.reasons import Reason
 from providers.registry import adapter_for, model_config
 
 PATIENCE = 2.0  # seconds that a worker waits until a call may begin; then it turns to something else
+LONGEST_WAIT = 60.0  # seconds until it looks again, whatever the provider has asked for: staff may have changed it
 STOP_SECONDS = 6.0  # for calls under way to end where the worker is to stop
 CHECK_SECONDS = 2.0  # how soon a cancelled run stops calling
 
@@ -104,7 +105,9 @@ class _Slice:
             self.could_call_at = now
             return None
         wait = max(self.share.wait, now - self.could_call_at)
-        return wait * random.uniform(1, 1.3) if wait > PATIENCE else None  # noqa: S311
+        if wait <= PATIENCE:
+            return None
+        return min(wait, LONGEST_WAIT) * random.uniform(1, 1.3)  # noqa: S311
 
     def _take_in(self, outcome: Outcome, backlog: Backlog) -> None:
         result, error = outcome.result, outcome.error

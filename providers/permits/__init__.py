@@ -4,8 +4,9 @@ Whoever calls holds slots by a lease, a block at a time, and asks the database a
 costs a statement of its own. Workers use `Share`, asyncio code `permits_for(provider).permit()`.
 """
 
+from providers.permits.exchange import reopen
 from providers.permits.live import Permits, ProviderPaused, permits_for
 from providers.permits.share import Share
 from providers.permits.words import why_closed, why_waiting
 
-__all__ = ["Permits", "ProviderPaused", "Share", "permits_for", "why_closed", "why_waiting"]
+__all__ = ["Permits", "ProviderPaused", "Share", "permits_for", "reopen", "why_closed", "why_waiting"]

@@ -68,6 +68,13 @@ def give_back(provider_id: int, holder: UUID) -> None:
     SlotLease.objects.filter(provider=provider_id, holder=holder).delete()
 
 
+def reopen(provider: Provider) -> None:
+    """Forget why calls were held back."""
+    Gate.objects.filter(pk=provider.pk).update(
+        held_until=None, holds=0, failures=0, paused_until=None, pauses=0, probe=None
+    )
+
+
 def _locked_gate(provider_id: int) -> tuple[Gate, datetime]:
     """The gate with its provider, locked until the end of the transaction, and the time."""
     gates: Any = Gate.objects.filter(pk=provider_id).select_for_update(of=("self",)).select_related("provider")
