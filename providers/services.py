@@ -64,7 +64,10 @@ def create_provider(*, workspace: Workspace, kind: str, **settings: Unpack[Provi
 
 
 def update_provider(*, provider: Provider, **settings: Unpack[ProviderSettings]) -> Provider:
-    """Change what is given; with another address or credential calls are tried again at once. Raises ProviderRefused."""
+    """Change what is given. With another address or credential, calls are tried again at once.
+
+    Raises ProviderRefused.
+    """
     base_url = provider.base_url
     provider = _save(provider, settings)
     if "credential" in settings or provider.base_url != base_url:
