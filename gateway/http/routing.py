@@ -1,11 +1,12 @@
 """From the name that a client asks for to the models that may serve it, in the order in which they are tried."""
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal
 
 from django.db import close_old_connections
@@ -19,7 +20,8 @@ from providers.registry import adapter_for, model_config
 
 Task = Literal["stt", "tts", "chat", "translation"]
 
-FRESH = 3.0  # seconds that a workspace's models are remembered
+FRESH = 2.0  # seconds that a workspace's models are remembered; afterwards they are loaded anew beside the request,
+STALE = 6.0  # and after these before it
 DOES = {
     "stt": "transcribes speech",
     "tts": "speaks texts",
@@ -133,13 +135,19 @@ async def offer_for(access: Access) -> Offer:
     """What the caller's workspace offers, at most a few seconds old."""
     key = access.workspace.pk
     known = _offers.get(key)
-    if known is not None and time.monotonic() - known.loaded_at < FRESH:
-        return known
-    if key not in _loading:  # everybody who comes meanwhile waits for the same answer
+    age = time.monotonic() - known.loaded_at if known else math.inf
+    if age > FRESH and key not in _loading:
         _loading[key] = asyncio.ensure_future(asyncio.to_thread(_load, access))
-        _loading[key].add_done_callback(lambda _: _loading.pop(key))
-    _offers[key] = await asyncio.shield(_loading[key])
-    return _offers[key]
+        _loading[key].add_done_callback(partial(_loaded, key))
+    if known is None or age > STALE:  # everybody who comes meanwhile waits for the same answer
+        return await asyncio.shield(_loading[key])
+    return known
+
+
+def _loaded(key: int, loading: asyncio.Future[Offer]) -> None:
+    del _loading[key]
+    if not loading.cancelled() and loading.exception() is None:
+        _offers[key] = loading.result()
 
 
 def _load(access: Access) -> Offer:
