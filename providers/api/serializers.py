@@ -78,9 +78,9 @@ class KindSerializer(serializers.Serializer):
     kind = serializers.CharField()
     title = serializers.CharField(source="info.label")
     help = serializers.CharField(source="info.help")
-    address = serializers.ChoiceField(source="info.address", choices=["none", "optional", "required"])
+    address = serializers.CharField(source="info.address", help_text="none, optional or required")
     default_address = serializers.CharField(source="info.default_address", help_text="Called where none is entered.")
-    credential = serializers.ChoiceField(source="info.credential", choices=["none", "optional", "required"])
+    credential = serializers.CharField(source="info.credential", help_text="none, optional or required")
     tasks = serializers.SerializerMethodField(help_text="Of stt, tts, chat and translation.")
     lists_models = serializers.SerializerMethodField(help_text="Whether it says which models it offers.")
 
