@@ -71,7 +71,7 @@ def test_a_server_that_comes_back_is_called_again_at_once_when_its_address_is_ch
     [job] = run_progress(Run.objects.get()).jobs
     assert (job.pending, job.failed) == (20, 0)
     assert "failed again and again" in job.waiting_for[0]
-    update_provider(provider=Provider.objects.get(), base_url=openai.url)
+    update_provider(provider=Provider.objects.get(), base_url=openai.url, credential="sk-old")
     assert not Gate.objects.get().pauses
     assert not run_progress(Run.objects.get()).jobs[0].waiting_for
     wait_for(lambda: deliver_all() or Run.objects.get(pk=run.pk).is_finished, seconds=30)
