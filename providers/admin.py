@@ -34,7 +34,7 @@ class OwnersChange(WorkspaceAdmin):
 @admin.register(Provider)
 class ProviderAdmin(OwnersChange):
     form = ProviderForm
-    list_display = ["name", "kind_label", "model_list", "credential_stored", "call_limits", "state", "is_active"]
+    list_display = ["name", "kind_label", "model_list", "credential_state", "call_limits", "state", "is_active"]
     list_filter = ["is_active"]
     search_fields = ["name"]
     actions_detail = ["test_connection", "sync_models"]
@@ -73,7 +73,7 @@ class ProviderAdmin(OwnersChange):
         address = [] if info.address == "none" else ["base_url"]
         credential = []
         if info.credential != "none":
-            credential = ["credential_stored"] if obj else ["credential"]
+            credential = ["credential_state"] if obj else ["credential"]
             if obj and self.has_change_permission(request, obj):
                 credential += ["credential", "remove_credential"] if obj.has_credential else ["credential"]
         kind = [] if obj else ["kind"]  # hidden: it was chosen before
@@ -84,7 +84,7 @@ class ProviderAdmin(OwnersChange):
         return [(info.label, {"fields": self.get_fields(request, obj), "description": info.help})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Provider | None = None) -> list[str]:
-        return ["credential_stored"] if obj else []
+        return ["credential_state"] if obj else []
 
     def save_model(self, request: HttpRequest, obj: Provider, form: ProviderForm, change: bool) -> None:
         if change:
@@ -121,10 +121,14 @@ class ProviderAdmin(OwnersChange):
         names = [model.name for model in provider.models.all()]
         return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
-    @display(description="Key stored", boolean=True)
-    def credential_stored(self, provider: Provider) -> bool | None:
-        """None: it needs none."""
-        return None if _info(provider.kind).credential == "none" else provider.has_credential
+    @display(description="Key")
+    def credential_state(self, provider: Provider) -> str:
+        wanted = _info(provider.kind).credential
+        if wanted == "none":
+            return "not needed"
+        if provider.has_credential:
+            return "stored"
+        return "none" if wanted == "optional" else "missing" if provider.base_url else "the site's own"
 
     # --- Buttons -----------------------------------------------------------------------------------
 

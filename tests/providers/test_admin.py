@@ -91,6 +91,14 @@ def test_a_credential_is_never_on_a_page(owner, remote):
         assert remote.credential_encrypted not in content
 
 
+def test_the_list_says_whose_key_is_used(owner, remote, local, workspace):
+    """The embedded engines need none; neither address nor key of its own: the environment's."""
+    Provider.objects.create(workspace=workspace, name="own", kind="gemini")
+    Provider.objects.create(workspace=workspace, name="typed", kind="gemini", base_url="https://8.8.8.8")
+    page = owner.get(PROVIDERS).content.decode()
+    assert all(words in page for words in ("stored", "not needed", "the site&#x27;s own", "missing"))
+
+
 def test_an_empty_credential_keeps_the_stored_one_a_new_one_replaces_it_and_a_tick_removes_it(owner, remote):
     page = change("provider", remote)
     assert owner.post(page, fields(remote, max_concurrency=5, credential="")).status_code == 302
