@@ -54,6 +54,7 @@ def of_refusal(refused: Refused) -> HttpError:
 
 CALLERS_FAULT = frozenset({400, 413, 415, 422})  # statuses of a provider that say so
 
+OUR_ACCOUNT = {Reason.INVALID_CREDENTIALS, Reason.RATE_LIMITED, Reason.QUOTA_EXHAUSTED}  # whatever the status is
 # What failures mean that came without an HTTP answer of the provider, or before it was asked.
 STATUS_OF_REASON = {
     Reason.TIMEOUT: 504,
@@ -73,9 +74,7 @@ STATUS_OF_REASON = {
 
 def status_of(error: ProviderError) -> int:
     """The status that a failure at a provider has for our caller: 4xx only for what the caller can mend."""
-    if error.reason == Reason.TIMEOUT:
-        return 504
-    if error.status is None:
+    if error.status is None or error.reason in OUR_ACCOUNT:
         return STATUS_OF_REASON.get(Reason(error.reason), 502)
     if error.status in CALLERS_FAULT:
         return 400

@@ -8,6 +8,7 @@ import pytest
 
 from providers.models import SpeechModel
 from tests.audio import FORMATS, encode, make_wav
+from tests.evaluations.cluster import wait_for
 
 SPEECH = make_wav(2.5)
 TEXT = "Is it here? No, it is there. Look again, my friend!"
@@ -233,12 +234,14 @@ def test_an_unknown_model_is_not_found_and_one_that_cannot_hear_says_what_it_can
 
 
 def test_audio_that_is_longer_than_the_model_takes_is_refused_before_it_is_sent(http, live, studio):
-    SpeechModel.objects.filter(name="whisper").update(max_audio_seconds=2)
-    live.forget_models()
-    answer = ask(http)
-    SpeechModel.objects.filter(name="whisper").update(max_audio_seconds=None)
-    live.forget_models()
+    provider = SpeechModel.objects.get(provider__workspace=live.workspace, name="whisper").provider
+    SpeechModel.objects.create(
+        provider=provider, name="brief", upstream_name="brief", speech_to_text=True, max_audio_seconds=2
+    )
+    wait_for(lambda: http.get("/models/studio/brief").status_code == 200, seconds=10)
+    answer = ask(http, model="studio/brief")
     assert (answer.status_code, error_of(answer)["code"]) == (400, "audio_too_long")
+    assert "takes 2" in error_of(answer)["message"]
     assert studio.calls == []
 
 
@@ -285,11 +288,11 @@ def test_a_stream_whose_provider_fails_in_the_middle_ends_in_an_error_and_not_we
     says.fault("transcriptions", fault)
     fields = {"model": "studio/transcribe", "stream": "true"}
     headers = {"X-Request-Id": f"breaks-{fault}"}
-    text = ""
+    received = []
     with http.stream("POST", "/audio/transcriptions", data=fields, files={"file": SPEECH}, headers=headers) as answer:
         with pytest.raises(httpx.RemoteProtocolError):
-            for piece in answer.iter_text():
-                text += piece
+            received.extend(answer.iter_text())
+    text = "".join(received)
     assert set(json.loads(events_of(text)[-1])["error"]) == {"message", "type", "param", "code"}
     assert "[DONE]" not in text
     record = live.only_record(request_id=f"breaks-{fault}")

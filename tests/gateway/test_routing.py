@@ -1,0 +1,188 @@
+"""Names of models: what a workspace can ask for, what stands behind a name, and what happens when that fails."""
+
+from collections import Counter
+
+import httpx
+import pytest
+
+from accounts.models import Organization, Workspace
+from gateway.http.routing import Offer
+from gateway.models import AliasTarget, ModelAlias
+from providers.models import Provider, SpeechModel
+from tests.audio import make_wav
+from tests.evaluations.cluster import wait_for
+from tests.gateway.live import live_site, make_alias
+
+SPEECH = make_wav(0.5)
+
+
+@pytest.fixture(scope="module")
+def live(committed, tmp_path_factory):
+    """With calls that may take two seconds, aliases, and a workspace beside it."""
+    with live_site(tmp_path_factory.mktemp("site"), CALL_TIMEOUT_SECONDS="2") as site:
+        make_alias(site.workspace, "hearing", "studio/transcribe", "studio/whisper")
+        make_alias(site.workspace, "mixed", "studio/voice", "studio/whisper")
+        make_alias(site.workspace, "embedded-last", "studio/transcribe", "local/pocketsphinx")
+        yield site
+
+
+@pytest.fixture(scope="module")
+def http(live):
+    with httpx.Client(base_url=live.api, headers={"Authorization": f"Bearer {live.key}"}, timeout=30) as client:
+        yield client
+
+
+def ask(http, model, request_id="", **fields):
+    files, headers = {"file": ("upload", SPEECH)}, {"X-Request-Id": request_id}
+    return http.post("/audio/transcriptions", data={"model": model, **fields}, files=files, headers=headers)
+
+
+# --- the list ---------------------------------------------------------------------------------------
+
+
+def test_the_list_holds_the_workspaces_models_and_aliases(http):
+    listed = http.get("/models").json()
+    assert listed["object"] == "list"
+    by_id = {model["id"]: model for model in listed["data"]}
+    assert by_id.keys() >= {"studio/whisper", "studio/voice", "local/pocketsphinx", "hearing", "whisper-1"}
+    whisper = by_id["studio/whisper"]
+    assert (whisper["object"], whisper["owned_by"], whisper["tasks"]) == ("model", "studio", ["stt", "translation"])
+    assert whisper["created"] > 1_700_000_000
+    assert by_id["hearing"]["models"] == ["studio/transcribe", "studio/whisper"]
+
+
+def test_a_model_is_shown_under_each_of_its_names(http):
+    for name in ("studio/whisper", "studio%2Fwhisper", "whisper", "hearing"):
+        answer = http.get(f"/models/{name}")
+        assert answer.status_code == 200
+        assert answer.json()["id"] == name.replace("%2F", "/")
+    assert http.get("/models/nobody").json()["error"]["code"] == "model_not_found"
+
+
+def test_another_workspaces_models_do_not_exist(live, http):
+    slug = f"rival-{live.workspace.pk}"
+    organization = Organization.objects.create(name=slug)
+    rival = Workspace.objects.create(organization=organization, name="Rival", slug=slug)
+    provider = Provider.objects.create(workspace=rival, name="secret", kind="local")
+    SpeechModel.objects.create(provider=provider, name="engine", upstream_name="pocketsphinx", speech_to_text=True)
+    theirs = {"Authorization": f"Bearer {live.make_key(workspace=rival)}"}
+    listed = httpx.get(f"{live.api}/models", headers=theirs).json()["data"]
+    assert [model["id"] for model in listed] == ["secret/engine"]
+    assert ask(http, "secret/engine").status_code == 404
+    assert ask(http, "engine").status_code == 404
+
+
+def test_what_is_switched_off_does_not_exist(live, http):
+    SpeechModel.objects.filter(provider__workspace=live.workspace, name="plain-voice").update(is_active=False)
+    wait_for(lambda: http.get("/models/studio/plain-voice").status_code == 404, seconds=10)
+
+
+# --- names ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["studio/whisper", "whisper"])
+def test_a_model_answers_to_its_name_with_and_without_its_provider(http, studio, name):
+    assert ask(http, name).headers["x-earshot-model"] == "studio/whisper"
+
+
+def test_of_an_alias_only_models_that_can_do_it_are_asked(http, studio):
+    assert ask(http, "mixed").headers["x-earshot-model"] == "studio/whisper"
+
+
+def offer(workspace, *names, aliases=()):
+    for name in names:
+        provider_name, _, model_name = name.partition("/")
+        provider, _ = Provider.objects.get_or_create(workspace=workspace, name=provider_name, kind="local")
+        SpeechModel.objects.create(provider=provider, name=model_name, upstream_name="x", speech_to_text=True)
+    for alias in aliases:
+        alias(workspace)
+    models = SpeechModel.objects.for_workspace(workspace).usable()
+    return Offer(list(models), list(ModelAlias.objects.for_workspace(workspace).with_targets()))
+
+
+def test_a_name_that_two_providers_have_must_say_which(workspace):
+    with pytest.raises(Exception, match="a/echo, b/echo") as refused:
+        offer(workspace, "a/echo", "b/echo").find("echo")
+    assert refused.value.status == 404
+
+
+def test_an_alias_comes_before_a_model_of_the_same_name(workspace):
+    found = offer(workspace, "a/echo", "b/other", aliases=[lambda w: make_alias(w, "echo", "b/other")]).find("echo")
+    assert [target.name for target in found] == ["b/other"]
+
+
+def test_an_alias_whose_models_are_all_off_is_not_there(workspace):
+    makes = [lambda w: make_alias(w, "gone", "a/echo"), lambda w: SpeechModel.objects.update(is_active=False)]
+    offered = offer(workspace, "a/echo", aliases=makes)
+    assert offered.aliases == {}
+
+
+def test_weights_say_how_often_each_model_comes_first(workspace):
+    def weighted(workspace):
+        alias = make_alias(workspace, "some", "a/one", "a/nine", strategy=ModelAlias.Strategy.WEIGHTED)
+        AliasTarget.objects.filter(alias=alias, model__name="nine").update(weight=9)
+
+    offered = offer(workspace, "a/one", "a/nine", aliases=[weighted])
+    orders = [offered.find("some") for _ in range(2000)]
+    assert {len(order) for order in orders} == {2}
+    first = Counter(order[0].name for order in orders)
+    assert 1700 < first["a/nine"] < 1900
+
+
+# --- when one fails ---------------------------------------------------------------------------------
+
+FAILURES = [
+    {"what": "status", "status": 500},
+    {"what": "status", "status": 429, "retry_after": 60},
+    {"what": "status", "status": 401},
+    {"what": "drop"},
+    {"what": "garbage"},
+    {"what": "hang"},
+]
+
+
+@pytest.mark.parametrize("fault", FAILURES)
+@pytest.mark.parametrize("stream", ["false", "true"])
+def test_the_next_model_answers_when_one_fails(live, http, studio, fault, stream):
+    studio.fault("transcriptions", match="gpt-4o-transcribe", **fault)
+    request_id = f"next-{fault['what']}-{fault.get('status')}-{stream}"
+    answer = ask(http, "hearing", request_id, stream=stream)
+    assert (answer.status_code, answer.headers["x-earshot-model"]) == (200, "studio/whisper")
+    assert [call.fields["model"] for call in studio.calls] == [["gpt-4o-transcribe"], ["whisper-1"]]
+    record = live.only_record(request_id=request_id)
+    assert (record.model_name, record.served_by, record.result) == ("hearing", "studio/whisper", "success")
+
+
+def test_the_embedded_engine_answers_when_the_provider_is_away(http, studio):
+    studio.fault("transcriptions", "status", status=503)
+    assert ask(http, "embedded-last").headers["x-earshot-model"] == "local/pocketsphinx"
+
+
+def test_a_request_that_is_refused_is_not_tried_elsewhere(live, http, studio):
+    studio.fault("transcriptions", "status", status=400, message="No.")
+    assert ask(http, "hearing").status_code == 400
+    assert len(studio.calls) == 1
+
+
+def test_the_last_failure_is_told_when_all_fail(live, http, studio):
+    studio.fault("transcriptions", "status", status=500, match="gpt-4o-transcribe")
+    studio.fault("transcriptions", "status", status=429, match="whisper-1", retry_after=9)
+    answer = ask(http, "hearing", "all-fail")
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "9")
+    assert "x-earshot-model" not in answer.headers
+    record = live.only_record(request_id="all-fail")
+    assert (record.result, record.status, record.served_by) == ("failed", 429, "")
+
+
+def test_after_the_first_byte_nothing_else_is_tried(http, studio):
+    studio.fault("transcriptions", "die", match="gpt-4o-transcribe")
+    with pytest.raises(httpx.RemoteProtocolError):
+        ask(http, "hearing", stream="true")
+    assert len(studio.calls) == 1
+
+
+def test_a_provider_that_does_not_answer_is_a_504(live, http, studio):
+    studio.fault("transcriptions", "hang")
+    answer = ask(http, "studio/whisper", "too-slow")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "timeout")
+    wait_for(lambda: studio.left, seconds=5, every=0.02)
