@@ -10,7 +10,6 @@ from pathlib import Path
 from accounts.models import Organization, Workspace
 from accounts.services import create_api_key
 from config.processes import uvicorn
-from gateway.http.routing import STALE
 from gateway.models import AliasTarget, ModelAlias, UsageRecord
 from providers.models import Provider, SpeechModel
 from providers.services import ensure_catalogue
@@ -39,10 +38,6 @@ class Live:
         key, secret = create_api_key(workspace=workspace or self.workspace, name=name)
         type(key).objects.filter(pk=key.pk).update(**fields)
         return secret
-
-    def forget_models(self):
-        """Wait until the site asks the database again for what the workspace offers."""
-        time.sleep(STALE + 0.1)
 
     def records(self, count, **filters):
         """The usage records that match, oldest first, once there are `count` and all are settled."""
