@@ -4,9 +4,11 @@ import asyncio
 import base64
 import io
 import json
+import logging
 import re
 import threading
 import time
+import traceback
 import wave
 from contextlib import aclosing
 
@@ -258,6 +260,16 @@ def test_a_stream_that_breaks_in_the_middle_gives_what_came_and_then_fails(adapt
             asyncio.run(collect(stream, parts))
         assert parts
         assert (failed.value.reason, failed.value.retryable) == (Reason.PROVIDER_ERROR, True)
+
+
+def test_an_answer_that_cannot_be_read_is_quoted_nowhere(adapter, gemini, caplog):
+    caplog.set_level(logging.DEBUG)
+    gemini.fault("pieces", "garbage")
+    failed = failure(chat, adapter)
+    told = "".join(traceback.format_exception(failed)) + caplog.text
+    assert '"candidates"' not in told
+    assert "Hello?" not in told
+    assert API_KEY not in told
 
 
 def test_a_wrong_key_is_said_to_be_wrong(gemini):

@@ -133,9 +133,10 @@ def provider_errors() -> Iterator[None]:
         message = f"The connection to the provider failed ({type(error).__name__})."
         raise ProviderError(Reason.PROVIDER_ERROR, message, retryable=True) from error
     except (json.JSONDecodeError, ValueError, KeyError, TypeError) as error:
-        # A 200 that holds no JSON, or not what it should: the SDK has no error of its own for it.
+        # A 200 that holds no JSON, or not what it should: the SDK has no error of its own for it. What it raises quotes
+        # the answer, which belongs in no log.
         message = f"The provider's answer could not be read ({type(error).__name__})."
-        raise ProviderError(Reason.PROVIDER_ERROR, message, retryable=True) from error
+        raise ProviderError(Reason.PROVIDER_ERROR, message, retryable=True) from None
 
 
 def _api_error(error: errors.APIError) -> ProviderError:
