@@ -48,6 +48,7 @@ class Writer:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._is_away = False  # the database
 
     def submit(self, handler: Handler, argument: Any, *, must: bool = False) -> "asyncio.Future[Any]":
         """The answer, for the running event loop. Cancelling it takes nothing back.
@@ -92,8 +93,38 @@ class Writer:
         their holders drop are to be seen as dropped."""
         requests = self._next(patience)
         for group in _by_handler(requests or []):
-            self._unwritten += _handle(group)
+            self._unwritten += self._handle(group)
         return requests is not None
+
+    def _handle(self, requests: list[Request]) -> list[Request]:
+        """Have requests of one handler answered; those that are to be tried again."""
+        try:
+            answers = _ask(requests[0].handler, [request.argument for request in requests])
+        except GONE as error:
+            self._note_away(error)
+            _deliver((request, unavailable()) for request in requests if not request.must)
+            return [request for request in requests if request.must]
+        except Exception as error:  # it is of one of them: the others must not suffer for it
+            if len(requests) > 1:
+                return [kept for request in requests for kept in self._handle([request])]
+            logger.error("gateway: a usage record could not be written (%s)", type(error).__name__)
+            answers = [error]
+        else:
+            self._note_back()
+        _deliver(zip(requests, answers, strict=True))
+        return []
+
+    def _note_away(self, error: Exception) -> None:
+        """Said once: under load it would fill the log."""
+        connection.close()
+        if not self._is_away:
+            logger.error("gateway: the database does not answer (%s); calls are refused", type(error).__name__)
+        self._is_away = True
+
+    def _note_back(self) -> None:
+        if self._is_away:
+            logger.info("gateway: the database answers again")
+        self._is_away = False
 
     def _next(self, patience: float) -> list[Request] | None:
         """What to write next, after `patience` seconds at most; None when everything is written and it is to end."""
@@ -109,8 +140,7 @@ class Writer:
         try:
             self._chore()
         except GONE as error:
-            connection.close()
-            logger.error("gateway: the database does not answer (%s)", type(error).__name__)
+            self._note_away(error)
 
 
 def _take(requests: list[Request]) -> list[Request]:
@@ -124,24 +154,6 @@ def _by_handler(requests: Iterable[Request]) -> Iterable[list[Request]]:
     for request in requests:
         groups.setdefault(request.handler, []).append(request)
     return groups.values()
-
-
-def _handle(requests: list[Request]) -> list[Request]:
-    """Have requests of one handler answered; those that are to be tried again."""
-    try:
-        answers = _ask(requests[0].handler, [request.argument for request in requests])
-    except GONE as error:
-        connection.close()
-        logger.error("gateway: the database does not answer (%s)", type(error).__name__)
-        _deliver((request, unavailable()) for request in requests if not request.must)
-        return [request for request in requests if request.must]
-    except Exception as error:  # it is of one of them: the others must not suffer for it
-        if len(requests) > 1:
-            return [kept for request in requests for kept in _handle([request])]
-        logger.error("gateway: a usage record could not be written (%s)", type(error).__name__)
-        answers = [error]
-    _deliver(zip(requests, answers, strict=True))
-    return []
 
 
 def _ask(handler: Handler, arguments: list[Any]) -> Sequence[Any]:
