@@ -1,8 +1,5 @@
-"""What every provider kind offers to the rest of the house.
-
-An adapter is made from a `ProviderConfig` and holds no database row, so that it may be used in any thread or event loop
-of the process that made it, and in no other process.
-"""
+"""What every provider kind offers. An adapter is made from a `ProviderConfig` and holds no database row, so that it may
+be used in any thread or event loop of the process that made it, and in no other process."""
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -309,10 +306,8 @@ class BatchLine:
 
 @runtime_checkable
 class FileStore(Protocol):
-    """A provider that audio is put at before a model can hear it. Names are chosen by the caller.
-
-    Every method blocks, may be called from several threads at once, and raises ProviderError.
-    """
+    """A provider that audio is put at before a model can hear it, under names that the caller chooses. Every method
+    blocks, may be called from several threads at once, and raises ProviderError."""
 
     def takes(self, mime_type: str) -> bool:
         """Whether the models hear audio of this type; other audio is transcoded to FLAC first."""
