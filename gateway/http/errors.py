@@ -1,6 +1,7 @@
 """Errors as OpenAI's SDKs expect them: an envelope with all four keys, and a status that says whose fault it is."""
 
 import json
+import math
 from collections.abc import Mapping
 
 from gateway.refused import Refused
@@ -81,6 +82,17 @@ def status_of(error: ProviderError) -> int:
     if error.status in (401, 402, 403):
         return 503
     return 429 if error.status == 429 else 504 if error.status == 504 else 502
+
+
+def closed(model_name: str, seconds: float) -> HttpError:
+    """No call is made: the provider asked for a pause, or failed again and again."""
+    return HttpError(
+        503,
+        f"The provider of {model_name} takes no calls for another {seconds:.0f} seconds. Try again then.",
+        kind="server_error",
+        code="provider_paused",
+        headers={"Retry-After": str(math.ceil(seconds))},
+    )
 
 
 def of_provider(error: ProviderError, model_name: str) -> HttpError:

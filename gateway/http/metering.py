@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gateway.http.errors import Disconnected, HttpError, of_provider
+from gateway.http.errors import Disconnected, HttpError, closed, of_provider
 from gateway.http.request import Request
 from gateway.http.routing import Target
 from gateway.refused import Refused
@@ -98,6 +98,10 @@ async def first_success(
     is. An attempt ends with the answer's first byte: afterwards nothing can be taken back. Raises HttpError.
     """
     for tried, target in enumerate(targets, start=1):
+        if seconds := target.seconds_closed:
+            if tried == len(targets):
+                raise closed(target.name, seconds)
+            continue
         usage.target = target
         try:
             return target, await attempt(target)

@@ -10,6 +10,7 @@ from functools import cached_property, partial
 from typing import Literal
 
 from django.db import close_old_connections
+from django.utils import timezone
 
 from accounts.access import Access
 from gateway.http.errors import HttpError, invalid
@@ -22,6 +23,7 @@ Task = Literal["stt", "tts", "chat", "translation"]
 
 FRESH = 2.0  # seconds that a workspace's models are remembered; afterwards they are loaded anew beside the request,
 STALE = 6.0  # and after these before it
+PAUSE = 0.05  # seconds until then: the request that noticed goes first
 DOES = {
     "stt": "transcribes speech",
     "tts": "speaks texts",
@@ -39,6 +41,14 @@ class Target:
     @property
     def name(self) -> str:
         return self.model.public_name
+
+    @property
+    def seconds_closed(self) -> float:
+        """For how long the provider takes no calls, since it asked for that or failed again and again; mostly 0."""
+        gate = getattr(self.model.provider, "gate", None)  # it has none before a worker has called it
+        now = timezone.now()
+        until = gate.closed_until(now) if gate else None
+        return (until - now).total_seconds() if until else 0.0
 
     @cached_property
     def adapter(self) -> Adapter:
@@ -137,11 +147,16 @@ async def offer_for(access: Access) -> Offer:
     known = _offers.get(key)
     age = time.monotonic() - known.loaded_at if known else math.inf
     if age > FRESH and key not in _loading:
-        _loading[key] = asyncio.ensure_future(asyncio.to_thread(_load, access))
+        _loading[key] = asyncio.ensure_future(_load_after(PAUSE if age <= STALE else 0, access))
         _loading[key].add_done_callback(partial(_loaded, key))
     if known is None or age > STALE:  # everybody who comes meanwhile waits for the same answer
         return await asyncio.shield(_loading[key])
     return known
+
+
+async def _load_after(seconds: float, access: Access) -> Offer:
+    await asyncio.sleep(seconds)
+    return await asyncio.to_thread(_load, access)
 
 
 def _loaded(key: int, loading: asyncio.Future[Offer]) -> None:
@@ -152,7 +167,7 @@ def _loaded(key: int, loading: asyncio.Future[Offer]) -> None:
 
 def _load(access: Access) -> Offer:
     try:
-        models = SpeechModel.objects.for_workspace(access.workspace).usable()
+        models = SpeechModel.objects.for_workspace(access.workspace).usable().select_related("provider__gate")
         aliases = ModelAlias.objects.for_workspace(access.workspace).with_targets()
         return Offer(list(models), list(aliases))
     finally:

@@ -1,14 +1,16 @@
 """Names of models: what a workspace can ask for, what stands behind a name, and what happens when that fails."""
 
 from collections import Counter
+from datetime import timedelta
 
 import httpx
 import pytest
+from django.utils import timezone
 
 from accounts.models import Organization, Workspace
 from gateway.http.routing import Offer
 from gateway.models import AliasTarget, ModelAlias
-from providers.models import Provider, SpeechModel
+from providers.models import Gate, Provider, SpeechModel
 from tests.audio import make_wav
 from tests.evaluations.cluster import wait_for
 from tests.gateway.live import live_site, make_alias
@@ -172,6 +174,19 @@ def test_the_last_failure_is_told_when_all_fail(live, http, studio):
     assert "x-earshot-model" not in answer.headers
     record = live.only_record(request_id="all-fail")
     assert (record.result, record.status, record.served_by) == ("failed", 429, "")
+
+
+def test_a_provider_that_is_paused_is_not_called(live, http, studio):
+    provider = Provider.objects.get(workspace=live.workspace, name="studio")
+    gate = Gate.objects.create(provider=provider, held_until=timezone.now() + timedelta(seconds=8))
+    wait_for(lambda: ask(http, "embedded-last").headers["x-earshot-model"] == "local/pocketsphinx", seconds=10)
+    studio.reset()
+    answer = ask(http, "hearing")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "provider_paused")
+    assert 0 < int(answer.headers["retry-after"]) <= 8
+    assert studio.calls == []
+    gate.delete()
+    wait_for(lambda: ask(http, "hearing").status_code == 200, seconds=10)
 
 
 def test_after_the_first_byte_nothing_else_is_tried(http, studio):
