@@ -183,7 +183,7 @@ async def visits(site, times):
 
 
 async def main(options):
-    silence = np.zeros(12 * 2400, np.int16)
+    silence = np.zeros(60 * 2400, np.int16)  # who has spoken listens for as long as the answer lasts, and thinks
     speech = spoken("good morning to you")
     hand, vad = appends(speech), appends(np.concatenate([speech[: len(speech) // 2400 * 2400], silence]))
     settings = {"latency": LATENCY, "part_delay": PART_DELAY, "text": "good morning", "chat_text": ANSWER}
