@@ -253,6 +253,17 @@ def test_a_deleted_provider_is_an_error(provider):
         share.ready(wanted=1)
 
 
+def test_rest_and_the_list_of_providers_say_why_calls_are_held_back(provider, api, client, make_member):
+    client.force_login(make_member())
+    assert api.get("/api/v1/providers/").data["results"][0]["waiting_for"] == ""
+    assert "get through" in client.get("/admin/providers/provider/").content.decode()
+    break_down(provider)
+    [why] = [found["waiting_for"] for found in api.get("/api/v1/providers/").data["results"]]
+    assert why.startswith("remote failed again and again, and is paused until")
+    assert "503: down" in why
+    assert "503: down" in client.get("/admin/providers/provider/").content.decode()
+
+
 # --- from asyncio code ----------------------------------------------------------------------------
 
 
