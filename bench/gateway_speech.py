@@ -2,12 +2,14 @@
 
     python bench/gateway_speech.py [ROUNDS]
 
-The provider begins after 100 ms and sends 20 parts, 50 ms apart. Each holds the moment at which it was sent, so that
-what lies between sending and receiving is measured part by part. Direct, Earshot and LiteLLM take turns.
+The provider begins after 100 ms and sends 20 parts, 25 to 75 ms apart. Each holds the moment at which it was sent, so
+that what lies between sending and receiving is measured part by part. Direct, Earshot and LiteLLM take turns.
 """
 
 import asyncio
 import json
+import random
+import re
 import struct
 import subprocess
 import sys
@@ -37,13 +39,16 @@ async def answer(reader, writer):
     """Requests of one connection, whatever they ask for: a stream of stamped parts."""
     try:
         while head := await reader.readuntil(b"\r\n\r\n"):
-            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
-            await reader.readexactly(int(length.partition(b":")[2]))
+            length = re.search(rb"content-length: *(\d+)", head.lower())
+            if length is None:  # LiteLLM looks around
+                writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+                continue
+            await reader.readexactly(int(length[1]))
             await asyncio.sleep(FIRST_AFTER)
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: audio/pcm\r\nTransfer-Encoding: chunked\r\n\r\n")
             for number in range(PARTS):
                 if number:
-                    await asyncio.sleep(APART)
+                    await asyncio.sleep(APART * random.uniform(0.5, 1.5))
                 part = STAMP.pack(time.monotonic()) + bytes(PART - STAMP.size)
                 writer.write(b"%x\r\n%s\r\n" % (PART, part))
                 await writer.drain()

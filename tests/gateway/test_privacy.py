@@ -50,11 +50,16 @@ def answers(site):
         made += pages(client, site.address)
         made += [answer for fault in FAULTS for answer in failures(client, site.studio, fault)]
         leave_in_the_middle(client, site.studio)
+        wait_until_all_is_settled()
         made += crash(client, "gateway_usagerecord")
         client.headers["Authorization"] = f"Bearer {stranger(site)}"  # whose models nobody has asked for
         made += crash(client, "providers_speechmodel")
-    wait_for(lambda: not UsageRecord.objects.filter(state="reserved").exists(), seconds=20)
+    wait_until_all_is_settled()
     return made
+
+
+def wait_until_all_is_settled():
+    wait_for(lambda: not UsageRecord.objects.filter(state="reserved").exists(), seconds=20)
 
 
 def transcribe(client, path="/audio/transcriptions", audio=None, **fields):
