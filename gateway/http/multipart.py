@@ -15,7 +15,7 @@ from gateway.http.errors import HttpError, invalid
 from gateway.http.request import Request
 
 IN_MEMORY = 1024 * 1024  # bytes of a file; what is larger goes to disk
-PIECE = 256 * 1024  # bytes written to disk at once
+PIECE = 256 * 1024  # bytes looked at, and written to disk, at once
 MAX_FIELD_BYTES = 256 * 1024  # all fields but the file, together
 MAX_PARTS = 100
 OVERHEAD = 1024 * 1024  # bytes that a body may have beside the file
@@ -55,9 +55,9 @@ async def read_form(request: Request) -> Form:
         raise _file_too_large(max_file)
     digest = hashlib.sha256()
     try:
-        while piece := await request.read():
-            digest.update(piece)
-            reader.feed(piece)
+        while pieces := await _next_pieces(request):
+            digest.update(pieces)
+            reader.feed(pieces)
             if reader.wants_disk:
                 await asyncio.to_thread(reader.to_disk)
         reader.end()
@@ -66,6 +66,16 @@ async def read_form(request: Request) -> Form:
         raise
     reader.form.sha256 = digest.hexdigest()
     return reader.form
+
+
+async def _next_pieces(request: Request) -> bytes:
+    """The next PIECE bytes of the body and a little more; less only at its end. As they come they are smaller, and
+    each would cost as much as one that is large."""
+    pieces, size = [], 0
+    while size < PIECE and (piece := await request.read()):
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)
 
 
 def _boundary(request: Request) -> bytes:

@@ -32,7 +32,7 @@ class Request:
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
-        self._headers = scope["headers"]
+        self._headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))  # of several the first one counts
         self._receive = receive
         self._send = send
         given = self.header("x-request-id") or ""
@@ -46,8 +46,8 @@ class Request:
 
     def header(self, name: str) -> str | None:
         """`name` in small letters."""
-        wanted = name.encode()
-        return next((value.decode("latin-1") for key, value in self._headers if key == wanted), None)
+        value = self._headers.get(name.encode())
+        return None if value is None else value.decode("latin-1")
 
     # --- the body ---------------------------------------------------------------------------------
 
