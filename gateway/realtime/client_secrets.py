@@ -30,6 +30,19 @@ class Found:
 
 async def make(access: Access, wanted: Wanted, seconds: int) -> tuple[str, datetime]:
     """A new secret, which cannot be read again afterwards, and its end."""
+    value, row = _new(access, wanted, seconds)
+    await writer.submit(_save, row)
+    return value, row.expires_at
+
+
+def make_for_member(access: Access, wanted: Wanted, seconds: int) -> str:
+    """A new secret for somebody who is signed in."""
+    value, row = _new(access, wanted, seconds)
+    _save([row])
+    return value
+
+
+def _new(access: Access, wanted: Wanted, seconds: int) -> tuple[str, ClientSecret]:
     value = PREFIX + secrets.token_urlsafe(32)
     row = ClientSecret(
         workspace=access.workspace,
@@ -39,8 +52,7 @@ async def make(access: Access, wanted: Wanted, seconds: int) -> tuple[str, datet
         session=asdict(wanted),
         expires_at=timezone.now() + timedelta(seconds=seconds),
     )
-    await writer.submit(_save, row)
-    return value, row.expires_at
+    return value, row
 
 
 async def find(authorization: str | None) -> Found | None:

@@ -4,9 +4,11 @@ from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from accounts.models import ApiKey, Workspace
 from gateway.realtime.querysets import (
+    SEEN_WITHIN,
     ClientSecretQuerySet,
     RealtimeSessionQuerySet,
     RealtimeTurnQuerySet,
@@ -124,6 +126,11 @@ class RealtimeSession(models.Model):
 
     def __str__(self) -> str:
         return f"Session {self.pk}"
+
+    @property
+    def is_under_way(self) -> bool:
+        """Open, and held by a process that lives."""
+        return self.ended_at is None and self.seen_at >= timezone.now() - SEEN_WITHIN
 
 
 class RealtimeTurn(models.Model):

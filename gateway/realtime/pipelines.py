@@ -102,6 +102,15 @@ def ensure_default_pipeline(*, workspace: Workspace) -> None:
             )
 
 
+@transaction.atomic
+def save_pipeline(*, pipeline: VoicePipeline) -> None:
+    """Save `pipeline`; where it is to be the default, the one before is it no more."""
+    if pipeline.is_default:
+        others = VoicePipeline.objects.for_workspace(pipeline.workspace).exclude(pk=pipeline.pk)
+        others.filter(is_default=True).update(is_default=False)
+    pipeline.save()
+
+
 _rows: dict[int, tuple[float, list[VoicePipeline]]] = {}  # by workspace
 
 

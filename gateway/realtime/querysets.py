@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
 from django.db import models
-from django.db.models import Count, Q
 from django.utils import timezone
 
 from accounts.querysets import WorkspaceOwnedQuerySet
@@ -35,18 +34,10 @@ class RealtimeSessionQuerySet(WorkspaceOwnedQuerySet):
         """Sessions of the same key, or without one of the same person."""
         return self.filter(workspace=access.workspace, api_key=access.api_key, user=access.user)
 
-    def with_counts(self) -> Self:
-        """With `turn_count` and `failed_count`."""
-        return self.annotate(turn_count=Count("turns"), failed_count=Count("turns", filter=Q(turns__status="failed")))
-
 
 class RealtimeTurnQuerySet(models.QuerySet["RealtimeTurn"]):
     def for_workspace(self, workspace: "Workspace") -> Self:
         return self.filter(session__workspace=workspace)
-
-    def answered(self) -> Self:
-        """Those whose delay is known."""
-        return self.filter(delay__isnull=False)
 
 
 class ClientSecretQuerySet(WorkspaceOwnedQuerySet):

@@ -11,7 +11,16 @@ from accounts.models import Membership, Role
 from accounts.services import create_api_key
 from datasets.models import Audio, Dataset, Import, ImportLine, Sample
 from evaluations.models import Attempt, Job, Result, Run, Score, Shard
-from gateway.models import AliasTarget, Budget, ModelAlias, MonthlySpend, UsageRecord
+from gateway.models import (
+    AliasTarget,
+    Budget,
+    ModelAlias,
+    MonthlySpend,
+    RealtimeSession,
+    RealtimeTurn,
+    UsageRecord,
+    VoicePipeline,
+)
 from providers.models import Price, Provider, SpeechModel
 
 
@@ -74,6 +83,27 @@ def _gateway(workspace, api_key, model, mark):
     Budget.objects.create(workspace=workspace, api_key=api_key, monthly_usd=1)
     alias = ModelAlias.objects.create(workspace=workspace, name=f"{mark}-alias")
     AliasTarget.objects.create(alias=alias, model=model)
+    _voice(workspace, api_key, model, mark)
+
+
+def _voice(workspace, api_key, model, mark):
+    models = {"stt_model": model, "chat_model": model, "tts_model": model}
+    VoicePipeline.objects.create(workspace=workspace, name=f"{mark}-pipeline", instructions=mark, **models)
+    now = timezone.now()
+    names = dict.fromkeys(models, model.public_name)
+    session = RealtimeSession.objects.create(
+        workspace=workspace,
+        api_key=api_key,
+        caller=api_key.name,
+        dialect="ga",
+        kind="realtime",
+        started_at=now,
+        seen_at=now,
+        ended_at=now,
+        end="client",
+        **names,
+    )
+    RealtimeTurn.objects.create(session=session, status="failed", reason=mark, duration=1, started_at=now, **names)
 
 
 def _run(workspace, dataset, sample, model, mark):
