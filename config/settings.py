@@ -142,7 +142,7 @@ BATCH_POLL_SECONDS = env.float("BATCH_POLL_SECONDS", default=30)
 BATCH_DEADLINE_HOURS = env.float("BATCH_DEADLINE_HOURS", default=48)
 DIRECT_SHARD_SIZE = env.int("DIRECT_SHARD_SIZE", default=200)
 SLICE_SECONDS = env.int("SLICE_SECONDS", default=60)
-CALL_TIMEOUT_SECONDS = env.float("CALL_TIMEOUT_SECONDS", default=300)  # for one sample, its retries included
+CALL_TIMEOUT_SECONDS = env.float("CALL_TIMEOUT_SECONDS", default=300)  # for one call; short audio gets less
 SHARD_LEASE_SECONDS = env.int("SHARD_LEASE_SECONDS", default=300)
 SHARD_MAX_ATTEMPTS = env.int("SHARD_MAX_ATTEMPTS", default=5)
 SWEEP_SECONDS = env.int("SWEEP_SECONDS", default=60)

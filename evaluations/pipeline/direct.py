@@ -74,6 +74,7 @@ class _Slice:
             return 0.0
         ready = (result for result in results if result.sample_id in self.remote or not self._wants_upload(result))
         backlog = Backlog(ready)
+        self.could_call_at = time.monotonic()
         while backlog or calls.under_way:
             self._begin_calls(backlog, calls)
             pause = self._pause(calls)
@@ -127,8 +128,8 @@ class _Slice:
     def _look_around(self) -> None:
         """Whether the work is still wanted, and still this worker's. Raises LeaseLost."""
         now = time.monotonic()
-        if is_stopping() and now < self.ends_at:
-            self.ends_at, self.give_up_at = now, now + STOP_SECONDS
+        if is_stopping() and self.give_up_at == math.inf:
+            self.ends_at, self.give_up_at = min(now, self.ends_at), now + STOP_SECONDS
         if now >= self.check_at:
             self.check_at = now + CHECK_SECONDS
             if not self.lease.renew():
