@@ -237,6 +237,7 @@
     }
   }
 
+  by('file').hasChangeListener = true // or the admin's own script looks for a text field beside it
   by('connect').addEventListener('click', attempt(() => (socket ? socket.close(1000) : connect())))
   by('microphone').addEventListener('click', attempt(() => (microphone ? stopMicrophone() : startMicrophone())))
   by('file').addEventListener('change', attempt(async (event) => {
