@@ -5,6 +5,7 @@ import math
 import random
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Literal
@@ -15,7 +16,7 @@ from django.utils import timezone
 from accounts.access import Access
 from gateway.http.errors import HttpError, invalid
 from gateway.models import ModelAlias
-from providers.adapters.base import Adapter, ModelConfig, OpenAIWire
+from providers.adapters.base import Adapter, ModelConfig, OpenAIWire, ProviderError
 from providers.models import SpeechModel
 from providers.registry import adapter_for, model_config
 
@@ -169,6 +170,10 @@ def _load(access: Access) -> Offer:
     try:
         models = SpeechModel.objects.for_workspace(access.workspace).usable().select_related("provider__gate")
         aliases = ModelAlias.objects.for_workspace(access.workspace).with_targets()
-        return Offer(list(models), list(aliases))
+        offer = Offer(list(models), list(aliases))
+        for target in offer.targets.values():
+            with suppress(ProviderError):  # told to whoever asks for the model
+                _ = target.adapter  # made here and not in the event loop: some need a second
+        return offer
     finally:
         close_old_connections()

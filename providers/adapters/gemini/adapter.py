@@ -8,10 +8,9 @@ from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from functools import cached_property
-from typing import Any, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from django.conf import settings
-from google.genai import types
 
 from providers.adapters.background import relay
 from providers.adapters.base import (
@@ -43,12 +42,16 @@ from providers.adapters.gemini.catalogue import CATALOGUE
 from providers.adapters.gemini.chat import chat_config, chat_contents
 from providers.adapters.gemini.client import BASE_URL, GeminiClient, is_gone, provider_errors
 from providers.adapters.gemini.pieces import Tally, check_spoken
+from providers.adapters.gemini.sdk import genai
 from providers.adapters.gemini.speech import SpeechReader, problem_with_model, speech_config, spoken_text
 from providers.adapters.gemini.states import remote_batch
 from providers.adapters.gemini.streams import SizedStream
 from providers.adapters.kinds import KindInfo
 from providers.reasons import Reason
 from providers.wav import wav_file
+
+if TYPE_CHECKING:
+    from google.genai import types
 
 TAKEN = {"audio/wav", "audio/mpeg", "audio/aiff", "audio/aac", "audio/ogg", "audio/flac"}
 INLINE_BYTES = 14 * 1024 * 1024  # the request may have 20 MB, with the audio in base64
@@ -71,6 +74,7 @@ class GeminiAdapter:
     )
 
     def __init__(self, config: ProviderConfig) -> None:
+        genai()  # now, and not in an event loop that makes the first call
         # The environment's key goes to the environment's address only, never to one that somebody typed.
         if config.base_url or config.credential:
             self._key, self._base_url = config.credential, config.base_url
@@ -115,11 +119,11 @@ class GeminiAdapter:
             answer = self._client.sdk.models.generate_content(
                 model=model.upstream_name,
                 contents=body["contents"],
-                config=types.GenerateContentConfig(
+                config=genai().types.GenerateContentConfig(
                     # Long audio is heard for minutes before the first byte of an answer.
-                    http_options=types.HttpOptions(timeout=int(settings.CALL_TIMEOUT_SECONDS * 1000)),
+                    http_options=genai().types.HttpOptions(timeout=int(settings.CALL_TIMEOUT_SECONDS * 1000)),
                     temperature=0,
-                    automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
+                    automatic_function_calling=genai().types.AutomaticFunctionCallingConfig(disable=True),
                     automatic_continuation=False,
                 ),
             )
@@ -139,7 +143,7 @@ class GeminiAdapter:
 
     def _speak(self, model: ModelConfig, request: SpeechRequest) -> Speech:
         config = speech_config(model, request)
-        config.http_options = types.HttpOptions(timeout=int(settings.CALL_TIMEOUT_SECONDS * 1000))
+        config.http_options = genai().types.HttpOptions(timeout=int(settings.CALL_TIMEOUT_SECONDS * 1000))
         with provider_errors():
             answer = _raw(
                 self._client.sdk.models.generate_content(
@@ -199,7 +203,7 @@ class GeminiAdapter:
         return mime_type in TAKEN
 
     def upload_file(self, name: str, stream: BinaryIO, size: int, mime_type: str) -> RemoteFile:
-        config = types.UploadFileConfig(name=name, mime_type=mime_type)
+        config = genai().types.UploadFileConfig(name=name, mime_type=mime_type)
         try:
             with provider_errors():
                 return _remote_file(self._client.sdk.files.upload(file=SizedStream(stream, size), config=config))
@@ -286,7 +290,7 @@ class GeminiAdapter:
         return read_line(line)
 
 
-def _raw(answer: types.GenerateContentResponse) -> dict[str, Any]:
+def _raw(answer: "types.GenerateContentResponse") -> dict[str, Any]:
     """The answer in the API's own JSON. Raises ValueError where it holds nothing."""
     raw = answer.model_dump(mode="json", by_alias=True, exclude_none=True)
     if not raw.keys() - {"sdkHttpResponse"}:
@@ -294,7 +298,7 @@ def _raw(answer: types.GenerateContentResponse) -> dict[str, Any]:
     return raw
 
 
-def _remote_file(file: types.File) -> RemoteFile:
+def _remote_file(file: "types.File") -> RemoteFile:
     if not file.name or not file.uri:
         raise ValueError("an empty answer")
     state = str(getattr(file.state, "value", file.state) or "")

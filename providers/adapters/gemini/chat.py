@@ -1,10 +1,12 @@
 """A conversation as Gemini takes it."""
 
-from typing import Any
-
-from google.genai import types
+from typing import TYPE_CHECKING, Any
 
 from providers.adapters.base import ChatRequest
+from providers.adapters.gemini.sdk import genai
+
+if TYPE_CHECKING:
+    from google.genai import types
 
 
 def chat_contents(request: ChatRequest) -> list[dict[str, Any]]:
@@ -16,12 +18,12 @@ def chat_contents(request: ChatRequest) -> list[dict[str, Any]]:
     ]
 
 
-def chat_config(request: ChatRequest) -> types.GenerateContentConfig:
+def chat_config(request: ChatRequest) -> "types.GenerateContentConfig":
     system = [message.content for message in request.messages if message.role == "system"]
-    return types.GenerateContentConfig(
+    return genai().types.GenerateContentConfig(
         system_instruction="\n\n".join(system) if 0 < len(system) < len(request.messages) else None,
         temperature=request.temperature,
         max_output_tokens=request.max_output_tokens,
-        automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
+        automatic_function_calling=genai().types.AutomaticFunctionCallingConfig(disable=True),
         automatic_continuation=False,
     )

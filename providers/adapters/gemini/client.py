@@ -5,15 +5,17 @@ import json
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
-from google import genai
-from google.genai import errors, types
 
 from providers.adapters.background import background_loop
 from providers.adapters.base import ProviderError
+from providers.adapters.gemini.sdk import genai
 from providers.reasons import Reason
+
+if TYPE_CHECKING:
+    from google.genai import errors, types
 
 BASE_URL = "https://generativelanguage.googleapis.com"
 API_VERSION = "v1beta"  # files and batches are documented under it
@@ -54,23 +56,23 @@ class GeminiClient:
         self._streamed = False
         # As many streams as are allowed elsewhere: one lasts as long as somebody listens.
         self._streams = ClosingClient(limits=httpx2.Limits(max_keepalive_connections=connections), timeout=timeout)
-        self.sdk = genai.Client(
+        self.sdk = genai().Client(
             vertexai=False,  # whatever the environment says
             api_key=api_key,
-            http_options=types.HttpOptions(
+            http_options=genai().types.HttpOptions(
                 base_url=self.base_url,
                 api_version=API_VERSION,
                 timeout=int(timeout * 1000),  # milliseconds, of each step of a call
                 httpx_client=self.http,
                 httpx_async_client=self._streams,
-                retry_options=types.HttpRetryOptions(attempts=1),
+                retry_options=genai().types.HttpRetryOptions(attempts=1),
             ),
         )
 
     def get_json(self, path: str, **params: Any) -> dict[str, Any]:
         """GET of a resource as the API answers it; an answer that is no JSON object is an error."""
         answer = self.http.get(f"{self.base_url}/{API_VERSION}/{path}", params=params, headers=self._headers)
-        errors.APIError.raise_for_response(answer)
+        genai().errors.APIError.raise_for_response(answer)
         body = answer.json()
         if not isinstance(body, dict):
             raise ValueError("not a JSON object")
@@ -79,7 +81,7 @@ class GeminiClient:
     def delete(self, path: str) -> None:
         """DELETE of a resource. By the SDK it costs twice the CPU, most of it to read the answer, which is empty."""
         answer = self.http.delete(f"{self.base_url}/{API_VERSION}/{path}", headers=self._headers)
-        errors.APIError.raise_for_response(answer)
+        genai().errors.APIError.raise_for_response(answer)
 
     @contextmanager
     def stream(self, path: str) -> Iterator[Iterator[bytes]]:
@@ -88,11 +90,11 @@ class GeminiClient:
         with self.http.stream("GET", url, params={"alt": "media"}, headers=self._headers) as answer:
             if answer.status_code >= 400:
                 answer.read()
-            errors.APIError.raise_for_response(answer)
+            genai().errors.APIError.raise_for_response(answer)
             yield answer.iter_bytes(1 << 16)
 
     async def pieces(
-        self, model: str, contents: list[dict[str, Any]], config: types.GenerateContentConfig
+        self, model: str, contents: list[dict[str, Any]], config: "types.GenerateContentConfig"
     ) -> AsyncGenerator[dict[str, Any], None]:
         """The pieces of an answer in the API's JSON, as they come. Raises ProviderError.
 
@@ -125,7 +127,7 @@ def provider_errors() -> Iterator[None]:
     """What the SDK raises inside comes out as ProviderError. Only SDK calls belong inside."""
     try:
         yield
-    except errors.APIError as error:
+    except genai().errors.APIError as error:
         raise _api_error(error) from error
     except httpx2.TimeoutException as error:
         raise ProviderError(Reason.TIMEOUT, "The provider did not answer in time.", retryable=True) from error
@@ -139,7 +141,7 @@ def provider_errors() -> Iterator[None]:
         raise ProviderError(Reason.PROVIDER_ERROR, message, retryable=True) from None
 
 
-def _api_error(error: errors.APIError) -> ProviderError:
+def _api_error(error: "errors.APIError") -> ProviderError:
     message = f"{error.code} {error.status or ''}: {error.message or 'no reason given'}"[:2000]
     # 403 with a reason is about the key or its project; without one, about what was asked for.
     if "API_KEY_INVALID" in _reasons(error) or error.code == 401 or (error.code == 403 and _reasons(error)):
@@ -151,18 +153,18 @@ def _api_error(error: errors.APIError) -> ProviderError:
     return ProviderError(Reason.REQUEST_REFUSED, message, status=error.code)
 
 
-def _details(error: errors.APIError) -> list[dict[str, Any]]:
+def _details(error: "errors.APIError") -> list[dict[str, Any]]:
     body = error.details if isinstance(error.details, dict) else {}
     inner = body.get("error", body)
     details = inner.get("details") if isinstance(inner, dict) else None
     return [entry for entry in details or [] if isinstance(entry, dict)]
 
 
-def _reasons(error: errors.APIError) -> set[str]:
+def _reasons(error: "errors.APIError") -> set[str]:
     return {str(entry["reason"]) for entry in _details(error) if entry.get("reason")}
 
 
-def _retry_after(error: errors.APIError) -> float | None:
+def _retry_after(error: "errors.APIError") -> float | None:
     """Seconds that the provider asks to wait, where it says so."""
     for entry in _details(error):
         delay = str(entry.get("retryDelay", ""))

@@ -3,11 +3,13 @@
 import base64
 import re
 import struct
-from typing import Any
-
-from google.genai import types
+from typing import TYPE_CHECKING, Any
 
 from providers.adapters.base import CapabilityNotSupported, ModelConfig, SpeechRequest
+from providers.adapters.gemini.sdk import genai
+
+if TYPE_CHECKING:
+    from google.genai import types
 
 DEFAULT_VOICE = "Kore"
 _RATE = re.compile(r";\s*rate=(\d{4,6})\b")
@@ -22,15 +24,15 @@ def problem_with_model(upstream_name: str, options: dict[str, Any]) -> str:
     return ""
 
 
-def speech_config(model: ModelConfig, request: SpeechRequest) -> types.GenerateContentConfig:
+def speech_config(model: ModelConfig, request: SpeechRequest) -> "types.GenerateContentConfig":
     """Raises CapabilityNotSupported."""
     if request.speed != 1.0:
         raise CapabilityNotSupported("Gemini's voices take no speed: leave it at 1, or ask for a pace in instructions.")
-    voice = types.PrebuiltVoiceConfig(voice_name=request.voice or model.options.get("voice", DEFAULT_VOICE))
-    return types.GenerateContentConfig(
+    voice = genai().types.PrebuiltVoiceConfig(voice_name=request.voice or model.options.get("voice", DEFAULT_VOICE))
+    return genai().types.GenerateContentConfig(
         response_modalities=["AUDIO"],
-        speech_config=types.SpeechConfig(voice_config=types.VoiceConfig(prebuilt_voice_config=voice)),
-        automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
+        speech_config=genai().types.SpeechConfig(voice_config=genai().types.VoiceConfig(prebuilt_voice_config=voice)),
+        automatic_function_calling=genai().types.AutomaticFunctionCallingConfig(disable=True),
         automatic_continuation=False,
     )
 
