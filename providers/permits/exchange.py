@@ -37,7 +37,7 @@ class Ask:
 class Grant:
     """What a holder may do until it asks again."""
 
-    slots: int  # calls under way, those that are already included
+    slots: int  # calls that may be under way; where more are already, none may begin until they have ended
     starts: list[float] | None  # seconds from now from which on each further call may begin; None: at any time
     is_short: bool = False  # others hold slots that are this holder's by right, and give them back soon
     is_hungry: bool = False  # it would take more, were others to leave some
@@ -103,7 +103,7 @@ def _grant(gate: Gate, ask: Ask, mine: SlotLease, others: list[SlotLease], now: 
     mine.wanted = min(ask.wanted, limit)
     if (end := gate.closed_until(now)) is not None:
         return Grant(
-            ask.in_use,
+            0,
             [],
             wait=(end - now).total_seconds(),
             until=end,
@@ -114,11 +114,11 @@ def _grant(gate: Gate, ask: Ask, mine: SlotLease, others: list[SlotLease], now: 
     free = max(0, limit - sum(lease.slots for lease in others))
     if gate.pauses:
         if not ask.wanted or not is_probing(gate, mine.holder, {mine.holder, *(lease.holder for lease in others)}):
-            return Grant(ask.in_use, [], wait=PROBE_SECONDS, is_failing=True)
+            return Grant(0, [], wait=PROBE_SECONDS, is_failing=True)
         share = 1
     else:
         share = fair_shares(limit, [mine, *others], now)[mine.holder]
-    slots = max(ask.in_use, min(share, free))
+    slots = min(share, free)
     starts, wait = _starts(gate, ask, slots, now)
     is_hungry = slots < mine.wanted and not gate.pauses
     return Grant(slots, starts, slots < share, is_hungry, wait=wait, is_failing=gate.pauses > 0)
@@ -142,9 +142,10 @@ def _save_lease(mine: SlotLease, had: tuple[int, int], ask: Ask, grant: Grant, n
         if mine.pk:
             mine.delete()
         return
-    if mine.pk and had == (grant.slots, mine.wanted) and mine.until > now + LEASE / 2:
+    slots = max(ask.in_use, grant.slots)
+    if mine.pk and had == (slots, mine.wanted) and mine.until > now + LEASE / 2:
         return
-    if (mine.slots > 0) != (grant.slots > 0):
+    if (mine.slots > 0) != (slots > 0):
         mine.since = now
-    mine.slots, mine.until = grant.slots, now + LEASE
+    mine.slots, mine.until = slots, now + LEASE
     mine.save()

@@ -32,6 +32,7 @@ class Share:
         self._starts: deque[float] = deque()  # by time.monotonic()
         self._asked_at = float("-inf")
         self._asked_for = 0
+        self._held = 0  # slots, by the lease
         self._opens_at = 0.0
         self._outcomes = Outcomes()
 
@@ -103,8 +104,8 @@ class Share:
             return True
         if since < SHORT_TICK:
             return False
-        surplus = self.grant.slots - max(wanted, self.in_use)
-        is_surplus = surplus > self.grant.slots // 8
+        needed = max(self.in_use, min(wanted, self.grant.slots))
+        is_surplus = self._held - needed > self._held // 8
         return is_surplus or (wanted > self.in_use and since >= self._tick)
 
     def ask(self, wanted: int) -> None:
@@ -122,6 +123,7 @@ class Share:
         """The database's answer."""
         now = self._asked_at = time.monotonic()
         self.grant = grant
+        self._held = max(self.in_use, grant.slots)
         self._opens_at = now + grant.wait
         self._starts.extend(now + start for start in grant.starts or [])
 
