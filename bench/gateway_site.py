@@ -1,8 +1,10 @@
 """What the measurements of the gateway share: the site, a LiteLLM proxy beside it, and the stand-in behind both, each
 in a process of its own."""
 
+import asyncio
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -101,6 +103,39 @@ def standin(**settings):
 
     with OpenAIServer.start(own_process=True, **settings) as server:
         yield server
+
+
+async def body_lengths(reader, writer):
+    """Of the requests of one connection, each when its head is read; the caller reads the body, and answers."""
+    try:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            length = re.search(rb"content-length: *(\d+)", head.lower())
+            if length is None:  # LiteLLM looks around
+                writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            else:
+                yield int(length[1])
+    except (asyncio.IncompleteReadError, ConnectionError):
+        writer.close()
+
+
+async def serve(answer):
+    """Serve connections by `answer(reader, writer)` for ever; prints the port."""
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+@contextmanager
+def provider(script):
+    """A provider that `script` serves in a process of its own when it is run with `--provider`."""
+    process = subprocess.Popen([sys.executable, script, "--provider"], stdout=subprocess.PIPE, text=True)
+    try:
+        url = f"http://127.0.0.1:{process.stdout.readline().strip()}/v1"
+        yield Server("direct", url, LITELLM_KEY, process.pid, {"speak": "voice"})
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 @contextmanager

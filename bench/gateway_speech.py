@@ -9,12 +9,10 @@ that what lies between sending and receiving is measured part by part. Direct, E
 import asyncio
 import json
 import random
-import re
 import struct
-import subprocess
 import sys
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -24,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import httptools
 
-from bench.gateway_site import LITELLM_KEY, Server, earshot, litellm
+from bench.gateway_site import body_lengths, earshot, litellm, provider, serve
 
 PARTS = 20
 PART = 4800  # bytes: 100 ms of 24 kHz
@@ -36,14 +34,10 @@ STAMP = struct.Struct("<d")
 
 
 async def answer(reader, writer):
-    """Requests of one connection, whatever they ask for: a stream of stamped parts."""
-    try:
-        while head := await reader.readuntil(b"\r\n\r\n"):
-            length = re.search(rb"content-length: *(\d+)", head.lower())
-            if length is None:  # LiteLLM looks around
-                writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
-                continue
-            await reader.readexactly(int(length[1]))
+    """Whatever is asked for: a stream of stamped parts."""
+    async with aclosing(body_lengths(reader, writer)) as lengths:
+        async for length in lengths:
+            await reader.readexactly(length)
             await asyncio.sleep(FIRST_AFTER)
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: audio/pcm\r\nTransfer-Encoding: chunked\r\n\r\n")
             for number in range(PARTS):
@@ -54,26 +48,6 @@ async def answer(reader, writer):
                 await writer.drain()
             writer.write(b"0\r\n\r\n")
             await writer.drain()
-    except (asyncio.IncompleteReadError, ConnectionError):
-        writer.close()
-
-
-async def serve():
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
-
-
-@contextmanager
-def provider():
-    process = subprocess.Popen([sys.executable, __file__, "--provider"], stdout=subprocess.PIPE, text=True)
-    try:
-        url = f"http://127.0.0.1:{process.stdout.readline().strip()}/v1"
-        yield Server("direct", url, LITELLM_KEY, process.pid, {"speak": "voice"})
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
 
 
 # --- who listens ------------------------------------------------------------------------------------
@@ -146,7 +120,7 @@ async def listen_at_once(server, at_once, rounds, heard):
 
 def measure(rounds):
     with ExitStack() as stack:
-        direct = stack.enter_context(provider())
+        direct = stack.enter_context(provider(__file__))
         servers = [direct, stack.enter_context(earshot(direct)), stack.enter_context(litellm(direct))]
         print(f"{'':>10} at once  first byte, added   streamed   delay of a part, median / 99 %   CPU a stream")
         for at_once in (1, 8, 32):
@@ -171,6 +145,6 @@ def report(name, at_once, heard, direct):
 
 if __name__ == "__main__":
     if "--provider" in sys.argv:
-        asyncio.run(serve())
+        asyncio.run(serve(answer))
     else:
         measure(int(sys.argv[1]) if len(sys.argv) > 1 else 9)

@@ -8,16 +8,15 @@ LiteLLM is given the same.
 
 import asyncio
 import json
-import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import aclosing
 from pathlib import Path
 from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench.gateway_site import LITELLM_KEY, Server, earshot, litellm
+from bench.gateway_site import body_lengths, earshot, litellm, provider, serve
 from tests.audio import make_wav
 
 PIECE = 64 * 1024
@@ -28,37 +27,14 @@ ANSWER = json.dumps({"text": "so it was", "usage": {"type": "duration", "seconds
 
 
 async def answer(reader, writer):
-    try:
-        while head := await reader.readuntil(b"\r\n\r\n"):
-            lines = head.lower().split(b"\r\n")
-            left = int(next(line for line in lines if line.startswith(b"content-length")).partition(b":")[2])
+    async with aclosing(body_lengths(reader, writer)) as lengths:
+        async for left in lengths:
             while left:
                 left -= len(await reader.read(min(left, PIECE)))
             await asyncio.sleep(1)
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
             writer.write(b"Content-Length: %d\r\n\r\n%s" % (len(ANSWER), ANSWER))
             await writer.drain()
-    except (asyncio.IncompleteReadError, ConnectionError):
-        writer.close()
-
-
-async def serve():
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
-
-
-@contextmanager
-def provider():
-    process = subprocess.Popen([sys.executable, __file__, "--provider"], stdout=subprocess.PIPE, text=True)
-    try:
-        yield Server(
-            "provider", f"http://127.0.0.1:{process.stdout.readline().strip()}/v1", LITELLM_KEY, process.pid, {}
-        )
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
 
 
 # --- who uploads --------------------------------------------------------------------------------------
@@ -109,7 +85,7 @@ def measure(server, count, megabytes):
 
 
 def main(count=100, megabytes=25):
-    with provider() as upstream:
+    with provider(__file__) as upstream:
         for start in (earshot, litellm):
             with start(upstream) as server:
                 measure(server, count, megabytes)
@@ -117,6 +93,6 @@ def main(count=100, megabytes=25):
 
 if __name__ == "__main__":
     if "--provider" in sys.argv:
-        asyncio.run(serve())
+        asyncio.run(serve(answer))
     else:
         main(*map(int, sys.argv[1:]))
