@@ -5,10 +5,9 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import httpx2
-import openai
 from django.conf import settings
 
 from providers.adapters.base import (
@@ -35,9 +34,13 @@ from providers.adapters.openai.clients import LoopClients, make_client
 from providers.adapters.openai.errors import Call, error_in_answer, provider_errors
 from providers.adapters.openai.events import event_stream, is_event_stream
 from providers.adapters.openai.options import problem_with_model
+from providers.adapters.openai.sdk import sdk
 from providers.adapters.openai.speaking import encoding_for, speech_parts, whole_speech
 from providers.adapters.openai.writing import transcript_parts
 from providers.reasons import Reason
+
+if TYPE_CHECKING:
+    import openai
 
 BASE_URL = "https://api.openai.com/v1"
 BASE_SECONDS = 60.0
@@ -166,7 +169,7 @@ class OpenAICompatibleAdapter:
     def close(self) -> None:
         self._clients.close()
 
-    def _make_client(self) -> openai.AsyncOpenAI:
+    def _make_client(self) -> "openai.AsyncOpenAI":
         self._check_access()
         return make_client(
             api_key=self._key,
@@ -182,7 +185,7 @@ class OpenAICompatibleAdapter:
     @property
     def _headers(self) -> dict[str, Any]:
         """What the SDK is told about headers: to leave out the key's where there is none."""
-        return {} if self._key else {"Authorization": openai.Omit()}
+        return {} if self._key else {"Authorization": sdk().Omit()}
 
     def _how(self, seconds: float) -> dict[str, Any]:
         """How the SDK's methods call."""

@@ -2,15 +2,16 @@
 
 import asyncio
 import functools
-import logging
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
-import openai
 
-logging.getLogger("openai").setLevel(logging.WARNING)  # below it lines hold whole requests, whoever asks for them
+from providers.adapters.openai.sdk import sdk
+
+if TYPE_CHECKING:
+    import openai
 
 PIECE = 1 << 16  # bytes
 IDLE_SECONDS = 30.0  # that a connection is kept for the next call
@@ -22,7 +23,7 @@ def _certificates() -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 
-def make_client(*, api_key: str, base_url: str, step_seconds: float, own_environment: bool) -> openai.AsyncOpenAI:
+def make_client(*, api_key: str, base_url: str, step_seconds: float, own_environment: bool) -> "openai.AsyncOpenAI":
     """A client that leaves repeating to its caller. Its pool grows as callers do, who bound the calls at once.
 
     `own_environment`: the environment's organization, project and headers go along, as they do with its key.
@@ -33,7 +34,7 @@ def make_client(*, api_key: str, base_url: str, step_seconds: float, own_environ
         timeout=step_seconds,
         follow_redirects=False,  # the address was checked, another one was not
     )
-    client = openai.AsyncOpenAI(
+    client = sdk().AsyncOpenAI(
         api_key=api_key or "none",  # each call leaves it out then
         base_url=base_url,
         max_retries=0,
@@ -76,13 +77,15 @@ class _LargePieces(httpx2.AsyncByteStream):
 class LoopClients:
     """Makes a client when a loop first asks for it, and closes it when the loop shuts down."""
 
-    def __init__(self, make: Callable[[], openai.AsyncOpenAI]) -> None:
+    def __init__(self, make: "Callable[[], openai.AsyncOpenAI]") -> None:
         self._make = make
         self._held: dict[asyncio.AbstractEventLoop, tuple[openai.AsyncOpenAI, AsyncGenerator[openai.AsyncOpenAI]]] = {}
 
-    async def get(self) -> openai.AsyncOpenAI:
+    async def get(self) -> "openai.AsyncOpenAI":
         """The running loop's client."""
         loop = asyncio.get_running_loop()
+        if loop not in self._held:
+            await asyncio.to_thread(sdk)  # not in the loop, which would stand still
         if loop not in self._held:
             # A loop closes the generators that were begun in it before it closes itself (`shutdown_asyncgens`): the
             # only word of its end that it gives.
@@ -90,7 +93,7 @@ class LoopClients:
             self._held[loop] = (await anext(holder), holder)
         return self._held[loop][0]
 
-    async def _hold(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[openai.AsyncOpenAI]:
+    async def _hold(self, loop: asyncio.AbstractEventLoop) -> "AsyncGenerator[openai.AsyncOpenAI]":
         client = self._make()
         try:
             yield client

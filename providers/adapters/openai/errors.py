@@ -9,13 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
-import openai
 
 from providers.adapters.base import ProviderError
+from providers.adapters.openai.sdk import sdk
 from providers.reasons import Reason
+
+if TYPE_CHECKING:
+    import openai
 
 LONGEST_MESSAGE = 500  # characters
 # Some servers' validation errors repeat the request from such a word on.
@@ -70,15 +73,15 @@ def provider_errors(call: Call) -> Iterator[None]:
     """What the SDK raises inside comes out as ProviderError. Reading the audio may raise OSError, which stays one."""
     try:
         yield
-    except openai.APIStatusError as error:
+    except sdk().APIStatusError as error:
         raise _status_error(error, call) from error
-    except (openai.APITimeoutError, httpx2.TimeoutException, TimeoutError) as error:
+    except (sdk().APITimeoutError, httpx2.TimeoutException, TimeoutError) as error:
         raise ProviderError(Reason.TIMEOUT, "The provider did not answer in time.", retryable=True) from error
-    except openai.APIConnectionError as error:
+    except sdk().APIConnectionError as error:
         raise _connection_error(error.__cause__ or error) from error
     except (httpx2.RequestError, ssl.SSLError) as error:  # of a stream that is read without the SDK
         raise _connection_error(error) from error
-    except openai.APIError as error:  # an error in a stream
+    except sdk().APIError as error:  # an error in a stream
         raise error_in_answer(error.body or {"message": error.message}, call) from error
     except (ValueError, LookupError, TypeError, AttributeError, httpx2.InvalidURL) as error:
         # A 200 that holds no JSON, or not what it should: the SDK has no error of its own for it.
@@ -106,7 +109,7 @@ def _connection_error(error: BaseException) -> ProviderError:
     return ProviderError(Reason.PROVIDER_ERROR, message, retryable=True)
 
 
-def _status_error(error: openai.APIStatusError, call: Call) -> ProviderError:
+def _status_error(error: "openai.APIStatusError", call: Call) -> ProviderError:
     return _error(error.status_code, error.body, _retry_after(error.response.headers), call)
 
 

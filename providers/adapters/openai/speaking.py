@@ -4,10 +4,9 @@ import base64
 import struct
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx2
-import openai
 
 from providers.adapters.base import AudioEncoding, ModelConfig, ProviderError, Speech, SpeechPart, SpeechRequest
 from providers.adapters.openai.answers import tokens_of
@@ -15,6 +14,9 @@ from providers.adapters.openai.errors import Call, broken_off, error_in_answer
 from providers.adapters.openai.events import Event, event_stream
 from providers.reasons import Reason
 from providers.wav import wav_file
+
+if TYPE_CHECKING:
+    import openai
 
 RATE = 24_000  # Hz: OpenAI's; a server with another one says so, or the model's option `sample_rate` does
 DEFAULT_VOICE = "alloy"
@@ -60,7 +62,7 @@ def encoding_for(model: ModelConfig, wished: AudioEncoding) -> AudioEncoding:
 
 
 async def speech_parts(
-    client: openai.AsyncOpenAI, answer: httpx2.Response, model: ModelConfig, asked: AudioEncoding, call: Call
+    client: "openai.AsyncOpenAI", answer: httpx2.Response, model: ModelConfig, asked: AudioEncoding, call: Call
 ) -> AsyncGenerator[SpeechPart, None]:
     """The answer as it comes. Raises ProviderError where it holds no sound, or breaks off."""
     content_type = answer.headers.get("content-type", "")
