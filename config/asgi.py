@@ -1,6 +1,7 @@
 """The ASGI application: `uvicorn config.asgi:application`."""
 
 import asyncio
+import gc
 import os
 import signal
 import threading
@@ -29,6 +30,10 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 SITE_SECONDS = 3.0  # for pages and REST when the server is told to stop: progress of runs would be told for ever
 
 _pages: set[asyncio.Task[Any]] = set()
+
+# What is loaded by now stays: looking through it for garbage would stop everybody's speech for a tenth of a second.
+gc.collect()
+gc.freeze()
 
 
 async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
