@@ -15,6 +15,8 @@ from tests.audio import make_wav
 from tests.evaluations.cluster import wait_for
 from tests.gateway.live import UPSTREAM_KEY, live_site
 
+pytestmark = pytest.mark.xdist_group("privacy")
+
 CANARIES = {
     "transcript": "wombatword",
     "translation": "numbatword",
