@@ -16,7 +16,7 @@ from django.utils import timezone
 from accounts.access import Access
 from gateway.http.errors import HttpError, invalid
 from gateway.models import ModelAlias
-from providers.adapters.base import Adapter, ModelConfig, OpenAIWire, ProviderError
+from providers.adapters.base import Adapter, FileStore, ModelConfig, OpenAIWire, ProviderError
 from providers.models import SpeechModel
 from providers.registry import adapter_for, model_config
 
@@ -60,6 +60,11 @@ class Target:
     def wire(self) -> OpenAIWire | None:
         """The adapter, where its provider speaks OpenAI's protocol itself. Raises ProviderError."""
         return self.adapter if isinstance(self.adapter, OpenAIWire) else None
+
+    @cached_property
+    def store(self) -> FileStore | None:
+        """The adapter, where its provider has a store for audio that a request cannot hold. Raises ProviderError."""
+        return self.adapter if isinstance(self.adapter, FileStore) else None
 
     @cached_property
     def config(self) -> ModelConfig:

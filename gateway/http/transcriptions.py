@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -163,7 +163,7 @@ def _request(job: Job, target: Target, audio: UploadedAudio) -> TranscriptionReq
 async def _in_format(audio: UploadedAudio, target: Target) -> AsyncIterator[UploadedAudio]:
     """The audio as the model takes it. Raises ProviderError."""
     try:
-        taken = await as_taken(audio, target.config.options.get("audio_formats", ()))
+        taken = await as_taken(audio, _formats(audio, target))
     except AudioRefused as error:
         raise ProviderError(Reason.UNSUPPORTED_FORMAT, error.message) from error
     try:
@@ -171,6 +171,13 @@ async def _in_format(audio: UploadedAudio, target: Target) -> AsyncIterator[Uplo
     finally:
         if taken is not audio:
             taken.close()
+
+
+def _formats(audio: UploadedAudio, target: Target) -> Sequence[str]:
+    """Of which the model takes one; none: any. What would have to be stored at the provider goes as FLAC instead."""
+    if formats := target.config.options.get("audio_formats"):
+        return list(formats)
+    return ["flac"] if target.store and target.store.wants_upload(audio.mime_type, audio.size) else []
 
 
 def _transcript(job: Job, target: Target, heard: Transcription) -> Transcript:

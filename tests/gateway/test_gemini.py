@@ -1,0 +1,49 @@
+"""Gemini behind the gateway: another protocol, the same answers."""
+
+import httpx
+import pytest
+
+from tests.audio import encode, make_wav
+from tests.evaluations.cluster import wait_for
+from tests.evaluations.gemini import make_gemini
+from tests.servers.gemini import GeminiServer, sha256_of
+
+
+@pytest.fixture(scope="module")
+def http(live):
+    headers = {"Authorization": f"Bearer {live.key}"}
+    with GeminiServer.start() as gemini, httpx.Client(base_url=live.api, headers=headers, timeout=60) as client:
+        provider = make_gemini(live.workspace, gemini)
+        client.gemini = gemini
+        client.model = f"gemini/{provider.models.filter(speech_to_text=True).first().name}"
+        wait_for(lambda: client.get(f"/models/{client.model}").status_code == 200, seconds=20)
+        yield client
+
+
+def ask(http, audio, **fields):
+    data = {"model": http.model, **fields}
+    return http.post("/audio/transcriptions", data=data, files={"file": ("upload", audio)})
+
+
+@pytest.mark.parametrize("wanted", ["json", "text", "srt", "vtt", "verbose_json"])
+def test_every_format_is_made_of_a_text_alone(http, wanted):
+    audio = make_wav(1.5)
+    http.gemini.answers({sha256_of(audio): "one segment, honestly"})
+    answer = ask(http, audio, response_format=wanted)
+    assert answer.status_code == 200
+    assert "one segment, honestly" in answer.text
+    if wanted == "srt":
+        assert "00:00:00,000 --> 00:00:01,500" in answer.text
+    if wanted == "verbose_json":
+        assert answer.json()["duration"] == 1.5
+
+
+def test_a_stream_ends_with_the_whole_text(http):
+    answer = ask(http, make_wav(0.5), stream="true")
+    assert answer.text.endswith("data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("format", ["webm", "m4a"])
+def test_audio_that_gemini_does_not_take_is_sent_as_flac(http, format):
+    http.gemini.settings(refused_mime_types=["audio/webm", "video/webm", "audio/mp4", "video/mp4"])
+    assert ask(http, encode(format, 1.0)).status_code == 200
