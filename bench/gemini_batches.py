@@ -269,7 +269,7 @@ def main():
         way, samples, size, provider = options.one
         measure(way, int(samples), int(size), float(provider))
         return
-    storage, provider, at_once = (0.03, 0.15, 40) if options.latency else (0.0, 0.0, 8)
+    storage, provider, at_once = (0.03, 0.15, 40) if options.latency else (0.0, 0.0, 4)
     for samples in options.samples:
         size = options.kb * 1024
         rate = run_one("ours", samples, size, storage, provider, at_once)

@@ -133,7 +133,6 @@ class BatchWork:
         }
         while self.batch.state != State.ENDED:
             self.keeper.check()
-            Job.objects.filter(pk=self.shard.job_id).update(stage=State(self.batch.state).label)
             pause = self._step(steps[self.batch.state])
             if pause is not None:
                 return pause
@@ -189,6 +188,8 @@ class BatchWork:
     def _end(self, **fields: object) -> None:
         now = timezone.now()
         self._set(state=State.ENDED, ended_at=now, waiting_for="", **fields)
+        if self.batch.error:
+            Job.objects.filter(pk=self.shard.job_id).update(error=self.batch.error)
         self.batch.uploads.alive().filter(delete_due_at=None).update(delete_due_at=now)
 
     # --- preparing --------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from evaluations.pipeline.releasing import CLEAN_UP, FILE_HOURS
 from evaluations.querysets import BatchQuerySet, UploadQuerySet
 from providers.adapters.base import BatchTranscriber, FileStore, ProviderError, as_batch_transcriber
 from providers.models import Provider
+from providers.reasons import Reason
 from providers.registry import adapter_for
 
 logger = logging.getLogger(__name__)
@@ -88,13 +89,19 @@ def _next_due(run_id: int) -> float | None:
 def _stop_at_providers(run_id: int) -> None:
     for batch in _batches_to_cancel(run_id).select_related("shard__job__model__provider"):
         model = batch.shard.job.model
+        problem = ""
         try:
             stopped = model is None or _stop(batch, as_batch_transcriber(adapter_for(model.provider)))
         except ProviderError as error:
-            Batch.objects.filter(pk=batch.pk).update(waiting_for=f"Stopping it at the provider failed: {error}")
-            stopped = not error.retryable
-        if stopped:
-            Batch.objects.filter(pk=batch.pk).update(cancel_pending=False)
+            problem = f"Stopping it at the provider failed: {error}"
+            stopped = not _may_be_stopped_later(batch, error)
+        Batch.objects.filter(pk=batch.pk).update(cancel_pending=not stopped, waiting_for=problem)
+
+
+def _may_be_stopped_later(batch: Batch, error: ProviderError) -> bool:
+    """A key that is refused may be a new one soon; but by then the provider has given the batch up by itself."""
+    over = batch.ended_at is not None and batch.ended_at < timezone.now() - timedelta(hours=FILE_HOURS)
+    return not over and (error.retryable or error.reason == Reason.INVALID_CREDENTIALS)
 
 
 def _stop(batch: Batch, adapter: BatchTranscriber) -> bool:
@@ -157,7 +164,7 @@ def _note_failure(upload: Upload, error: ProviderError) -> None:
     """Try again later; what the provider refuses to delete at all, when it has expired."""
     pause = min(LONGEST_PAUSE, 2.0 ** min(upload.delete_attempts, 12)) * random.uniform(0.5, 1.5)  # noqa: S311
     due_at = timezone.now() + timedelta(seconds=pause)
-    if not error.retryable and upload.expires_at:
+    if error.reason == Reason.REQUEST_REFUSED and upload.expires_at:
         due_at = upload.expires_at
     Upload.objects.filter(pk=upload.pk).update(
         delete_due_at=due_at,
@@ -170,6 +177,8 @@ def _note_failure(upload: Upload, error: ProviderError) -> None:
 def _expire(run_id: int) -> None:
     """Files whose time at the provider is over are gone by themselves."""
     now = timezone.now()
-    abandoned = Q(provider=None, expires_at=None, created_at__lt=now - timedelta(hours=FILE_HOURS))
+    # It is not known whether they ever came to be; if so, then within the first of these spans.
+    unknown = Q(expires_at=None, created_at__lt=now - timedelta(hours=2 * FILE_HOURS))
+    abandoned = Q(provider=None, expires_at=None, created_at__lt=now - timedelta(hours=FILE_HOURS)) | unknown
     expired = Upload.objects.alive().filter(Q(expires_at__lt=now) | abandoned, run=run_id, delete_due_at__isnull=False)
     expired.update(state=Upload.State.GONE, gone_at=now)

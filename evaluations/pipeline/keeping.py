@@ -9,9 +9,11 @@ from django.db import connection
 
 from evaluations.pipeline.leases import Lease, LeaseLost
 
+NOTICE_SECONDS = 5.0  # how soon a cancelled run is noticed
+
 
 class KeptLease:
-    """Renewed by a thread every third of its length."""
+    """Renewed by a thread, every third of its length at the latest."""
 
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
@@ -26,7 +28,8 @@ class KeptLease:
 
     def _keep(self) -> None:
         try:
-            while not self._done.wait(settings.SHARD_LEASE_SECONDS / 3) and self.lease.renew():
+            period = min(NOTICE_SECONDS, settings.SHARD_LEASE_SECONDS / 3)
+            while not self._done.wait(period) and self.lease.renew():
                 pass
         finally:
             # Also where the database did not answer: the lease runs out, and somebody else takes it.

@@ -153,6 +153,7 @@ class Uploader:
         self.check = check
         self.ends_at = ends_at  # by time.monotonic()
         self.token = uuid.uuid4()
+        self.under_way = 0  # claimed, and not stored yet
         self.ended: queue.SimpleQueue[_Ended] = queue.SimpleQueue()
         self.stopped = threading.Event()
 
@@ -164,16 +165,22 @@ class Uploader:
         """
         with ThreadPoolExecutor(settings.UPLOAD_CONCURRENCY, thread_name_prefix="upload") as threads:
             try:
-                while time.monotonic() < self.ends_at and (claimed := self._claim()):
-                    for upload in claimed:
-                        threads.submit(self._upload, upload)
-                    self._store_outcomes(len(claimed))
+                while self._keep_busy(threads):
+                    self._store_outcomes()
             finally:
                 self.stopped.set()
                 threads.shutdown(cancel_futures=True)
                 self._store([self.ended.get() for _ in range(self.ended.qsize())])
                 Upload.objects.planned().filter(lease_token=self.token).update(lease_until=None)
         return not _wanted(self.plan).exists()
+
+    def _keep_busy(self, threads: ThreadPoolExecutor) -> bool:
+        """Give the threads more to do before they run out of it. False where nothing is under way any more."""
+        if self.under_way <= 4 * settings.UPLOAD_CONCURRENCY and time.monotonic() < self.ends_at:
+            for upload in self._claim():
+                threads.submit(self._upload, upload)
+                self.under_way += 1
+        return self.under_way > 0
 
     def _claim(self) -> list[Upload]:
         """Files that this worker is to upload: planned, and nobody else's."""
@@ -183,18 +190,16 @@ class Uploader:
         claimed = _wanted(self.plan).filter(pk__in=ids, lease_token=self.token)
         return list(claimed.select_related("sample__audio"))
 
-    def _store_outcomes(self, count: int) -> None:
-        """Wait for `count` outcomes; store them as they come, at least every second."""
+    def _store_outcomes(self) -> None:
+        """Wait for some outcomes, not for long, and store them."""
         batch: list[_Ended] = []
-        stored_at = time.monotonic()
-        while count:
+        store_at = time.monotonic() + STORE_SECONDS
+        while len(batch) < min(GROUP, self.under_way) and (left := store_at - time.monotonic()) > 0:
             with suppress(queue.Empty):
-                batch.append(self.ended.get(timeout=STORE_SECONDS))
-                count -= 1
-            if len(batch) >= GROUP or not count or time.monotonic() > stored_at + STORE_SECONDS:
-                self._store(batch)
-                self.check()
-                batch, stored_at = [], time.monotonic()
+                batch.append(self.ended.get(timeout=left))
+        self.under_way -= len(batch)
+        self._store(batch)
+        self.check()
 
     @transaction.atomic
     def _store(self, batch: list[_Ended]) -> None:

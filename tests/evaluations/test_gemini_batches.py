@@ -5,36 +5,14 @@ from collections import Counter
 import pytest
 
 from evaluations.models import Batch, Job, Result, Upload
+from evaluations.progress import run_progress
 from evaluations.scoring.leaderboard import leaderboard
 from evaluations.services import cancel_run, retry_failed, start_run
 from providers.models import SpeechModel
-from providers.registry import close_adapters
 from tests.evaluations.delivery import deliver_all
-from tests.evaluations.gemini import deliver_until, finish, make_audio_dataset, make_gemini
-from tests.servers.gemini import GeminiServer
+from tests.evaluations.gemini import deliver_until, finish, make_audio_dataset
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(scope="module")
-def server():
-    with GeminiServer.start() as server:
-        yield server
-
-
-@pytest.fixture
-def gemini(server, settings):
-    settings.BATCH_POLL_SECONDS = 0.2
-    settings.PROVIDER_TIMEOUT_SECONDS = 2
-    settings.UPLOAD_CONCURRENCY = 4
-    server.reset()
-    yield server
-    close_adapters()
-
-
-@pytest.fixture
-def flash(workspace, gemini):
-    return SpeechModel.objects.get(provider=make_gemini(workspace, gemini), name="gemini-3.8-flash")
 
 
 @pytest.fixture
@@ -186,6 +164,7 @@ def test_a_batch_that_ends_without_results_fails_its_samples_with_the_providers_
     assert reasons(run) == {("failed", reason): 2}
     if state == "FAILED":
         assert "the provider's own words" in Result.objects.filter(run=run)[0].error
+        assert "the provider's own words" in run_progress(run).jobs[0].error
 
 
 @pytest.mark.parametrize("state", ["PARTIALLY_SUCCEEDED", "PAUSED", "SOMETHING_NEW"])

@@ -13,33 +13,10 @@ from evaluations.models import Batch, Result, Run, Upload
 from evaluations.pipeline.cleanup import clean_up_run, runs_to_clean_up
 from evaluations.pipeline.sweep import sweep_if_due
 from evaluations.services import cancel_run, delete_run, start_run
-from providers.models import Provider, SpeechModel
-from providers.registry import close_adapters
-from tests.evaluations.gemini import deliver_until, finish, make_audio_dataset, make_gemini
-from tests.servers.gemini import GeminiServer
+from providers.models import Provider
+from tests.evaluations.gemini import deliver_until, finish, make_audio_dataset
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(scope="module")
-def server():
-    with GeminiServer.start() as server:
-        yield server
-
-
-@pytest.fixture
-def gemini(server, settings):
-    settings.BATCH_POLL_SECONDS = 0.2
-    settings.PROVIDER_TIMEOUT_SECONDS = 2
-    settings.UPLOAD_CONCURRENCY = 4
-    server.reset()
-    yield server
-    close_adapters()
-
-
-@pytest.fixture
-def flash(workspace, gemini):
-    return SpeechModel.objects.get(provider=make_gemini(workspace, gemini), name="gemini-3.8-flash")
 
 
 def say(*arguments):

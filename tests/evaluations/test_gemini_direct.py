@@ -11,33 +11,11 @@ from evaluations.models import Attempt, Batch, Result, Run, Upload
 from evaluations.scoring.leaderboard import leaderboard
 from evaluations.services import retry_failed, start_run
 from providers.models import SpeechModel
-from providers.registry import close_adapters
 from tests.audio import encode, make_wav
-from tests.evaluations.gemini import deliver_until, finish, make_audio_dataset, make_gemini
-from tests.servers.gemini import GeminiServer, sha256_of, words_for
+from tests.evaluations.gemini import deliver_until, finish, make_audio_dataset
+from tests.servers.gemini import sha256_of, words_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(scope="module")
-def server():
-    with GeminiServer.start() as server:
-        yield server
-
-
-@pytest.fixture
-def gemini(server, settings):
-    settings.PROVIDER_TIMEOUT_SECONDS = 5
-    settings.UPLOAD_CONCURRENCY = 4
-    settings.BATCH_POLL_SECONDS = 0.2
-    server.reset()
-    yield server
-    close_adapters()
-
-
-@pytest.fixture
-def flash(workspace, gemini):
-    return SpeechModel.objects.get(provider=make_gemini(workspace, gemini), name="gemini-3.8-flash")
 
 
 @pytest.fixture
@@ -85,7 +63,6 @@ def test_rows_are_those_of_a_batch_but_for_their_latency_and_their_price(workspa
     [
         ({"what": "error"}, ("failed", "provider_error")),
         ({"what": "error", "status": 400}, ("failed", "request_refused")),
-        ({"what": "error", "status": 429}, ("failed", "rate_limited")),
         ({"what": "no_candidates"}, ("failed", "no_candidates")),
         ({"what": "blocked_prompt"}, ("failed", "blocked")),
         ({"what": "blocked_safety"}, ("failed", "blocked")),
@@ -101,7 +78,7 @@ def test_each_fault_of_an_answer_has_its_reason(workspace, gemini, flash, what, 
     assert (result.status, result.reason) == expected
     assert run.status == ("failed" if expected[0] == "failed" else "completed")
     assert (result.error != "") == (expected[0] == "failed")
-    calls = 3 if expected[1] in ("provider_error", "rate_limited") else 1
+    calls = 3 if expected[1] == "provider_error" else 1
     assert gemini.state()["calls"] == {"generate": calls}
 
 

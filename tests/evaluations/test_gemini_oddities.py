@@ -11,33 +11,9 @@ from evaluations.models import Batch, Result
 from evaluations.services import collect, start_run
 from providers.adapters.base import ProviderError
 from providers.adapters.gemini.client import is_gone, provider_errors
-from providers.models import SpeechModel
-from providers.registry import close_adapters
-from tests.evaluations.gemini import finish, make_audio_dataset, make_gemini
-from tests.servers.gemini import GeminiServer
+from tests.evaluations.gemini import finish, make_audio_dataset
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(scope="module")
-def server():
-    with GeminiServer.start() as server:
-        yield server
-
-
-@pytest.fixture
-def gemini(server, settings):
-    settings.BATCH_POLL_SECONDS = 0.2
-    settings.PROVIDER_TIMEOUT_SECONDS = 2
-    settings.UPLOAD_CONCURRENCY = 4
-    server.reset()
-    yield server
-    close_adapters()
-
-
-@pytest.fixture
-def flash(workspace, gemini):
-    return SpeechModel.objects.get(provider=make_gemini(workspace, gemini), name="gemini-3.8-flash")
 
 
 def answer(text, **usage):
