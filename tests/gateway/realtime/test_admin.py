@@ -1,10 +1,14 @@
 """Voice pipelines and the page to talk, as the roles see them."""
 
+from datetime import timedelta
+
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import Role
-from gateway.models import ClientSecret, VoicePipeline
+from gateway.models import ClientSecret, RealtimeSession, VoicePipeline
+from gateway.tasks import sweep
 from providers.models import SpeechModel
 from providers.services import ensure_catalogue
 
@@ -73,3 +77,21 @@ def test_a_name_is_given_once(as_role, catalogue):
     form = dict.fromkeys(("stt_model", "chat_model", "tts_model"), catalogue["local/echo"].pk)
     page = client.post(reverse("admin:gateway_voicepipeline_add"), {**form, "name": "default"}).content.decode()
     assert "There is a pipeline &#x27;default&#x27; already." in page
+
+
+def test_a_session_whose_process_died_is_seen_as_lost_and_ended_by_the_sweep(as_role, workspace):
+    def opened(seen_at):
+        return RealtimeSession.objects.create(
+            workspace=workspace, dialect="ga", kind="realtime", started_at=seen_at, seen_at=seen_at
+        )
+
+    now = timezone.now()
+    lost, alive = opened(now - timedelta(minutes=5)), opened(now)
+    client, died = as_role(Role.EVALUATOR), "The server&#x27;s process died"
+    pages = [client.get(reverse("admin:gateway_realtimesession_change", args=[each.pk])) for each in (lost, alive)]
+    assert [died in page.content.decode() for page in pages] == [True, False]
+    sweep()
+    lost.refresh_from_db()
+    alive.refresh_from_db()
+    assert (lost.end, lost.ended_at) == ("lost", lost.seen_at)
+    assert (alive.end, alive.ended_at) == ("", None)

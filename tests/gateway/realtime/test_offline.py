@@ -4,8 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.models import RealtimeSession, VoicePipeline
-from gateway.realtime.records import end_lost_sessions
+from gateway.models import VoicePipeline
 from tests.gateway.live import live_site
 from tests.gateway.realtime.client import connected
 from tests.gateway.realtime.speech import spoken
@@ -42,12 +41,3 @@ def test_a_new_workspace_answers_speech_with_speech_and_logs_nothing_of_it(live)
     assert "morning" not in log
     assert live.key not in log
     assert client.named("response.audio.delta")[0]["delta"][:60] not in log
-
-
-def test_it_can_be_heard_that_a_process_died(live):
-
-    session = RealtimeSession.objects.order_by("pk").last()
-    RealtimeSession.objects.filter(pk=session.pk).update(end="", ended_at=None, seen_at="2026-01-01T00:00:00Z")
-    assert end_lost_sessions() == 1
-    session.refresh_from_db()
-    assert (session.end, session.ended_at) == ("lost", session.seen_at)

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from django.conf import settings
 from django.test import Client
+from django.utils import timezone
 from playwright.sync_api import expect, sync_playwright
 
 from accounts.models import Membership, Role, User
+from gateway.models import RealtimeSession
 from tests.browser.conftest import CHROMIUM, QUIET
+from tests.gateway.realtime.conftest import STUDIO
 from tests.gateway.realtime.speech import spoken
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
@@ -120,12 +123,30 @@ def test_the_microphone_is_heard_and_answered(page, sessions):
     assert sessions()[0].turns.exists()
 
 
-def test_sessions_are_listed_with_their_turns_and_delays(page):
+@pytest.fixture
+def talked(live):
+    """A session with an answer, the newest of all."""
+    now, models = timezone.now(), dict(zip(("stt_model", "chat_model", "tts_model"), STUDIO, strict=True))
+    session = RealtimeSession.objects.create(
+        workspace=live.workspace,
+        caller="talker",
+        dialect="ga",
+        kind="realtime",
+        started_at=now,
+        seen_at=now,
+        ended_at=now,
+        end="client",
+        **models,
+    )
+    session.turns.create(status="completed", delay=0.42, duration=1.5, started_at=now, **models)
+
+
+def test_sessions_are_listed_with_their_turns_and_delays(page, talked):
     page.goto("/admin/gateway/realtimesession/")
     row = page.locator("#result_list tbody tr").first
     expect(row).to_contain_text("talker")
     expect(row).to_contain_text("studio/chat")
-    expect(row).to_contain_text("ms")
+    expect(row).to_contain_text("420 ms")
     picture(page, "sessions")
     row.get_by_role("link").first.click()
     expect(page.locator("body")).to_contain_text("Completed")
