@@ -87,7 +87,7 @@ def read_wish(body: bytes) -> Wish:
     """Raises HttpError 400, which names the parameter."""
     try:
         given = json.loads(body)
-    except ValueError:  # UnicodeDecodeError is one too
+    except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError too
         raise invalid("The body is not JSON. Send an object with 'model', 'input' and 'voice'.") from None
     if not isinstance(given, dict):
         raise invalid("The body is no JSON object. Send one with 'model', 'input' and 'voice'.")

@@ -136,7 +136,7 @@ def _refuse_unknown_chunking(form: Form) -> None:
     if given.startswith("{"):
         try:
             given = str(json.loads(given).get("type"))
-        except ValueError:
+        except (ValueError, RecursionError):
             given = "unreadable"
     if given not in ("auto", "server_vad"):
         message = "chunking_strategy must be auto, or an object with the type server_vad."

@@ -81,7 +81,11 @@ def test_a_wrong_parameter_is_refused_by_its_name(http, studio, more, param):
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b'"text"', b"\xff\xfe", b'{"model": "studio/voice", "input": "\\ud800"}']
+    "body",
+    [
+        *(b"", b"{", b"[]", b'"text"', b"\xff\xfe", b'{"model": "studio/voice", "input": "\\ud800"}'),
+        pytest.param(b'{"input":' * 20_000, id="nested too deeply"),
+    ],
 )
 def test_a_body_that_is_no_json_object_of_texts_is_a_400(http, body):
     assert http.post("/audio/speech", content=body).status_code == 400
