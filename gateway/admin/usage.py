@@ -5,11 +5,13 @@ from datetime import date
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -20,6 +22,7 @@ from accounts.admin_paging import NoCountMixin
 from accounts.models import ApiKey, Role
 from gateway import figures
 from gateway.admin.usage_page import months_until, usage_context
+from gateway.exporting import usage_file
 from gateway.models import UsageRecord
 from gateway.usage.spending import month_of
 from providers.models import SpeechModel
@@ -95,8 +98,11 @@ class UsageRecordAdmin(NoCountMixin, WorkspaceAdmin):
         css = {"all": ["gateway/gateway.css"]}
 
     def get_urls(self) -> list[URLPattern]:
-        summary = self.admin_site.admin_view(self.summary_view)
-        return [path("summary/", summary, name="gateway_usagerecord_summary"), *super().get_urls()]
+        own = [
+            path("summary/", self.admin_site.admin_view(self.summary_view), name="gateway_usagerecord_summary"),
+            path("export/", self.admin_site.admin_view(self.export_view), name="gateway_usagerecord_export"),
+        ]
+        return own + super().get_urls()
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[UsageRecord], search_term: str
@@ -117,6 +123,16 @@ class UsageRecordAdmin(NoCountMixin, WorkspaceAdmin):
             "opts": self.opts,
         }
         return TemplateResponse(request, "admin/gateway/usagerecord/summary.html", context)
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        """A CSV file of the calls that the list shows with the same filters."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        try:
+            records: Any = self.get_changelist_instance(request).queryset
+        except IncorrectLookupParameters:
+            return HttpResponseRedirect(reverse("admin:gateway_usagerecord_changelist"))
+        return usage_file(request, records)
 
     @display(description="Began (UTC)")
     def began(self, record: UsageRecord) -> str:

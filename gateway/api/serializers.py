@@ -6,17 +6,14 @@ from rest_framework import serializers
 
 from accounts.api.serializers import StrictMixin
 from accounts.models import ApiKey
+from gateway.exporting import COLUMNS
 from gateway.models import AliasTarget, Budget, ModelAlias, UsageRecord
 
 
 class UsageSerializer(serializers.ModelSerializer[UsageRecord]):
     class Meta:
         model = UsageRecord
-        fields = [
-            *("id", "request_id", "session_id", "endpoint", "api_key", "key_name", "model_name", "served_by"),
-            *("state", "result", "status", "reason", "audio_seconds", "characters", "input_tokens", "output_tokens"),
-            *("cost_usd", "latency", "first_byte", "body_sha256", "created_at", "settled_at"),
-        ]
+        fields = COLUMNS
 
 
 class UsageTotalSerializer(serializers.Serializer):

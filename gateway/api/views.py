@@ -5,8 +5,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.db.models import QuerySet
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, status
 from rest_framework.exceptions import ValidationError
@@ -28,6 +30,7 @@ from gateway.api.serializers import (
     UsageSerializer,
     UsageSummarySerializer,
 )
+from gateway.exporting import usage_file
 from gateway.models import Budget, ModelAlias, UsageRecord
 from gateway.usage.spending import month_of, with_spending
 from gateway.usage.summary import Total
@@ -60,7 +63,7 @@ class UsageViewSet(mixins.ListModelMixin, GenericViewSet[UsageRecord]):
     queryset = UsageRecord.objects.all()
     serializer_class = UsageSerializer
     filterset_class = UsageFilter
-    action_roles = {"list": Role.EVALUATOR, "summary": Role.EVALUATOR}
+    action_roles = {"list": Role.EVALUATOR, "summary": Role.EVALUATOR, "export": Role.EVALUATOR}
 
     def get_queryset(self) -> QuerySet[UsageRecord]:
         if getattr(self, "swagger_fake_view", False):  # the schema is made with nobody asking
@@ -83,6 +86,12 @@ class UsageViewSet(mixins.ListModelMixin, GenericViewSet[UsageRecord]):
             records = records.in_month(month_of(timezone.now()))
         lines = [_total(line, by) for line in records.totals_by(by)]
         return Response(UsageSummarySerializer({"by": by, "month": month, "results": lines}).data)
+
+    @extend_schema(responses={(200, "text/csv"): OpenApiTypes.STR})
+    def export(self, request: Request) -> HttpResponseBase:
+        """The calls as a CSV file, oldest first; narrowed as the list is."""
+        records: Any = self.filter_queryset(self.get_queryset())
+        return usage_file(request._request, records)
 
 
 def _total(line: dict[str, Any], by: str) -> dict[str, Any]:

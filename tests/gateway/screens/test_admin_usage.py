@@ -6,6 +6,7 @@ from accounts.models import Role
 
 LIST = "/admin/gateway/usagerecord/"
 SUMMARY = "/admin/gateway/usagerecord/summary/"
+EXPORT = "/admin/gateway/usagerecord/export/"
 
 
 def page(client, address, **query):
@@ -25,7 +26,7 @@ def test_the_list_says_what_each_call_came_to(as_evaluator, use):
     assert "unknown" in shown
 
 
-@pytest.mark.parametrize("address", [LIST, SUMMARY])
+@pytest.mark.parametrize("address", [LIST, SUMMARY, EXPORT])
 def test_usage_is_for_evaluators_and_owners(client, make_member, address):
     client.force_login(make_member(Role.REVIEWER))
     assert client.get(address).status_code == 403
@@ -56,6 +57,19 @@ def test_the_list_is_narrowed_by_month_key_model_endpoint_and_result(as_evaluato
     ]:
         shown = page(as_evaluator, LIST, **query)
         assert {name for name in names if name not in shown} == missing
+
+
+def test_the_calls_that_the_list_shows_can_be_downloaded(as_evaluator, use, last_month):
+    use("this-month")
+    use("last-month", created_at=last_month)
+    query = f"?month={last_month:%Y-%m}"
+    assert f'href="{EXPORT}{query}"' in as_evaluator.get(LIST + query).content.decode()
+    response = as_evaluator.get(EXPORT + query)
+    assert "attachment" in response.headers["Content-Disposition"]
+    lines = b"".join(response.streaming_content).decode().splitlines()
+    assert len(lines) == 2
+    assert "last-month" in lines[1]
+    assert as_evaluator.get(f"{EXPORT}?p=99").status_code == 302
 
 
 def test_a_record_cannot_be_changed_added_or_deleted(as_owner, use):

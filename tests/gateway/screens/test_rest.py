@@ -1,13 +1,17 @@
 """Usage, budgets and aliases over REST."""
 
+import csv
+import io
+from datetime import UTC, datetime
+
 import pytest
 from django.utils import timezone
 
 from accounts.models import Role
 from accounts.services import create_api_key
-from gateway.models import Budget, ModelAlias
+from gateway.models import Budget, ModelAlias, UsageRecord
 
-USAGE, SUMMARY = "/api/v1/usage/", "/api/v1/usage/summary/"
+USAGE, SUMMARY, EXPORT = "/api/v1/usage/", "/api/v1/usage/summary/", "/api/v1/usage/export/"
 BUDGETS, ALIASES = "/api/v1/budgets/", "/api/v1/aliases/"
 
 
@@ -63,7 +67,7 @@ def test_a_filter_that_cannot_be_understood_is_refused(api, query):
     assert response.json()["errors"][0]["field"] == next(iter(query))
 
 
-@pytest.mark.parametrize("address", [USAGE, SUMMARY, BUDGETS])
+@pytest.mark.parametrize("address", [USAGE, SUMMARY, EXPORT, BUDGETS])
 def test_what_is_spent_is_for_evaluators_and_owners(api_as, address):
     assert api_as(Role.REVIEWER).get(address).status_code == 403
 
@@ -90,6 +94,35 @@ def test_a_summary_by_anything_else_is_refused(api):
     response = api.get(SUMMARY, {"by": "colour"})
     assert response.status_code == 400
     assert response.json()["errors"] == [{"field": "by", "message": "One of: day, model, key."}]
+
+
+def lines_of(response):
+    assert response.status_code == 200
+    assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert "attachment" in response.headers["Content-Disposition"]
+    text = b"".join(response.streaming_content).decode("utf-8-sig")
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def test_usage_is_exported_whole_oldest_first_with_all_that_the_list_says(api, use):
+    first = use("req-0", key_name="=cmd()", cost_usd="0.0000001")
+    shared = {field.attname: getattr(first, field.attname) for field in UsageRecord._meta.concrete_fields}
+    more = [shared | {"id": None, "request_id": f"req-{number}", "cost_usd": None} for number in range(1, 1200)]
+    UsageRecord.objects.bulk_create(UsageRecord(**values) for values in more)
+    lines = lines_of(api.get(EXPORT))
+    assert [line["request_id"] for line in lines] == [f"req-{number}" for number in range(1200)]
+    assert lines[0].keys() == api.get(USAGE).json()["results"][0].keys()
+    assert (lines[0]["cost_usd"], lines[1]["cost_usd"]) == ("0.00000010", "")
+    assert lines[0]["key_name"] == "'=cmd()"  # or a spreadsheet would run it
+    assert datetime.fromisoformat(lines[0]["created_at"]).tzinfo == UTC
+
+
+def test_an_export_is_narrowed_as_the_list_is(api, use, last_month):
+    use("new")
+    use("old", created_at=last_month)
+    assert [line["request_id"] for line in lines_of(api.get(EXPORT, {"month": f"{last_month:%Y-%m}"}))] == ["old"]
+    assert lines_of(api.get(EXPORT, {"result": "failed"})) == []
+    assert api.get(EXPORT, {"month": "November"}).status_code == 400
 
 
 # --- Budgets --------------------------------------------------------------------------------------
