@@ -69,7 +69,6 @@ class Job(models.Model):
     model_name = models.CharField(max_length=200, help_text="Public name when the run started.")
     prompt = models.TextField(blank=True, help_text="What the model is told beside the audio.")
     status = models.CharField(max_length=30, choices=Status.choices, default=Status.PENDING)
-    stage = models.CharField(max_length=40, blank=True, help_text="What is being done, where it is running.")
     error = models.TextField(blank=True)
     total = models.PositiveIntegerField()
     completed = models.PositiveIntegerField(default=0)

@@ -159,7 +159,7 @@ def cancel_run(*, run: Run) -> bool:
     jobs = list(Job.objects.unfinished().filter(run=run))
     Shard.objects.open().filter(job__in=jobs).update(state=Shard.State.CANCELLED, lease_token=None, lease_until=None)
     Result.objects.filter(run=run).pending().update(status=Result.Status.CANCELLED, reason="cancelled", finished_at=now)
-    Job.objects.filter(pk__in=[job.pk for job in jobs]).update(status=Status.CANCELLED, stage="", finished_at=now)
+    Job.objects.filter(pk__in=[job.pk for job in jobs]).update(status=Status.CANCELLED, finished_at=now)
     for job in jobs:
         refresh_counts(job)
     stop_batches(Batch.objects.of_run(run))

@@ -66,7 +66,7 @@ def finish_job(job: Job) -> bool:
         return False
     counts = count_results(job)
     counts.pop("pending")
-    return bool(ended.update(status=job_outcome(counts, job.total), stage="", finished_at=timezone.now(), **counts))
+    return bool(ended.update(status=job_outcome(counts, job.total), finished_at=timezone.now(), **counts))
 
 
 @transaction.atomic
