@@ -1,18 +1,26 @@
 """Hears for turns in the background, in the order in which the audio came."""
 
 import asyncio
+import logging
+import traceback
 from collections.abc import Callable
 
 from gateway.realtime.core.commands import DetectTurns, Listen
-from gateway.realtime.core.happenings import Happening
-from gateway.realtime.vad import VoiceActivity
+from gateway.realtime.core.happenings import Happening, RunnerError
+from gateway.realtime.vad import Listener, VoiceActivity
+
+logger = logging.getLogger(__name__)
 
 PIECES_AHEAD = 200  # waiting, above which no more is taken from the client
+FAILED = "A piece of audio could not be searched for speech; turn detection starts afresh with the next one."
 
 
 class Detector:
-    def __init__(self, tell: Callable[[Happening], None]) -> None:
-        self._tell = tell
+    def __init__(self, tell: Callable[[Happening], None], listener: Listener) -> None:
+        self._tell, self._listener = tell, listener
+        self._detect: DetectTurns | None = None
+        self._activity: VoiceActivity | None = None
+        self._is_failing = False
         self._orders: asyncio.Queue[DetectTurns | Listen] = asyncio.Queue()
         self._changes = 0  # orders to start afresh that wait: what is heard before them counts no more
         self._room = asyncio.Event()
@@ -29,18 +37,39 @@ class Detector:
         await self._room.wait()
 
     async def run(self) -> None:
-        """Tells what is heard, until cancelled."""
-        detect: DetectTurns | None = None
-        activity: VoiceActivity | None = None
+        """Tells what is heard, until cancelled. Where hearing fails, it goes on afresh with the next audio."""
         while True:
             order = await self._orders.get()
             if isinstance(order, DetectTurns):
-                detect, activity = order, None
+                self._detect, self._activity = order, None
                 self._changes -= 1
-            elif detect is not None and detect.settings is not None and not self._changes:
-                activity = activity or VoiceActivity(detect.input_format, detect.settings, order.at_ms)
-                for heard in await activity.hear(order.audio):
-                    if not self._changes:
-                        self._tell(heard)
+            elif not self._changes:
+                await self._listen(order)
             if self._orders.qsize() <= PIECES_AHEAD // 2:
                 self._room.set()
+
+    async def _listen(self, piece: Listen) -> None:
+        if self._detect is None or self._detect.settings is None:
+            return
+        if self._activity is None:
+            self._activity = VoiceActivity(
+                self._listener, self._detect.input_format, self._detect.settings, piece.at_ms
+            )
+        try:
+            found = await self._activity.hear(piece.audio)
+        except Exception as error:
+            self._activity = None
+            self._note_failure(error)
+            return
+        self._is_failing = False
+        for heard in found:
+            if not self._changes:
+                self._tell(heard)
+
+    def _note_failure(self, error: Exception) -> None:
+        """The client is told once, until something is heard again."""
+        if not self._is_failing:
+            where = "".join(traceback.format_tb(error.__traceback__))
+            logger.error("Turn detection failed with %s at\n%s", type(error).__name__, where)
+            self._tell(RunnerError("turn_detection_failed", FAILED))
+        self._is_failing = True

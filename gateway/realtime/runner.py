@@ -14,6 +14,7 @@ from gateway.realtime.hearing import transcribe
 from gateway.realtime.models import RealtimeTurn
 from gateway.realtime.outbox import Outbox
 from gateway.realtime.turn_log import TurnLog
+from gateway.realtime.vad import listener
 
 Status = RealtimeTurn.Status
 
@@ -25,7 +26,7 @@ class Runner:
         self._wire, self._caller, self._outbox = wire, caller, outbox
         self._tasks: dict[object, asyncio.Task[None]] = {}
         self._spoken: TurnLog | None = None  # speech that no response has answered yet
-        self._detector = Detector(self.tell)
+        self._detector = Detector(self.tell, listener())
         self.errors = 0  # that the client was told of
 
     def start(self) -> None:

