@@ -54,8 +54,11 @@ class UsageRecord(models.Model):
         DISCONNECTED = "disconnected", "Disconnected"
         LOST = "lost", "Lost"
 
-    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+")
-    api_key = models.ForeignKey(ApiKey, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    # Those below serve as their indexes: each one more would be written with every call.
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+", db_index=False)
+    api_key = models.ForeignKey(
+        ApiKey, on_delete=models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
+    )
     key_name = models.CharField(max_length=200, blank=True, help_text="The key's name at the time.")
     model = models.ForeignKey(SpeechModel, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     model_name = models.CharField(max_length=200, help_text="What was asked for: a model's public name, or an alias.")
