@@ -148,7 +148,7 @@ class _Deleter:
         ids = list(due.values_list("pk", flat=True)[:GROUP])
         lease_until = timezone.now() + timedelta(seconds=settings.SHARD_LEASE_SECONDS)
         due.filter(pk__in=ids).update(lease_token=token, lease_until=lease_until)
-        return list(Upload.objects.filter(pk__in=ids, lease_token=token))
+        return list(Upload.objects.filter(pk__in=ids, lease_token=token).only("name", "delete_attempts", "expires_at"))
 
     def _delete(self, upload: Upload) -> _Tried:
         """In a thread of its own; touches no row."""

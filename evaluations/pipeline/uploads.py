@@ -153,7 +153,9 @@ class Uploader:
         self.check = check
         self.ends_at = ends_at  # by time.monotonic()
         self.token = uuid.uuid4()
+        self.left = list(_wanted(plan).free().values_list("pk", flat=True))  # that may still be free
         self.under_way = 0  # claimed, and not stored yet
+        self.renew_at = 0.0  # by time.monotonic()
         self.ended: queue.SimpleQueue[_Ended] = queue.SimpleQueue()
         self.stopped = threading.Event()
 
@@ -183,12 +185,15 @@ class Uploader:
         return self.under_way > 0
 
     def _claim(self) -> list[Upload]:
-        """Files that this worker is to upload: planned, and nobody else's."""
-        free = _wanted(self.plan).free()
-        ids = list(free.values_list("pk", flat=True)[: GROUP + 8 * settings.UPLOAD_CONCURRENCY])
-        free.filter(pk__in=ids).update(lease_token=self.token, lease_until=lease_end())
-        claimed = _wanted(self.plan).filter(pk__in=ids, lease_token=self.token)
-        return list(claimed.select_related("sample__audio"))
+        """The next files that are nobody else's; none where there are no more."""
+        at_once = GROUP + 8 * settings.UPLOAD_CONCURRENCY
+        while self.left:
+            planned = Upload.objects.planned().filter(pk__in=self.left[:at_once], delete_due_at=None)
+            del self.left[:at_once]
+            if planned.free().update(lease_token=self.token, lease_until=lease_end()):
+                claimed = planned.filter(lease_token=self.token).select_related("sample__audio")
+                return list(claimed.defer("sample__reference", "sample__audio__peaks"))
+        return []
 
     def _store_outcomes(self) -> None:
         """Wait for some outcomes, not for long, and store them."""
@@ -204,15 +209,16 @@ class Uploader:
     @transaction.atomic
     def _store(self, batch: list[_Ended]) -> None:
         """By one statement; rows that have been taken out of this worker's hands in the meantime stay as they are.
-        Those that are still under way are held for another lease."""
-        outcomes = {ended.upload.pk: ended for ended in batch}
-        mine = Upload.objects.planned().filter(pk__in=outcomes, lease_token=self.token).select_for_update()
-        rows = [_with_outcome(row, outcomes[row.pk]) for row in mine]
+        Those that are still under way are held for another lease in good time."""
+        held = Upload.objects.planned().filter(lease_token=self.token)
+        ids = held.filter(pk__in=[ended.upload.pk for ended in batch]).select_for_update().values_list("pk", flat=True)
+        mine = set(ids)
+        rows = [_with_outcome(ended) for ended in batch if ended.upload.pk in mine]
         if rows:
             Upload.objects.bulk_create(rows, update_conflicts=True, unique_fields=["id"], update_fields=OUTCOME_FIELDS)
-        Upload.objects.planned().filter(lease_token=self.token, lease_until__isnull=False).update(
-            lease_until=lease_end()
-        )
+        if time.monotonic() >= self.renew_at:
+            held.filter(lease_until__isnull=False).update(lease_until=lease_end())
+            self.renew_at = time.monotonic() + settings.SHARD_LEASE_SECONDS / 3
 
     def _upload(self, upload: Upload) -> None:
         """In a thread of its own; touches no row."""
@@ -272,11 +278,11 @@ def lease_end() -> datetime:
     return timezone.now() + timedelta(seconds=settings.SHARD_LEASE_SECONDS)
 
 
-def _with_outcome(row: Upload, ended: _Ended) -> Upload:
+def _with_outcome(ended: _Ended) -> Upload:
+    row = ended.upload
     row.lease_until = None
     if ended.file is not None:
-        row.state = Upload.State.ACTIVE
-        row.uri, row.expires_at, row.mime_type = ended.file.uri, ended.file.expires_at, ended.upload.mime_type
+        row.state, row.uri, row.expires_at = Upload.State.ACTIVE, ended.file.uri, ended.file.expires_at
     elif ended.fault is not None:
         row.state = Upload.State.FAILED
         row.reason, row.error = ended.fault.reason, str(ended.fault)
