@@ -22,13 +22,13 @@ class RolePermission(BasePermission):
     A view may set `action_roles`, {action or method in lower case: role}, where its actions differ.
     """
 
-    message = "Your role in this workspace does not allow this."
-
     def has_permission(self, request: Request, view: Any) -> bool:
         access = request.auth
         if not isinstance(access, Access):
             return False
-        return access.may(self.needed(request, view))
+        needed = self.needed(request, view)
+        self.message = f"This takes the role {needed.value} in this workspace; yours is {access.role.value}."
+        return access.may(needed)
 
     @staticmethod
     def needed(request: Request, view: Any) -> Role:

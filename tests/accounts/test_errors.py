@@ -52,7 +52,7 @@ def test_no_key_is_a_401(client, db):
 
 def test_a_role_that_may_not_is_a_403(api_as):
     problem = problem_in(api_as(Role.VIEWER).post(RUNS, {}), 403)
-    assert problem["detail"] == "Your role in this workspace does not allow this."
+    assert problem["detail"] == "This takes the role evaluator in this workspace; yours is viewer."
 
 
 @pytest.mark.parametrize(
