@@ -14,7 +14,7 @@ from accounts.admin_paging import NoCountMixin, NoCountPaginator
 from accounts.models import Role
 from gateway import figures
 from gateway.models import RealtimeSession, RealtimeTurn
-from gateway.realtime.delays import Tally, tallies
+from gateway.realtime.delays import Tally, tallies, with_tallies
 
 
 class TurnInline(TabularInline):
@@ -75,11 +75,7 @@ class SessionPaginator(NoCountPaginator):
     """Gives each session its `tally`, in one query for the whole page."""
 
     def rows(self, first: int, last: int) -> list[Any]:
-        sessions = super().rows(first, last)
-        found = tallies(sessions)
-        for session in sessions:
-            session.tally = found[session.pk]
-        return sessions
+        return with_tallies(super().rows(first, last))
 
 
 @admin.register(RealtimeSession)

@@ -1,16 +1,15 @@
-from datetime import date
 from typing import Any
 
 from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters
 from rest_framework.exceptions import ValidationError
 
-from gateway.models import UsageRecord
+from gateway.models import RealtimeSession, UsageRecord
 
 
 class UsageFilter(filters.FilterSet):
     month = filters.CharFilter(method="of_month", help_text="A calendar month (UTC), such as 2026-11.")
-    key = filters.NumberFilter(field_name="api_key", help_text="An API key's id.")
+    key = filters.NumberFilter(field_name="api_key", max_value=LARGEST_ID, help_text="An API key's id.")
     model = filters.CharFilter(method="of_model", help_text="What was asked for, or the model that served.")
     endpoint = filters.ChoiceFilter(choices=UsageRecord.Endpoint.choices)
     state = filters.ChoiceFilter(choices=UsageRecord.State.choices)
@@ -22,10 +21,19 @@ class UsageFilter(filters.FilterSet):
 
     def of_month(self, records: Any, name: str, month: str) -> QuerySet[UsageRecord]:
         try:
-            narrowed: QuerySet[UsageRecord] = records.in_month(date.fromisoformat(f"{month}-01"))
+            narrowed: QuerySet[UsageRecord] = records.in_month(month_named(month))
         except ValueError:
             raise ValidationError({"month": ["Give a month as YYYY-MM."]}) from None
         return narrowed
 
     def of_model(self, records: QuerySet[UsageRecord], name: str, model: str) -> QuerySet[UsageRecord]:
         return records.filter(Q(served_by=model) | Q(model_name=model))
+
+
+class RealtimeSessionFilter(filters.FilterSet):
+    key = filters.NumberFilter(field_name="api_key", max_value=LARGEST_ID, help_text="An API key's id.")
+    kind = filters.ChoiceFilter(choices=RealtimeSession.Kind.choices)
+    dialect = filters.ChoiceFilter(choices=RealtimeSession.Dialect.choices)
+    end = filters.ChoiceFilter(choices=RealtimeSession.End.choices)
+    after = filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="gte")
+    before = filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="lt")

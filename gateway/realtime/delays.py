@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.realtime.models import RealtimeSession, RealtimeTurn
 
@@ -26,6 +27,15 @@ class Tally:
 def percentile(values: Sequence[float], share: float) -> float | None:
     """By the nearest rank: a value that there is. None where there is none."""
     return sorted(values)[max(math.ceil(share * len(values)) - 1, 0)] if values else None
+
+
+def with_tallies(sessions: Sequence[RealtimeSession]) -> list[Any]:
+    """The sessions, each with its `tally`."""
+    found = tallies(sessions)
+    tallied: list[Any] = list(sessions)
+    for session in tallied:
+        session.tally = found[session.pk]
+    return tallied
 
 
 def tallies(sessions: Collection[RealtimeSession]) -> dict[int, Tally]:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
-from django.db import close_old_connections, transaction
+from django.db import IntegrityError, close_old_connections, transaction
 
 from accounts.access import Access
 from accounts.models import Workspace
@@ -14,11 +14,13 @@ from gateway.http.routing import Offer, Task, offer_for
 from gateway.realtime.core.config import Models
 from gateway.realtime.models import VoicePipeline
 from gateway.refused import Refused
+from gateway.services import GatewayRefused, Taken
 from providers.adapters.base import OpenAIWire, ProviderError
 from providers.models import SpeechModel
 
 FRESH = 3.0  # seconds that a workspace's pipelines are remembered
 DEFAULT_NAME = "default"
+PLACES: dict[str, Task] = {"stt_model": "stt", "chat_model": "chat", "tts_model": "tts"}
 
 
 class AnyButOpenAIs(Container[str]):
@@ -104,11 +106,24 @@ def ensure_default_pipeline(*, workspace: Workspace) -> None:
 
 @transaction.atomic
 def save_pipeline(*, pipeline: VoicePipeline) -> None:
-    """Save `pipeline`; where it is to be the default, the one before is it no more."""
+    """Save `pipeline`; where it is to be the default, the one before is it no more.
+
+    Raises GatewayRefused for a model that cannot take its place, Taken for a name that there is already.
+    """
+    for place, task in PLACES.items():
+        model: SpeechModel = getattr(pipeline, place)
+        if model.provider.workspace_id != pipeline.workspace_id or task not in model.tasks:
+            does = ", ".join(model.tasks)
+            raise GatewayRefused(place, f"Name a model of this workspace for {task}: {model.public_name} does {does}.")
+    workspace = Workspace.objects.select_for_update().get(pk=pipeline.workspace_id)  # one default at a time
     if pipeline.is_default:
-        others = VoicePipeline.objects.for_workspace(pipeline.workspace).exclude(pk=pipeline.pk)
+        others = VoicePipeline.objects.for_workspace(workspace).exclude(pk=pipeline.pk)
         others.filter(is_default=True).update(is_default=False)
-    pipeline.save()
+    try:
+        with transaction.atomic():
+            pipeline.save()
+    except IntegrityError as error:
+        raise Taken("name", f"There is a pipeline {pipeline.name!r} already.") from error
 
 
 _rows: dict[int, tuple[float, list[VoicePipeline]]] = {}  # by workspace

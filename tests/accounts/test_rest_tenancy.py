@@ -6,10 +6,10 @@ import re
 import pytest
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from accounts.models import Role
+from accounts.models import ApiKey, Role
 from datasets.models import Dataset, Import, Sample
 from evaluations.models import Result, Run
-from gateway.models import Budget, ModelAlias
+from gateway.models import Budget, ModelAlias, RealtimeSession, VoicePipeline
 from providers.models import Provider, SpeechModel
 from tests.accounts.tenants import furnish
 
@@ -17,6 +17,7 @@ MINE, THEIRS = "acmemark", "rivalmark"
 UNKNOWN_ID = 987654321
 # What the id in an address is of, by the address's first part.
 ROWS = {
+    "keys": ApiKey,
     "datasets": Dataset,
     "samples": Sample,
     "imports": Import,
@@ -26,6 +27,8 @@ ROWS = {
     "models": SpeechModel,
     "budgets": Budget,
     "aliases": ModelAlias,
+    "pipelines": VoicePipeline,
+    "sessions": RealtimeSession,
 }
 
 
