@@ -11,7 +11,7 @@ from typing import Any
 from accounts.models import ApiKey, Workspace
 from gateway.models import UsageRecord
 from gateway.querysets import UsageRecordQuerySet
-from gateway.usage.spending import month_of
+from gateway.usage.spending import month_named, month_of
 from gateway.usage.summary import Total
 from providers.models import SpeechModel
 
@@ -77,7 +77,7 @@ class Chosen:
     def of(cls, workspace: Workspace, asked: Mapping[str, str], now: datetime) -> "Chosen":
         month = month_of(now)
         with suppress(ValueError):
-            month = date.fromisoformat(f"{asked.get('month', '')}-01")
+            month = month_named(asked.get("month", ""))
         keys, models = ApiKey.objects.for_workspace(workspace), SpeechModel.objects.for_workspace(workspace)
         key = keys.filter(pk=asked["key"]).first() if asked.get("key", "").isdecimal() else None
         model = models.filter(pk=asked["model"]).first() if asked.get("model", "").isdecimal() else None

@@ -5,6 +5,9 @@ from django_filters import rest_framework as filters
 from rest_framework.exceptions import ValidationError
 
 from gateway.models import RealtimeSession, UsageRecord
+from gateway.usage.spending import month_named
+
+LARGEST_ID = 2**63 - 1
 
 
 class UsageFilter(filters.FilterSet):

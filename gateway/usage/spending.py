@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import MAXYEAR, UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from django.db.models import Case, OuterRef, Q, QuerySet, Subquery, When
@@ -28,6 +28,14 @@ class Account:
 def month_of(at: datetime) -> date:
     """The first day of its calendar month (UTC)."""
     return at.astimezone(UTC).date().replace(day=1)
+
+
+def month_named(text: str) -> date:
+    """The first day of a month that is written as 2026-11. Raises ValueError."""
+    month = date.fromisoformat(f"{text}-01")
+    if month.year == MAXYEAR:
+        raise ValueError("no month follows the last one")
+    return month
 
 
 def accounts_of(workspace_id: int, api_key_id: int | None, at: datetime) -> list[Account]:

@@ -123,7 +123,8 @@ def test_the_summary_is_narrowed_to_a_key_or_a_model(as_evaluator, use, key, ear
 
 
 @pytest.mark.parametrize(
-    "query", [{"month": "2026"}, {"month": "x"}, {"key": "x"}, {"model": "987654321"}, {"key": "²"}]
+    "query",
+    [{"month": "2026"}, {"month": "x"}, {"month": "9999-12"}, {"key": "x"}, {"model": "987654321"}, {"key": "²"}],
 )
 def test_a_summary_of_nonsense_is_the_whole_months(as_evaluator, use, query):
     use("a")

@@ -60,7 +60,13 @@ def test_usage_is_narrowed(api, use, key, last_month):
         assert names(api.get(USAGE, query)) == found
 
 
-@pytest.mark.parametrize("query", [{"month": "November"}, {"endpoint": "video"}, {"key": "x"}, {"after": "yesterday"}])
+@pytest.mark.parametrize(
+    "query",
+    [
+        *({"month": "November"}, {"month": "9999-12"}, {"endpoint": "video"}),
+        *({"key": "x"}, {"key": 10**30}, {"after": "yesterday"}),
+    ],
+)
 def test_a_filter_that_cannot_be_understood_is_refused(api, query):
     response = api.get(USAGE, query)
     assert response.status_code == 400
