@@ -10,6 +10,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from config import health
 
 api = [
+    path("", include("accounts.api.urls")),
     path("", include("datasets.api.urls")),
     path("", include("providers.api.urls")),
     path("", include("evaluations.api.urls")),
