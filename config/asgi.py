@@ -23,6 +23,7 @@ from gateway.http.app import gateway  # noqa: E402 - its models need Django to b
 from gateway.http.upstream import close_upstreams  # noqa: E402
 from gateway.realtime.routing import websockets  # noqa: E402
 from gateway.usage import ledger  # noqa: E402
+from providers.permits import close_permits  # noqa: E402
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -65,6 +66,7 @@ async def lifespan(receive: Receive, send: Send) -> None:
     await receive()
     close_upstreams()
     await asyncio.to_thread(ledger.close)
+    await asyncio.to_thread(close_permits)
     await send({"type": "lifespan.shutdown.complete"})
 
 

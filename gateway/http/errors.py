@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from gateway.refused import Refused
 from providers.adapters.base import ProviderError
+from providers.permits import ProviderPaused
 from providers.reasons import Reason
 
 INVALID = "invalid_request_error"
@@ -75,6 +76,8 @@ STATUS_OF_REASON = {
 
 def status_of(error: ProviderError) -> int:
     """The status that a failure at a provider has for our caller: 4xx only for what the caller can mend."""
+    if isinstance(error, ProviderPaused) and error.reason != Reason.RATE_LIMITED:
+        return 503
     if error.status is None or error.reason in OUR_ACCOUNT:
         return STATUS_OF_REASON.get(Reason(error.reason), 502)
     if error.status in CALLERS_FAULT:
@@ -84,27 +87,20 @@ def status_of(error: ProviderError) -> int:
     return 429 if error.status == 429 else 504 if error.status == 504 else 502
 
 
-def closed(model_name: str, seconds: float) -> HttpError:
-    """No call is made: the provider asked for a pause, or failed again and again."""
-    return HttpError(
-        503,
-        f"The provider of {model_name} takes no calls for another {seconds:.0f} seconds. Try again then.",
-        kind="server_error",
-        code="provider_paused",
-        headers={"Retry-After": str(math.ceil(seconds))},
-    )
-
-
 def of_provider(error: ProviderError, model_name: str) -> HttpError:
     """`model_name`: the public one, of the model that failed."""
     status = status_of(error)
-    headers = {} if error.retry_after is None else {"Retry-After": str(max(1, round(error.retry_after)))}
+    wait = max(1, math.ceil(error.retry_after or 0))
+    headers = {} if error.retry_after is None else {"Retry-After": str(wait)}
     if status == 400:
         return HttpError(400, str(error), code=str(error.reason))
     if status == 429:
         message = f"The provider of {model_name} takes no more calls just now. Try again later."
         headers.setdefault("Retry-After", "1")
         return HttpError(429, message, kind="rate_limit_error", code="rate_limit_exceeded", headers=headers)
+    if isinstance(error, ProviderPaused):
+        message = f"The provider of {model_name} failed ({error.reason}) and is paused. Try again in {wait} s."
+        return HttpError(503, message, kind="server_error", code="provider_paused", headers=headers)
     messages = {
         502: f"The provider of {model_name} failed ({error.reason}). Try again later.",
         503: f"The provider of {model_name} cannot be used ({error.reason}). Ask whoever looks after this site.",

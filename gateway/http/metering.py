@@ -3,18 +3,21 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gateway.http.errors import Disconnected, HttpError, closed, of_provider
+from django.conf import settings
+
+from gateway.http.errors import Disconnected, HttpError, of_provider
 from gateway.http.request import Request
 from gateway.http.routing import Target
 from gateway.refused import Refused
 from gateway.usage.calls import Call, Endpoint, Outcome, Reservation, Result
 from gateway.usage.ledger import reserve, settle
 from providers.adapters.base import ProviderError
+from providers.reasons import Reason
 
 T = TypeVar("T")
 
@@ -29,6 +32,7 @@ class Usage:
 
     request: Request
     target: Target | None = None  # who serves it, or is about to
+    is_last: bool = True  # no other target is left to try
     audio_seconds: float | None = None
     characters: int | None = None
     input_tokens: int | None = None
@@ -94,20 +98,26 @@ async def first_success(
 ) -> tuple[Target, T]:
     """The first of `targets` that `attempt` works for, and what it gave.
 
-    The next one is tried where the provider is at fault (its failures, limits and time-outs), never where the request
-    is. An attempt ends with the answer's first byte: afterwards nothing can be taken back. Raises HttpError.
+    The next one is tried where the provider is at fault (its failures, limits, pauses and time-outs), never where the
+    request is. An attempt ends with the answer's first byte: afterwards nothing can be taken back. Raises HttpError.
     """
     for tried, target in enumerate(targets, start=1):
-        if seconds := target.seconds_closed:
-            if tried == len(targets):
-                raise closed(target.name, seconds)
-            continue
-        usage.target = target
+        usage.target, usage.is_last = target, tried == len(targets)
         try:
             return target, await attempt(target)
         except ProviderError as error:
             usage.target = None  # it did not serve the call
             problem = of_provider(error, target.name)
-            if problem.status < 429 or tried == len(targets):
+            if problem.status < 429 or usage.is_last:
                 raise problem from error
     raise ValueError("no targets")
+
+
+async def first_in_time(parts: AsyncGenerator[T, None]) -> T | None:
+    """The first of what a provider streams; None where there is nothing. Raises ProviderError, also where nothing comes
+    for too long."""
+    try:
+        async with asyncio.timeout(settings.CALL_TIMEOUT_SECONDS):
+            return await anext(parts, None)
+    except TimeoutError:
+        raise ProviderError(Reason.TIMEOUT, "The model did not begin to answer in time.", retryable=True) from None

@@ -5,25 +5,26 @@ import math
 import random
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Literal
 
 from django.db import close_old_connections
-from django.utils import timezone
 
 from accounts.access import Access
 from gateway.http.errors import HttpError, invalid
 from gateway.models import ModelAlias
 from providers.adapters.base import Adapter, FileStore, ModelConfig, OpenAIWire, ProviderError
 from providers.models import SpeechModel
+from providers.permits import PATIENCE, permits_for
 from providers.registry import adapter_for, model_config
 
 Task = Literal["stt", "tts", "chat", "translation"]
 
 FRESH = 2.0  # seconds that a workspace's models are remembered; afterwards they are loaded anew beside the request,
 STALE = 6.0  # and after these before it
+IMPATIENCE = 0.5  # seconds that a call waits for its turn where another model may serve it
 PAUSE = 0.05  # seconds until then: the request that noticed goes first
 DOES = {
     "stt": "transcribes speech",
@@ -43,13 +44,12 @@ class Target:
     def name(self) -> str:
         return self.model.public_name
 
-    @property
-    def seconds_closed(self) -> float:
-        """For how long the provider takes no calls, since it asked for that or failed again and again; mostly 0."""
-        gate = getattr(self.model.provider, "gate", None)  # it has none before a worker has called it
-        now = timezone.now()
-        until = gate.closed_until(now) if gate else None
-        return (until - now).total_seconds() if until else 0.0
+    def permit(self, *, is_last: bool) -> AbstractAsyncContextManager[None]:
+        """Inside, one call to the provider is under way: within its limits, which hold for all processes together.
+        Raises ProviderPaused, soon where another target is left. Embedded engines keep their own order."""
+        if self.adapter.info.embedded:
+            return nullcontext()
+        return permits_for(self.model.provider).permit(PATIENCE if is_last else IMPATIENCE)
 
     @cached_property
     def adapter(self) -> Adapter:
@@ -173,7 +173,7 @@ def _loaded(key: int, loading: asyncio.Future[Offer]) -> None:
 
 def _load(access: Access) -> Offer:
     try:
-        models = SpeechModel.objects.for_workspace(access.workspace).usable().select_related("provider__gate")
+        models = SpeechModel.objects.for_workspace(access.workspace).usable()
         aliases = ModelAlias.objects.for_workspace(access.workspace).with_targets()
         offer = Offer(list(models), list(aliases))
         for target in offer.targets.values():

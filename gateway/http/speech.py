@@ -1,6 +1,5 @@
 """`POST /v1/audio/speech`: a text, spoken, sent on while it is being made."""
 
-import asyncio
 import base64
 import hashlib
 import json
@@ -9,17 +8,16 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
-from django.conf import settings
-
 from gateway.audio.transcode import in_encoding
 from gateway.http.errors import invalid, of_provider
-from gateway.http.metering import SERVED_BY, Usage, first_success, metered
+from gateway.http.metering import SERVED_BY, Usage, first_in_time, first_success, metered
 from gateway.http.request import Request
 from gateway.http.routing import Target, offer_for
 from gateway.http.speech_relay import can_relay, relay
 from providers.adapters.base import (
     AudioEncoding,
     ProviderError,
+    Speaker,
     SpeechPart,
     SpeechRequest,
     StreamingSpeaker,
@@ -153,12 +151,9 @@ async def _begin(target: Target, wish: Wish, usage: Usage) -> tuple[bytes, Async
     usage.characters = wish.characters  # also where the caller leaves before the first byte: it may be charged
     audio = in_encoding(_parts(target, wish.speech, usage), wish.speech.encoding)
     try:
-        async with asyncio.timeout(settings.CALL_TIMEOUT_SECONDS):
-            first = await anext(audio, None)
+        first = await anext(audio, None)
         if first is None:
             raise ProviderError(Reason.PROVIDER_ERROR, "The provider answered with no audio.", retryable=True)
-    except TimeoutError:
-        raise ProviderError(Reason.TIMEOUT, "The model did not begin to speak in time.", retryable=True) from None
     except ProviderError:
         usage.characters = None
         raise
@@ -166,22 +161,29 @@ async def _begin(target: Target, wish: Wish, usage: Usage) -> tuple[bytes, Async
 
 
 async def _parts(target: Target, speech: SpeechRequest, usage: Usage) -> AsyncGenerator[SpeechPart, None]:
-    """What the provider says, as it comes, or all at once where it cannot stream; its tokens go to the usage."""
-    adapter = target.adapter
-    if can_relay(adapter, target.config):
-        stream = relay(adapter, target.config, speech)
-    elif isinstance(adapter, StreamingSpeaker):
-        stream = adapter.stream_speech(target.config, speech)
-    else:
-        whole = await as_speaker(adapter).speak(target.config, speech)
-        usage.input_tokens, usage.output_tokens = whole.input_tokens, whole.output_tokens
-        yield SpeechPart(whole.audio, "wav", whole.sample_rate)
-        return
-    async with aclosing(stream) as parts:
-        async for part in parts:
+    """What the provider says, as it comes; its tokens go to the usage."""
+    async with target.permit(is_last=usage.is_last), aclosing(_spoken(target, speech)) as parts:
+        part = await first_in_time(parts)
+        while part is not None:
             if part.input_tokens is not None or part.output_tokens is not None:
                 usage.input_tokens, usage.output_tokens = part.input_tokens, part.output_tokens
             yield part
+            part = await anext(parts, None)
+
+
+def _spoken(target: Target, speech: SpeechRequest) -> AsyncGenerator[SpeechPart, None]:
+    """By the shortest way that there is. Raises ProviderError."""
+    adapter = target.adapter
+    if can_relay(adapter, target.config):
+        return relay(adapter, target.config, speech)
+    if isinstance(adapter, StreamingSpeaker):
+        return adapter.stream_speech(target.config, speech)
+    return _at_once(as_speaker(adapter), target, speech)
+
+
+async def _at_once(speaker: Speaker, target: Target, speech: SpeechRequest) -> AsyncGenerator[SpeechPart, None]:
+    whole = await speaker.speak(target.config, speech)
+    yield SpeechPart(whole.audio, "wav", whole.sample_rate, whole.input_tokens, whole.output_tokens)
 
 
 def _content_type(wish: Wish) -> str:

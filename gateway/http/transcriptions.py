@@ -15,7 +15,7 @@ from gateway.audio.intake import UploadedAudio, as_taken, take_in
 from gateway.http import relay
 from gateway.http.errors import invalid, of_provider
 from gateway.http.formats import CONTENT_TYPES, Transcript, as_object, as_text, transcript_of, usage_of
-from gateway.http.metering import SERVED_BY, Usage, first_success, metered
+from gateway.http.metering import SERVED_BY, Usage, first_in_time, first_success, metered
 from gateway.http.multipart import Form, read_form
 from gateway.http.request import Request
 from gateway.http.routing import Target, Task, offer_for
@@ -114,7 +114,7 @@ def _that_take(audio: UploadedAudio, targets: list[Target]) -> list[Target]:
 
 
 async def _answer_at_once(request: Request, job: Job, usage: Usage) -> None:
-    target, (heard, raw) = await first_success(usage, job.targets, partial(_ask, job))
+    target, (heard, raw) = await first_success(usage, job.targets, partial(_ask, job, usage))
     transcript = _transcript(job, target, heard)
     usage.input_tokens, usage.output_tokens = heard.input_tokens, heard.output_tokens
     wanted = job.wishes.response_format
@@ -127,14 +127,15 @@ async def _answer_at_once(request: Request, job: Job, usage: Usage) -> None:
     await request.answer(200, CONTENT_TYPES[wanted], body, [(SERVED_BY, target.name)])
 
 
-async def _ask(job: Job, target: Target) -> tuple[Transcription, dict[str, Any]]:
+async def _ask(job: Job, usage: Usage, target: Target) -> tuple[Transcription, dict[str, Any]]:
     """What the model hears, and its provider's own answer where the request was passed on as it is."""
     async with _in_format(job.audio, target) as audio:
         endpoint = target.wire.endpoint() if target.wire else None
-        if endpoint and relay.can_relay(endpoint, target.config, audio):
-            raw = await relay.relay(endpoint, target.config, job.kind.operation, job.form, job.wishes, audio)
-            return relay.heard(raw), raw
-        return await _ask_adapter(target, job, audio), {}
+        async with target.permit(is_last=usage.is_last):
+            if endpoint and relay.can_relay(endpoint, target.config, audio):
+                raw = await relay.relay(endpoint, target.config, job.kind.operation, job.form, job.wishes, audio)
+                return relay.heard(raw), raw
+            return await _ask_adapter(target, job, audio), {}
 
 
 async def _ask_adapter(target: Target, job: Job, audio: UploadedAudio) -> Transcription:
@@ -196,7 +197,7 @@ def _transcript(job: Job, target: Target, heard: Transcription) -> Transcript:
 
 
 async def _answer_in_events(request: Request, job: Job, usage: Usage) -> None:
-    target, (first, rest) = await first_success(usage, job.targets, partial(_begin, job))
+    target, (first, rest) = await first_success(usage, job.targets, partial(_begin, job, usage))
     async with aclosing(rest):
         usage.note_first_byte()
         await request.start(200, EVENTS, [(SERVED_BY, target.name), *STREAM_HEADERS])
@@ -211,32 +212,29 @@ async def _answer_in_events(request: Request, job: Job, usage: Usage) -> None:
     await request.send(_event(done) + b"data: [DONE]\n\n", more=False)
 
 
-async def _begin(job: Job, target: Target) -> tuple[TranscriptionPart, AsyncGenerator[TranscriptionPart, None]]:
+async def _begin(
+    job: Job, usage: Usage, target: Target
+) -> tuple[TranscriptionPart, AsyncGenerator[TranscriptionPart, None]]:
     """The first part of the text, and the rest as it comes."""
-    parts = _parts(job, target)
-    try:
-        async with asyncio.timeout(settings.CALL_TIMEOUT_SECONDS):
-            return await anext(parts), parts
-    except TimeoutError:
-        await parts.aclose()
-        raise ProviderError(Reason.TIMEOUT, "The model did not answer in time.", retryable=True) from None
-    except StopAsyncIteration:
-        raise _ended_early() from None
-    except BaseException:
-        await parts.aclose()
-        raise
+    parts = _parts(job, usage, target)
+    first = await anext(parts, None)
+    if first is None:
+        raise _ended_early()
+    return first, parts
 
 
-async def _parts(job: Job, target: Target) -> AsyncGenerator[TranscriptionPart, None]:
+async def _parts(job: Job, usage: Usage, target: Target) -> AsyncGenerator[TranscriptionPart, None]:
     """The text as the model writes it; where its provider does not stream, all of it at the end."""
     adapter = target.adapter
     if isinstance(adapter, StreamingTranscriber) and job.kind is TRANSCRIPTION:
-        async with _in_format(job.audio, target) as audio:
+        async with _in_format(job.audio, target) as audio, target.permit(is_last=usage.is_last):
             async with aclosing(adapter.stream_transcription(target.config, _request(job, target, audio))) as parts:
-                async for part in parts:
+                part = await first_in_time(parts)
+                while part is not None:
                     yield part
+                    part = await anext(parts, None)
     else:
-        heard, _ = await _ask(job, target)
+        heard, _ = await _ask(job, usage, target)
         yield TranscriptionPart(whole=heard)
 
 

@@ -99,13 +99,14 @@ async def first_that_answers(
     usage: Usage, targets: Sequence[Target], begin: Callable[[Target], AsyncGenerator[Part, None]]
 ) -> AsyncGenerator[Part, None]:
     """The stream of the first of `targets` that gives a part of it; another one is tried where the provider is at
-    fault, never where the request is. Closing this closes the provider's stream. Raises ProviderError."""
+    fault or takes no call now, never where the request is at fault. Closing this closes the provider's stream. Raises
+    ProviderError."""
     before = usage.target
     for tried, target in enumerate(targets, start=1):
         usage.target = target
         begun = False
         try:
-            async with aclosing(begin(target)) as parts:
+            async with target.permit(is_last=tried == len(targets)), aclosing(begin(target)) as parts:
                 async for part in parts:
                     begun = True
                     usage.note_first_byte()

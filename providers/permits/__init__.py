@@ -5,8 +5,18 @@ costs a statement of its own. Workers use `Share`, asyncio code `permits_for(pro
 """
 
 from providers.permits.exchange import reopen
-from providers.permits.live import Permits, ProviderPaused, permits_for
+from providers.permits.live import PATIENCE, Permits, ProviderPaused, close_permits, permits_for
 from providers.permits.share import Share
 from providers.permits.words import why_closed, why_waiting
 
-__all__ = ["Permits", "ProviderPaused", "Share", "permits_for", "reopen", "why_closed", "why_waiting"]
+__all__ = [
+    "PATIENCE",
+    "Permits",
+    "ProviderPaused",
+    "Share",
+    "close_permits",
+    "permits_for",
+    "reopen",
+    "why_closed",
+    "why_waiting",
+]

@@ -41,10 +41,11 @@ class Grant:
     starts: list[float] | None  # seconds from now from which on each further call may begin; None: at any time
     is_short: bool = False  # others hold slots that are this holder's by right, and give them back soon
     is_hungry: bool = False  # it would take more, were others to leave some
+    is_crowded: bool = False  # all holders together want more than there is
     wait: float = 0.0  # seconds before which no call can begin
     until: datetime | None = None  # where the gate is closed
     is_failing: bool = False  # calls have failed again and again, and none has succeeded since
-    reason: str = ""  # of a gate that is closed
+    reason: str = ""  # of a gate that is closed, or lets only a probe through
     message: str = ""
 
 
@@ -114,14 +115,21 @@ def _grant(gate: Gate, ask: Ask, mine: SlotLease, others: list[SlotLease], now: 
     free = max(0, limit - sum(lease.slots for lease in others))
     if gate.pauses:
         if not ask.wanted or not is_probing(gate, mine.holder, {mine.holder, *(lease.holder for lease in others)}):
-            return Grant(0, [], wait=PROBE_SECONDS, is_failing=True)
+            return Grant(0, [], wait=PROBE_SECONDS, is_failing=True, reason=gate.reason, message=gate.message)
         share = 1
     else:
         share = fair_shares(limit, [mine, *others], now)[mine.holder]
     slots = min(share, free)
     starts, wait = _starts(gate, ask, slots, now)
-    is_hungry = slots < mine.wanted and not gate.pauses
-    return Grant(slots, starts, slots < share, is_hungry, wait=wait, is_failing=gate.pauses > 0)
+    return Grant(
+        slots,
+        starts,
+        is_short=slots < share,
+        is_hungry=slots < mine.wanted and not gate.pauses,
+        is_crowded=mine.wanted + sum(lease.wanted for lease in others) > limit,
+        wait=wait,
+        is_failing=gate.pauses > 0,
+    )
 
 
 def _starts(gate: Gate, ask: Ask, slots: int, now: datetime) -> tuple[list[float] | None, float]:

@@ -3,41 +3,45 @@
     async with permits_for(provider).permit():
         answer = await adapter.transcribe(...)
 
-The database is asked by a thread of its own, which ends when nothing is called for a moment.
+The database is asked by a thread of its own, which ends some seconds after the last call: until then the next one finds
+a slot and begins at once, unless others want these slots meanwhile.
 """
 
 import asyncio
+import atexit
 import logging
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.db import connection
 from django.utils import timezone
 
 from providers.adapters.base import ProviderError
 from providers.models import Provider
-from providers.permits.exchange import Grant, exchange
+from providers.permits.exchange import PROBE_SECONDS, Ask, Grant, exchange
 from providers.permits.share import Share
 from providers.reasons import Reason
 
 logger = logging.getLogger(__name__)
 
 HEADROOM = 2  # slots that are held beside those that are used, so that a call more need not ask first
-PATIENCE = 5.0  # seconds that a call waits for its turn under a limit a minute
+PATIENCE = 5.0  # seconds that a call waits for its turn
+LINGER = 5.0  # seconds that slots are kept after the last call, where nobody lacks them
+LINGER_TICK = 0.5  # seconds until it is looked whether somebody does
 
 
-class ProviderPaused(Exception):  # noqa: N818
-    """No call to the provider may begin before `until`. `str(error)` is for a person."""
+class ProviderPaused(ProviderError):  # noqa: N818
+    """No call was made: none to the provider may begin before `until`."""
 
-    def __init__(self, until: datetime, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.until = until
-        self.reason = reason  # of `providers.reasons.Reason`
+    def __init__(self, seconds: float, reason: Reason, message: str) -> None:
+        super().__init__(reason, message, retryable=True, retry_after=seconds)
+        self.until = timezone.now() + timedelta(seconds=seconds)
 
 
 class Permits:
@@ -48,15 +52,17 @@ class Permits:
         self._lock = threading.Lock()  # of all that follows, and of the share
         self._waiting: deque[Future[None]] = deque()
         self._most = 0  # calls that were wanted at once since the last look
+        self._begun = 0  # calls since then
+        self._lingers_until = 0.0
         self._is_asking = False
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
 
     @asynccontextmanager
-    async def permit(self) -> AsyncIterator[None]:
-        """Inside, one call is under way; how it ends is noted. Waits where all slots are taken: bound it with
-        `asyncio.timeout`. Raises ProviderPaused, and ProviderError where the provider was deleted."""
-        await self._begin()
+    async def permit(self, patience: float = PATIENCE) -> AsyncIterator[None]:
+        """Inside, one call is under way; how it ends is noted. Waits for a free slot, `patience` seconds at most.
+        Raises ProviderPaused, and ProviderError where the provider was deleted."""
+        await self._begin(patience)
         try:
             yield
         except ProviderError as error:
@@ -68,18 +74,41 @@ class Permits:
         else:
             self._end(None)
 
-    async def _begin(self) -> None:
+    def close(self) -> None:
+        """Give back slots that are kept for calls to come."""
+        with self._lock:
+            self._lingers_until, self._most = 0.0, self._wanted
+            self._wake.set()
+            thread = self._thread
+        if thread:
+            thread.join(1)
+
+    async def _begin(self, patience: float) -> None:
         turn: Future[None] = Future()
         with self._lock:
             self._waiting.append(turn)
-            self._serve()
             self._keep_asking()
+            self._serve()
+        if turn.done():
+            return turn.result()
         try:
-            await asyncio.wrap_future(turn)
+            async with asyncio.timeout(patience):
+                await asyncio.wrap_future(turn)
+        except TimeoutError:
+            self._give_up(turn)
+            message = "The provider's limit of calls at once, or of calls a minute, is reached."
+            raise ProviderPaused(max(1.0, self._share.wait), Reason.RATE_LIMITED, message) from None
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._end(None, is_known=False)  # its turn came at the same moment
+            self._give_up(turn)
             raise
+
+    def _give_up(self, turn: "Future[None]") -> None:
+        with self._lock:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+            elif not turn.cancelled() and turn.exception() is None:  # it came at the same moment
+                self._share.drop()
+                self._serve()
 
     def _end(self, error: ProviderError | None, *, is_known: bool = True) -> None:
         with self._lock:
@@ -102,7 +131,7 @@ class Permits:
         if self._thread is None:
             self._thread = threading.Thread(target=self._ask_again_and_again, name="permits", daemon=True)
             self._thread.start()
-        elif self._waiting:
+        elif not self._share.has_room():
             self._wake.set()
 
     def _serve(self) -> None:
@@ -111,19 +140,21 @@ class Permits:
             turn = self._waiting.popleft()
             if turn.set_running_or_notify_cancel():  # else: it was given up
                 self._share.begin()
+                self._begun += 1
                 turn.set_result(None)
         if self._waiting and (refusal := self._refusal()):
             self._send_away(refusal)
 
     def _refusal(self) -> ProviderPaused | None:
         grant, wait = self._share.grant, self._share.wait
-        is_limited = wait > PATIENCE and grant.until is None
-        if not (grant.until or grant.is_failing or is_limited) or self._share.has_room():
+        if self._share.has_room():
             return None
-        until = timezone.now() + timedelta(seconds=wait)
-        if is_limited:
-            return ProviderPaused(until, Reason.RATE_LIMITED, "The provider's limit of requests a minute is reached.")
-        return ProviderPaused(until, grant.reason, grant.message)
+        if (grant.until and wait) or (grant.is_failing and (wait or self._share.in_use)):
+            reason = Reason(grant.reason) if grant.reason else Reason.PROVIDER_ERROR
+            return ProviderPaused(wait or PROBE_SECONDS, reason, grant.message)
+        if wait > PATIENCE:
+            return ProviderPaused(wait, Reason.RATE_LIMITED, "The provider's limit of requests a minute is reached.")
+        return None
 
     def _send_away(self, error: Exception) -> None:
         while self._waiting:
@@ -131,30 +162,46 @@ class Permits:
             if turn.set_running_or_notify_cancel():
                 turn.set_exception(error)
 
+    @property
+    def _may_linger(self) -> bool:
+        grant = self._share.grant
+        is_open = grant.until is None and not grant.is_failing
+        return is_open and not grant.is_crowded and time.monotonic() < self._lingers_until
+
+    def _question(self, wanted: int) -> Ask:
+        """Beside what is wanted, a little more, so that the next call need not wait for an answer."""
+        starts = len(self._waiting) + self._begun // 2
+        self._begun = 0
+        return self._share.question(wanted + HEADROOM if wanted or self._may_linger else 0, starts)
+
     # --- in the thread ----------------------------------------------------------------------------
 
     def _ask_again_and_again(self) -> None:
         try:
-            while self._look():
-                self._wake.wait(self._share.seconds_to_look)
+            while (pause := self._look()) is not None:
+                self._wake.wait(pause)
                 self._wake.clear()
         finally:
             connection.close()
 
-    def _look(self) -> bool:
-        """Ask where that is due. False where nothing was called since the last look, and all is given back."""
+    def _look(self) -> float | None:
+        """Ask where that is due. Seconds until it may be due again; None where all is given back."""
         with self._lock:
             wanted, self._most = max(self._most, self._wanted), self._wanted
+            if wanted:
+                self._lingers_until = time.monotonic() + LINGER
             if wanted and not self._share.is_due(wanted):
                 self._most = wanted
                 self._serve()
-                return True
-            question = self._share.question(wanted + HEADROOM if wanted else 0)
+                return self._share.seconds_to_look
+            question = self._question(wanted)
             self._is_asking = True
         grant: Grant | None = None
         error: Exception | None = None
         try:
             grant = exchange(self._share.provider_id, self._share.holder, question)
+        except ProviderError as deleted:
+            error = deleted
         except Exception as failure:
             logger.error("The database could not be asked for permits: %s", type(failure).__name__)
             error = failure
@@ -166,10 +213,13 @@ class Permits:
                 self._serve()
             elif error is not None:
                 self._send_away(error)
-            if not self._wanted and not wanted:
-                self._thread = None
-                return False
-        return True
+            if self._wanted or wanted:
+                return self._share.seconds_to_look
+            if question.wanted and grant is not None:
+                return LINGER_TICK
+            self._share.take(Grant(slots=0, starts=[]))  # what was granted holds no longer when it begins anew
+            self._thread = None
+            return None
 
 
 _permits: dict[tuple[int, int], Permits] = {}
@@ -180,3 +230,12 @@ def permits_for(provider: Provider) -> Permits:
     """Those of this process."""
     with _lock:
         return _permits.setdefault((os.getpid(), provider.pk), Permits(provider.pk))
+
+
+@atexit.register
+def close_permits() -> None:
+    """Give back what this process keeps for calls to come."""
+    with _lock:
+        mine = [permits for (process, _), permits in _permits.items() if process == os.getpid()]
+    for permits in mine:
+        permits.close()

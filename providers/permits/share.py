@@ -50,7 +50,7 @@ class Share:
         now = time.monotonic()
         while self._starts and self._starts[0] < now - STALE:
             self._starts.popleft()
-        if self.in_use >= self.grant.slots:
+        if self.in_use >= self.grant.slots or self._must_tell:
             return False
         return self.grant.starts is None or (bool(self._starts) and self._starts[0] <= now)
 
@@ -95,10 +95,15 @@ class Share:
 
     # --- asking -----------------------------------------------------------------------------------
 
+    @property
+    def _must_tell(self) -> bool:
+        """Whether a call has ended in a way that closes the gate for everybody, this holder included."""
+        return self._outcomes.is_urgent and self.grant.until is None
+
     def is_due(self, wanted: int) -> bool:
         """Whether the database should be asked."""
         since = time.monotonic() - self._asked_at
-        if since >= TICK or (self._outcomes.is_urgent and self.grant.until is None):
+        if since >= TICK or self._must_tell:
             return True
         if wanted > max(self._asked_for, self.grant.slots) and self.grant.until is None:
             return True
@@ -109,12 +114,13 @@ class Share:
         return is_surplus or (wanted > self.in_use and since >= self._tick)
 
     def ask(self, wanted: int) -> None:
-        self.take(exchange(self.provider_id, self.holder, self.question(wanted)))
+        self.take(exchange(self.provider_id, self.holder, self.question(wanted, wanted - self.in_use)))
 
-    def question(self, wanted: int) -> Ask:
-        """What is said to the database. Until the answer is taken no call may begin."""
+    def question(self, wanted: int, starts: int) -> Ask:
+        """What is said to the database. Until the answer is taken no call may begin. `starts`: calls that would begin
+        soon; under a limit a minute times that are taken and not used are lost to everybody."""
         has_enough = self._starts and self._starts[-1] > time.monotonic() + TICK
-        starts = 0 if has_enough else max(0, wanted - self.in_use - len(self._starts))
+        starts = 0 if has_enough else max(0, starts - len(self._starts))
         ask = Ask(self.in_use, wanted, starts, self._outcomes)
         self._asked_for, self._outcomes = wanted, Outcomes()
         return ask

@@ -45,4 +45,5 @@ def live(committed, tmp_path_factory):
 def studio(live):
     """The provider behind the `studio/` models, as if started anew."""
     live.studio.reset()
+    live.let_calls_through()
     return live.studio

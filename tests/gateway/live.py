@@ -11,7 +11,8 @@ from accounts.models import Organization, Workspace
 from accounts.services import create_api_key
 from config.processes import uvicorn
 from gateway.models import AliasTarget, ModelAlias, UsageRecord
-from providers.models import Provider, SpeechModel
+from providers.models import Provider, SlotLease, SpeechModel
+from providers.permits import reopen
 from providers.services import ensure_catalogue
 from tests.evaluations.cluster import ROOT, environment, wait_for
 from tests.evaluations.site import answers, free_port
@@ -39,6 +40,14 @@ class Live:
         type(key).objects.filter(pk=key.pk).update(**fields)
         return secret
 
+    def let_calls_through(self):
+        """Forget failures, and what providers asked for."""
+        providers = Provider.objects.filter(workspace=self.workspace)
+        for provider in providers:
+            reopen(provider)
+        closed = SlotLease.objects.filter(provider__in=providers, slots=0)
+        wait_for(lambda: not closed.exists(), seconds=10, every=0.02)  # the site has looked again
+
     def records(self, count, **filters):
         """The usage records that match, oldest first, once there are `count` and all are settled."""
         found = UsageRecord.objects.filter(workspace=self.workspace, **filters).order_by("id")
@@ -49,13 +58,19 @@ class Live:
         return self.records(1, **filters)[0]
 
 
+def make_provider(workspace, name, url):
+    """One without models, that takes as many calls as anybody here makes."""
+    provider = Provider(workspace=workspace, name=name, kind="openai_compatible", base_url=url, max_concurrency=500)
+    provider.credential = UPSTREAM_KEY
+    provider.save()
+    return provider
+
+
 def make_models(workspace, studio_url):
     """studio/whisper, studio/transcribe (no times), studio/chat, studio/voice, studio/plain-voice (wav only), and what
     the embedded engines offer; the aliases whisper-1 and narrator, with a second model each."""
     ensure_catalogue(workspace=workspace)
-    provider = Provider(workspace=workspace, name="studio", kind="openai_compatible", base_url=studio_url)
-    provider.credential = UPSTREAM_KEY
-    provider.save()
+    provider = make_provider(workspace, "studio", studio_url)
     hears = {"speech_to_text": True}
     SpeechModel.objects.create(
         provider=provider,

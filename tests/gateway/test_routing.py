@@ -1,6 +1,7 @@
 """Names of models: what a workspace can ask for, what stands behind a name, and what happens when that fails."""
 
 from collections import Counter
+from contextlib import closing
 from datetime import timedelta
 
 import httpx
@@ -11,9 +12,11 @@ from accounts.models import Organization, Workspace
 from gateway.http.routing import Offer
 from gateway.models import AliasTarget, ModelAlias
 from providers.models import Gate, Provider, SpeechModel
+from providers.permits import Share
+from providers.permits.circuit import FAILURES
 from tests.audio import make_wav
 from tests.evaluations.cluster import wait_for
-from tests.gateway.live import live_site, make_alias
+from tests.gateway.live import live_site, make_alias, make_provider
 
 SPEECH = make_wav(0.5)
 
@@ -22,7 +25,9 @@ SPEECH = make_wav(0.5)
 def live(committed, tmp_path_factory):
     """With calls that may take two seconds, aliases, and a workspace beside it."""
     with live_site(tmp_path_factory.mktemp("site"), CALL_TIMEOUT_SECONDS="2") as site:
-        make_alias(site.workspace, "hearing", "studio/transcribe", "studio/whisper")
+        spare = make_provider(site.workspace, "spare", site.studio.url)
+        SpeechModel.objects.create(provider=spare, name="hears", upstream_name="whisper-1", speech_to_text=True)
+        make_alias(site.workspace, "hearing", "studio/transcribe", "spare/hears")
         make_alias(site.workspace, "mixed", "studio/voice", "studio/whisper")
         make_alias(site.workspace, "embedded-last", "studio/transcribe", "local/pocketsphinx")
         yield site
@@ -50,7 +55,7 @@ def test_the_list_holds_the_workspaces_models_and_aliases(http):
     whisper = by_id["studio/whisper"]
     assert (whisper["object"], whisper["owned_by"], whisper["tasks"]) == ("model", "studio", ["stt", "translation"])
     assert whisper["created"] > 1_700_000_000
-    assert by_id["hearing"]["models"] == ["studio/transcribe", "studio/whisper"]
+    assert by_id["hearing"]["models"] == ["studio/transcribe", "spare/hears"]
 
 
 def test_a_model_is_shown_under_each_of_its_names(http):
@@ -133,7 +138,7 @@ def test_weights_say_how_often_each_model_comes_first(workspace):
 
 # --- when one fails ---------------------------------------------------------------------------------
 
-FAILURES = [
+FAULTS = [
     {"what": "status", "status": 500},
     {"what": "status", "status": 429, "retry_after": 60},
     {"what": "status", "status": 401},
@@ -143,16 +148,16 @@ FAILURES = [
 ]
 
 
-@pytest.mark.parametrize("fault", FAILURES)
+@pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("stream", ["false", "true"])
 def test_the_next_model_answers_when_one_fails(live, http, studio, fault, stream):
     studio.fault("transcriptions", match="gpt-4o-transcribe", **fault)
     request_id = f"next-{fault['what']}-{fault.get('status')}-{stream}"
     answer = ask(http, "hearing", request_id, stream=stream)
-    assert (answer.status_code, answer.headers["x-earshot-model"]) == (200, "studio/whisper")
+    assert (answer.status_code, answer.headers["x-earshot-model"]) == (200, "spare/hears")
     assert [call.fields["model"] for call in studio.calls] == [["gpt-4o-transcribe"], ["whisper-1"]]
     record = live.only_record(request_id=request_id)
-    assert (record.model_name, record.served_by, record.result) == ("hearing", "studio/whisper", "success")
+    assert (record.model_name, record.served_by, record.result) == ("hearing", "spare/hears", "success")
 
 
 def test_the_embedded_engine_answers_when_the_provider_is_away(http, studio):
@@ -176,17 +181,63 @@ def test_the_last_failure_is_told_when_all_fail(live, http, studio):
     assert (record.result, record.status, record.served_by) == ("failed", 429, "")
 
 
+def studio_row(live):
+    return Provider.objects.get(workspace=live.workspace, name="studio")
+
+
+def hold(live, seconds, **fields):
+    """As another process does it whose call the provider has answered with that wish."""
+    until = timezone.now() + timedelta(seconds=seconds)
+    Gate.objects.update_or_create(provider=studio_row(live), defaults={"held_until": until, **fields})
+
+
 def test_a_provider_that_is_paused_is_not_called(live, http, studio):
-    provider = Provider.objects.get(workspace=live.workspace, name="studio")
-    gate = Gate.objects.create(provider=provider, held_until=timezone.now() + timedelta(seconds=8))
+    hold(live, 8, reason="provider_error")
     wait_for(lambda: ask(http, "embedded-last").headers["x-earshot-model"] == "local/pocketsphinx", seconds=10)
     studio.reset()
-    answer = ask(http, "hearing")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "provider_paused")
-    assert 0 < int(answer.headers["retry-after"]) <= 8
+    assert ask(http, "hearing").headers["x-earshot-model"] == "spare/hears"
+    studio.reset()
+    for stream in ("false", "true"):
+        answer = ask(http, "studio/whisper", stream=stream)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "provider_paused")
+        assert 0 < int(answer.headers["retry-after"]) <= 8
     assert studio.calls == []
-    gate.delete()
-    wait_for(lambda: ask(http, "hearing").status_code == 200, seconds=10)
+
+
+def test_a_provider_that_asks_for_a_pause_gets_it_from_everybody(live, http, studio):
+    studio.fault("transcriptions", "status", status=429, match="whisper-1", retry_after=30)
+    assert ask(http, "studio/whisper").headers["retry-after"] == "30"
+    answer = ask(http, "studio/whisper", "held-back")
+    assert answer.status_code == 429
+    assert 20 < int(answer.headers["retry-after"]) <= 35
+    assert len(studio.calls) == 1
+    assert live.only_record(request_id="held-back").served_by == ""
+    with closing(Share(studio_row(live).pk)) as worker:
+        assert not worker.ready(wanted=5)
+        assert worker.grant.reason == "rate_limited"
+        assert 20 < worker.wait < 35
+
+
+def test_a_provider_that_fails_again_and_again_is_left_alone(live, http, studio):
+    studio.fault("transcriptions", "status", status=503)
+    statuses = [ask(http, "studio/whisper").status_code for _ in range(FAILURES + 1)]
+    assert statuses == [502] * FAILURES + [503]
+    assert len(studio.calls) == FAILURES
+
+
+def test_calls_at_once_hold_for_workers_and_the_gateway_together(live, http, studio):
+    Provider.objects.filter(pk=studio_row(live).pk).update(max_concurrency=3)
+    worker = Share(studio_row(live).pk)
+    wait_for(lambda: worker.ready(wanted=9) and worker.grant.slots == 3, seconds=10)
+    for _ in range(3):
+        worker.begin()
+    answer = ask(http, "studio/whisper")  # waits, and gives up
+    assert (answer.status_code, answer.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert int(answer.headers["retry-after"]) >= 1
+    assert ask(http, "hearing").headers["x-earshot-model"] == "spare/hears"
+    worker.close()
+    assert ask(http, "studio/whisper").status_code == 200
+    Provider.objects.filter(pk=studio_row(live).pk).update(max_concurrency=500)
 
 
 def test_after_the_first_byte_nothing_else_is_tried(http, studio):

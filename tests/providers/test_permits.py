@@ -1,6 +1,7 @@
 """Several holders in this process, on one database: who may call what."""
 
 import asyncio
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -8,10 +9,11 @@ from django.utils import timezone
 
 from providers.adapters.base import ProviderError
 from providers.models import Gate, Provider, SlotLease
-from providers.permits import ProviderPaused, Share, permits_for
+from providers.permits import ProviderPaused, Share, permits_for, reopen
 from providers.permits.circuit import FAILURES
 from providers.permits.share import SHORT_TICK
 from providers.reasons import Reason
+from tests.evaluations.cluster import wait_for
 
 pytestmark = pytest.mark.django_db
 
@@ -287,7 +289,7 @@ def test_coroutines_hold_the_limit_and_all_get_their_turn(provider):
 
     asyncio.run(calls())
     assert (most, done) == (6, 50)
-    assert_all_is_given_back()
+    assert_all_is_given_back(provider)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -303,7 +305,7 @@ def test_a_coroutine_that_gives_up_waiting_takes_nothing_with_it(provider):
             pass
 
     asyncio.run(calls())
-    assert_all_is_given_back()
+    assert_all_is_given_back(provider)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -323,7 +325,7 @@ def test_coroutines_are_told_that_the_provider_is_paused_and_why(provider):
         assert paused.value.reason == Reason.PROVIDER_ERROR
 
     asyncio.run(calls())
-    assert_all_is_given_back()
+    assert_all_is_given_back(provider)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -339,11 +341,14 @@ def test_coroutines_do_not_wait_long_for_their_turn_under_a_limit_a_minute(provi
         assert paused.value.until > timezone.now() + timedelta(seconds=50)
 
     asyncio.run(calls())
-    assert_all_is_given_back()
+    assert_all_is_given_back(provider)
 
 
-def assert_all_is_given_back():
-    deadline = timezone.now() + timedelta(seconds=10)
-    while SlotLease.objects.exists():
-        assert timezone.now() < deadline
-        asyncio.run(asyncio.sleep(0.05))
+def assert_all_is_given_back(provider):
+    """To whoever wants it."""
+    limit(provider, requests_per_minute=None)
+    reopen(provider)
+    provider.refresh_from_db()
+    with closing(Share(provider.pk)) as other:
+        wait_for(lambda: (begin_all(other, 99), other.in_use)[1] == provider.max_concurrency, seconds=10, every=0.02)
+    wait_for(lambda: not SlotLease.objects.exists(), seconds=10, every=0.02)
