@@ -9,6 +9,7 @@ from evaluations.models import Job, Result
 from evaluations.querysets import ResultQuerySet
 from providers.adapters.base import ProviderError, Transcription
 from providers.reasons import Reason
+from providers.texts import storable
 
 CUT_OFF = "The model stopped at its output limit: the text is not whole."
 
@@ -25,11 +26,6 @@ def end_job(job: Job, reason: str, message: str) -> None:
     """End all that is pending of a job for a reason that every sample would meet, such as a key that is refused."""
     fail_results(Result.objects.filter(job=job), reason, message)
     Job.objects.filter(pk=job.pk).update(error=message)
-
-
-def _storable(text: str) -> str:
-    """Without what JSON may hold but a database refuses, with all rows of the same statement: NUL, half characters."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def ended_fields(answer: Transcription | ProviderError, cost_usd: Decimal | None) -> dict[str, object]:
@@ -49,9 +45,9 @@ def ended_fields(answer: Transcription | ProviderError, cost_usd: Decimal | None
         "finished_at": timezone.now(),
     }
     if isinstance(answer, ProviderError):
-        return {**fields, "reason": answer.reason, "error": _storable(str(answer))}
+        return {**fields, "reason": answer.reason, "error": str(answer)}
     fields |= {
-        "hypothesis": _storable(answer.text),
+        "hypothesis": storable(answer.text),
         "latency": answer.processing_seconds,
         "input_tokens": answer.input_tokens,
         "output_tokens": answer.output_tokens,

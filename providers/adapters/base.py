@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, ClassVar, Literal, Protocol, runtime_checkable
 
 from providers.adapters.kinds import KindInfo
 from providers.reasons import Reason
+from providers.texts import storable
 
 
 class ProviderError(Exception):
@@ -24,7 +25,7 @@ class ProviderError(Exception):
         status: int | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(storable(message))
         self.reason = reason
         self.retryable = retryable
         self.status = status  # of the provider's HTTP answer; None: there was none

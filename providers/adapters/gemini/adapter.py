@@ -257,8 +257,12 @@ class GeminiAdapter:
         """Read page by page without the SDK, to which an empty answer is an empty list."""
         found: list[RemoteBatch] = []
         token = ""
+        before: set[str] = set()
         while True:
             with provider_errors():
+                if token in before:
+                    raise ValueError("a page that was there before")
+                before.add(token)
                 page = self._client.get_json("batches", pageSize=LIST_PAGE, pageToken=token)
                 if page and not page.keys() & {"operations", "nextPageToken"}:
                     raise ValueError("not a list of batches")

@@ -15,6 +15,41 @@ DEFAULT_PROMPT = (
     "alone. If nothing is said, answer with nothing."
 )
 BLOCKING = {"SAFETY", "RECITATION", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "IMAGE_SAFETY", "LANGUAGE"}
+# Languages that speech is collected in and that Django does not know.
+LANGUAGES = {
+    "am": "Amharic",
+    "as": "Assamese",
+    "brx": "Bodo",
+    "cmn": "Mandarin Chinese",
+    "doi": "Dogri",
+    "fil": "Filipino",
+    "gu": "Gujarati",
+    "ha": "Hausa",
+    "jv": "Javanese",
+    "kok": "Konkani",
+    "ks": "Kashmiri",
+    "ku": "Kurdish",
+    "lo": "Lao",
+    "mai": "Maithili",
+    "mni": "Manipuri",
+    "mt": "Maltese",
+    "om": "Oromo",
+    "or": "Odia",
+    "ps": "Pashto",
+    "rw": "Kinyarwanda",
+    "sa": "Sanskrit",
+    "sat": "Santali",
+    "sd": "Sindhi",
+    "si": "Sinhala",
+    "so": "Somali",
+    "su": "Sundanese",
+    "tl": "Tagalog",
+    "xh": "Xhosa",
+    "yo": "Yoruba",
+    "yue": "Cantonese",
+    "zh": "Chinese",
+    "zu": "Zulu",
+}
 _KEY = re.compile(rb'"key"\s*:\s*"([^"\\]{1,100})"')
 
 
@@ -28,9 +63,10 @@ def prompt_text(instructions: Instructions) -> str:
 def language_name(code: str) -> str:
     """English name of a BCP-47 code with the code, as in "Hindi (hi)"; the code alone where it has no known name."""
     try:
-        return f"{get_language_info(code.lower())['name']} ({code})"
+        name = get_language_info(code.lower())["name"]
     except KeyError:
-        return code
+        name = LANGUAGES.get(code.lower().split("-")[0], "")
+    return f"{name} ({code})" if name else code
 
 
 def request_body(parts: list[dict[str, Any]], instructions: Instructions) -> dict[str, Any]:

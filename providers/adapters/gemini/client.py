@@ -1,7 +1,6 @@
 """The SDK's client as we use it, and its failures as ours."""
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -131,10 +130,10 @@ def provider_errors() -> Iterator[None]:
         raise _api_error(error) from error
     except httpx2.TimeoutException as error:
         raise ProviderError(Reason.TIMEOUT, "The provider did not answer in time.", retryable=True) from error
-    except httpx2.TransportError as error:
+    except httpx2.RequestError as error:  # no connection, one that broke, or one that cannot be unpacked
         message = f"The connection to the provider failed ({type(error).__name__})."
         raise ProviderError(Reason.PROVIDER_ERROR, message, retryable=True) from error
-    except (json.JSONDecodeError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         # A 200 that holds no JSON, or not what it should: the SDK has no error of its own for it. What it raises quotes
         # the answer, which belongs in no log.
         message = f"The provider's answer could not be read ({type(error).__name__})."

@@ -3,6 +3,9 @@
 from typing import Any, Literal
 
 from providers.adapters.base import RemoteBatch
+from providers.texts import storable
+
+LONGEST_WORD = 60
 
 State = Literal["running", "ended", "failed", "cancelled", "expired"]
 STATES: dict[str, State] = {
@@ -15,20 +18,20 @@ STATES: dict[str, State] = {
 
 
 def remote_batch(answer: dict[str, Any]) -> RemoteBatch:
-    """A batch from its JSON. Raises ValueError or KeyError where it is no batch."""
+    """A batch from its JSON. Raises ValueError, or what reading JSON of another form raises, where it is no batch."""
     metadata = answer.get("metadata") or {}
     word = str(metadata.get("state") or answer.get("state") or "")
-    word = word.removeprefix("BATCH_STATE_").removeprefix("JOB_STATE_")
+    word = storable(word.removeprefix("BATCH_STATE_").removeprefix("JOB_STATE_"))[:LONGEST_WORD]
     if not word:
         raise ValueError("a batch without a state")
     output = metadata.get("output") or answer.get("response") or {}
     error = answer.get("error") or {}
     # A state that is not known here goes on, unless the provider says that the job is done.
-    state = STATES.get(word, "ended" if answer.get("done") else "running")
+    done: State = "failed" if error else "ended"
     return RemoteBatch(
         name=str(answer["name"]),
-        state=state,
+        state=STATES.get(word, done if answer.get("done") else "running"),
         remote_state=word,
-        error=str(error.get("message", ""))[:2000],
+        error=storable(str(error.get("message", "")))[:2000],
         output_file=str(output.get("responsesFile", "")),
     )

@@ -236,6 +236,7 @@ class App:
 
     def report(self) -> dict[str, Any]:
         now = self.clock.now()
+        batches = self.batches.report()  # first: what has ended has made its file, though nobody has looked yet
         return {
             "files": [
                 {
@@ -256,7 +257,7 @@ class App:
             ),
             "most_files": self.files.most_files,
             "most_bytes": self.files.most_bytes,
-            "batches": self.batches.report(),
+            "batches": batches,
             "submitted_keys": self.batches.submitted_keys,
             "calls": self.calls,
             "faults": self.struck,
@@ -286,7 +287,8 @@ def _misbehave(fault: Fault, response: Response, operation: str) -> Response:
             response.pieces = None
             response.send_only = len(response.body) // 2
         case "garbage":
-            response = _odd_success(response, b'{"name": "files/', operation)
+            body = fault.message or '{"name": "files/'
+            response = _odd_success(response, body.encode(), operation)
         case "empty":
             response = _odd_success(response, b"", operation)
         case "status":

@@ -217,6 +217,8 @@ class Batches:
     def report(self) -> dict[str, Any]:
         """For assertions: name -> what became of it."""
         now = self._clock.now()
+        for batch in self._by_id.values():
+            self._resource(batch)
         return {
             f"batches/{batch.id}": {
                 "display_name": batch.display_name,

@@ -27,7 +27,7 @@ CALL_FAULTS = {
     "status": False,  # an error answer: `status`, `message`, `retry_after` in seconds
     "drop": False,  # the connection is closed without an answer
     "delay": True,  # `seconds` before anything happens
-    "garbage": True,  # 200, and text that is not JSON
+    "garbage": True,  # 200, and `message`; without one, text that is not JSON
     "empty": True,  # 200, and no body
     "cut": True,  # the answer stops in its middle
 }
