@@ -2,12 +2,10 @@
 
 import logging
 import random
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import BinaryIO, cast
 
 from django.conf import settings
 from django.db import transaction
@@ -21,24 +19,22 @@ from evaluations.pipeline.ending import fail_results
 from evaluations.pipeline.keeping import KeptLease
 from evaluations.pipeline.leases import Lease, LeaseLost
 from evaluations.pipeline.releasing import FILE_HOURS
+from evaluations.pipeline.request_file import live_input, release_inputs, upload_input
 from evaluations.pipeline.uploads import (
     Plan,
     Uploader,
     fail_without_upload,
-    lease_end,
     live_audio,
     plan_uploads,
     upload_name,
 )
 from providers.adapters.base import (
     BatchTranscriber,
-    Instructions,
     ProviderError,
-    RemoteAudio,
     RemoteBatch,
     as_batch_transcriber,
 )
-from providers.models import SpeechModel
+from providers.models import Provider, SpeechModel
 from providers.pricing import price_list
 from providers.reasons import Reason
 from providers.registry import adapter_for, model_config
@@ -79,6 +75,22 @@ def new_batch(shard: Shard) -> Batch:
             "deadline_at": timezone.now() + timedelta(hours=settings.BATCH_DEADLINE_HOURS),
         },
     )[0]
+
+
+def note_output(batch: Batch, provider: Provider, name: str) -> None:
+    """Write down that the provider has made a result file: to be fetched, and to be deleted."""
+    Upload.objects.get_or_create(
+        provider=provider,
+        name=name.removeprefix("files/"),
+        defaults={
+            "run": batch.shard.job.run,
+            "kind": Upload.Kind.OUTPUT,
+            "batch": batch,
+            "state": Upload.State.ACTIVE,
+            "expires_at": timezone.now() + timedelta(hours=FILE_HOURS),
+            "delete_due_at": batch.ended_at,
+        },
+    )
 
 
 def help_with_uploads(shard_id: int) -> None:
@@ -149,7 +161,8 @@ class BatchWork:
                 return None
             pause = self._wait(error)
         else:
-            if self.batch.faults and self.batch.state != State.ENDED:
+            # To go on looking for what a failed call may have made is no success.
+            if self.batch.faults and self.batch.state not in {State.SUBMITTING, State.ENDED}:
                 self._set(faults=0, waiting_for="")
         if pause is not None and self.batch.deadline_at and timezone.now() > self.batch.deadline_at:
             self._give_up(Reason.BATCH_DEADLINE, "The batch did not end before its deadline.")
@@ -172,6 +185,10 @@ class BatchWork:
             raise LeaseLost
         for name, value in fields.items():
             setattr(self.batch, name, value)
+
+    def _hold(self) -> None:
+        """In a transaction: nobody ends the batch, or takes its shard over, until that ends. Raises LeaseLost."""
+        self._set(state=self.batch.state)
 
     def _wait(self, error: ProviderError) -> float:
         self._set(faults=self.batch.faults + 1, waiting_for=str(error))
@@ -223,10 +240,11 @@ class BatchWork:
                 return min(5.0, settings.BATCH_POLL_SECONDS)
         plan = plan_of(self.shard)
         if live_audio(plan).count() < len(plan.sample_ids):
-            self._release_inputs()
+            release_inputs(self.batch)
+            self._check_lives(plan)
             self._set(state=State.PREPARING)  # files have expired while it waited for a quota
             return None
-        name = self._live_input() or self._upload_input(plan)
+        name = live_input(self.batch) or upload_input(self.batch, plan, self.adapter)
         sent_before = self.batch.create_sent_at
         self._set(create_sent_at=timezone.now())
         try:
@@ -254,58 +272,20 @@ class BatchWork:
         batch.update(create_sent_at=timezone.now())
         batch.filter(state=State.ENDED).update(cancel_pending=True)
 
-    def _live_input(self) -> str:
-        """Name of the requests' file from an earlier try to create the batch; empty where there is none."""
-        soon = timezone.now() + timedelta(hours=1)
-        inputs = self.batch.uploads.filter(kind=Upload.Kind.INPUT, state=Upload.State.ACTIVE, delete_due_at=None)
-        return inputs.exclude(expires_at__lt=soon).values_list("name", flat=True).last() or ""
-
-    def _release_inputs(self) -> None:
-        self.batch.uploads.alive().filter(kind=Upload.Kind.INPUT, delete_due_at=None).update(
-            delete_due_at=timezone.now()
-        )
-
-    def _upload_input(self, plan: Plan) -> str:
-        """The requests, one line for each pending result, written to disk and put at the provider; its name there."""
-        self._release_inputs()  # what tries without an answer may have put there
-        generation = (self.batch.uploads.aggregate(last=Max("generation"))["last"] or 0) + 1
-        name = upload_name(self.run, self.model.provider.pk, f"batch/{self.batch.pk}", generation)
-        Upload.objects.create(
-            run=self.run,
-            provider=self.model.provider,
-            kind=Upload.Kind.INPUT,
-            batch=self.batch,
-            generation=generation,
-            name=name,
-            mime_type="application/json",
-            lease_until=lease_end(),
-        )
-        with tempfile.TemporaryFile() as lines:
-            self._write_lines(plan, cast(BinaryIO, lines))
-            size = lines.tell()
-            lines.seek(0)
-            file = self.adapter.upload_file(name, cast(BinaryIO, lines), size, "application/json")
-        Upload.objects.filter(provider=self.model.provider, name=name).update(
-            state=Upload.State.ACTIVE, uri=file.uri, expires_at=file.expires_at, lease_until=None
-        )
-        return name
-
-    def _write_lines(self, plan: Plan, lines: BinaryIO) -> None:
-        audio = {
-            sample_id: RemoteAudio(uri, mime_type)
-            for sample_id, uri, mime_type in live_audio(plan).values_list("sample", "uri", "mime_type")
-        }
-        rows = self.pending.order_by("pk").values_list("pk", "sample", "sample__language", "sample__dataset__language")
-        own = self.run.options.get("language", "")
-        for result_id, sample_id, sample_language, dataset_language in rows.iterator(chunk_size=500):
-            told = Instructions(own or sample_language or dataset_language, self.shard.job.prompt)
-            lines.write(self.adapter.batch_line(str(result_id), audio[sample_id], told))
+    def _check_lives(self, plan: Plan) -> None:
+        """Raises ProviderError where audio that was put there lately does not live long enough: no other would."""
+        lately = timezone.now() - timedelta(hours=UPLOAD_HOURS / 2)
+        audio = self.run.uploads.filter(kind=Upload.Kind.AUDIO, provider=plan.provider, state=Upload.State.ACTIVE)
+        if audio.filter(sample__in=plan.sample_ids, created_at__gt=lately, expires_at__lt=plan.alive_until).exists():
+            message = "The provider deletes audio before a batch may have ended. Use mode direct."
+            raise ProviderError(Reason.FILE_REFUSED, message)
 
     def _takes_no_batches(self, error: ProviderError) -> bool:
         """The model, or its batches of audio, is refused as such: a run that leaves the mode open goes on without."""
         refused = error.status in {400, 404, 501} and error.reason == Reason.REQUEST_REFUSED
         return refused and self.run.options.get("mode") == "auto" and self.model.supports_direct
 
+    @transaction.atomic
     def _go_direct(self, error: ProviderError) -> None:
         self._end(error=f"Sent one by one instead, since the batch was refused: {error}")
         Shard.objects.filter(pk=self.shard.pk).update(kind=Shard.Kind.DIRECT)
@@ -341,17 +321,7 @@ class BatchWork:
         if batch.state == "running":
             return self._poll_pause()
         if batch.output_file:
-            Upload.objects.get_or_create(
-                provider=self.model.provider,
-                name=batch.output_file.removeprefix("files/"),
-                defaults={
-                    "run": self.run,
-                    "kind": Upload.Kind.OUTPUT,
-                    "batch": self.batch,
-                    "state": Upload.State.ACTIVE,
-                    "expires_at": timezone.now() + timedelta(hours=FILE_HOURS),
-                },
-            )
+            note_output(self.batch, self.model.provider, batch.output_file)
             self._set(state=State.COLLECTING)
             return None
         if batch.state == "ended" and self.batch.faults < REFUSALS:
@@ -368,9 +338,8 @@ class BatchWork:
         output = self.batch.uploads.get(kind=Upload.Kind.OUTPUT)
         if not self.batch.output:
             keep_output(self.batch, self.adapter, f"files/{output.name}", self.keeper)
-        collector = Collector(
-            self.batch, self.adapter, price_list(self.model, timezone.localdate(self.batch.submitted_at))
-        )
+        prices = price_list(self.model, timezone.localdate(self.batch.submitted_at))
+        collector = Collector(self.batch, self.adapter, prices, before_rows=self._hold)
         collector.collect()
         if collector.lacks_lines(self.pending) and self.batch.faults < DOWNLOADS:
             cut = self.batch.output
@@ -384,6 +353,6 @@ class BatchWork:
     @transaction.atomic
     def _end_unanswered(self, state: str, detail: str) -> None:
         """What the provider has not answered fails with what became of the batch."""
-        reason, sentence = REASONS[state]
+        reason, sentence = REASONS.get(state, REASONS["ended"])
         fail_results(self.pending, reason, f"{sentence}{': ' + detail if detail else ''}.")
         self._end()

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from config.queue import enqueue
 from evaluations.models import Batch, Upload
-from evaluations.pipeline.batches import settled
+from evaluations.pipeline.batches import note_output, settled
 from evaluations.pipeline.releasing import CLEAN_UP, FILE_HOURS
 from evaluations.querysets import BatchQuerySet, UploadQuerySet
 from providers.adapters.base import BatchTranscriber, FileStore, ProviderError, as_batch_transcriber
@@ -87,11 +87,12 @@ def _next_due(run_id: int) -> float | None:
 
 
 def _stop_at_providers(run_id: int) -> None:
-    for batch in _batches_to_cancel(run_id).select_related("shard__job__model__provider"):
-        model = batch.shard.job.model
+    for batch in _batches_to_cancel(run_id):
+        # Asked of the requests' file: the model, by which the job knows its provider, may have been deleted.
+        provider = Provider.objects.filter(pk__in=batch.uploads.values("provider")).first()
         problem = ""
         try:
-            stopped = model is None or _stop(batch, as_batch_transcriber(adapter_for(model.provider)))
+            stopped = provider is None or _stop(batch, as_batch_transcriber(adapter_for(provider)), provider)
         except ProviderError as error:
             problem = f"Stopping it at the provider failed: {error}"
             stopped = not _may_be_stopped_later(batch, error)
@@ -100,16 +101,28 @@ def _stop_at_providers(run_id: int) -> None:
 
 def _may_be_stopped_later(batch: Batch, error: ProviderError) -> bool:
     """A key that is refused may be a new one soon; but by then the provider has given the batch up by itself."""
-    over = batch.ended_at is not None and batch.ended_at < timezone.now() - timedelta(hours=FILE_HOURS)
-    return not over and (error.retryable or error.reason == Reason.INVALID_CREDENTIALS)
+    return not _is_over(batch) and (error.retryable or error.reason == Reason.INVALID_CREDENTIALS)
 
 
-def _stop(batch: Batch, adapter: BatchTranscriber) -> bool:
-    """False where it may yet appear at the provider: a call to create it may still be under way."""
+def _is_over(batch: Batch) -> bool:
+    """Whether the provider must have given the batch up by itself."""
+    return batch.ended_at is not None and batch.ended_at < timezone.now() - timedelta(hours=FILE_HOURS)
+
+
+def _stop(batch: Batch, adapter: BatchTranscriber, provider: Provider) -> bool:
+    """False where it may go on, or may yet appear at the provider: a call to create it may still be under way.
+
+    What it has made until it stops is deleted with the run's other files.
+    """
     names = [batch.remote_name] if batch.remote_name else [b.name for b in adapter.find_batches(batch.display_name)]
+    stopped = bool(names) or settled(batch.create_sent_at)
     for name in names:
         adapter.cancel_batch(name)
-    return bool(names) or settled(batch.create_sent_at)
+        remote = adapter.get_batch(name)
+        if remote is not None and remote.output_file:
+            note_output(batch, provider, remote.output_file)
+        stopped = stopped and (remote is None or remote.state != "running" or _is_over(batch))
+    return stopped
 
 
 @dataclass(frozen=True)

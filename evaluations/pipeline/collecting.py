@@ -4,7 +4,7 @@ import gzip
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from itertools import islice
 
@@ -31,18 +31,28 @@ def keep_output(batch: Batch, adapter: BatchTranscriber, remote_file: str, keepe
                 packed.write(piece)
                 keeper.check()
         copy.seek(0)
-        run_id = batch.shard.job.run_id
-        batch.output.save(f"batches/{run_id}/{batch.display_name}.jsonl.gz", File(copy), save=False)
+        name = f"batches/{batch.shard.job.run_id}/{batch.display_name}.jsonl.gz"
+        batch.output.storage.delete(name)  # a worker may have died before it could write down that it is there
+        batch.output.save(name, File(copy), save=False)
     Batch.objects.filter(pk=batch.pk).update(output=batch.output.name)
 
 
 class Collector:
     """Rows from the kept file of one batch."""
 
-    def __init__(self, batch: Batch, adapter: BatchTranscriber, prices: PriceList, *, again: bool = False) -> None:
+    def __init__(
+        self,
+        batch: Batch,
+        adapter: BatchTranscriber,
+        prices: PriceList,
+        *,
+        before_rows: Callable[[], None] = lambda: None,
+        again: bool = False,
+    ) -> None:
         self.batch = batch
         self.adapter = adapter
         self.prices = prices
+        self.before_rows = before_rows  # in the transaction that writes them; raises where they are not wanted any more
         # Again: what is pending then is being retried, and waits for another batch.
         self.open_states = [Result.Status.FAILED if again else Result.Status.PENDING]
         self.seen: set[str] = set()
@@ -79,6 +89,7 @@ class Collector:
 
     @transaction.atomic
     def _end_results(self, answers: dict[int, Transcription | ProviderError]) -> None:
+        self.before_rows()
         rows = Result.objects.filter(shard=self.batch.shard_id, pk__in=answers)
         found = set(rows.values_list("pk", flat=True))
         self.problems["unknown_key"] += len(answers) - len(found)

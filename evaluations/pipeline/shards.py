@@ -73,5 +73,8 @@ def _give_up(shard: Shard, reason: str, message: str) -> None:
 
 
 def _work_batch(lease: Lease, model: SpeechModel) -> float | None:
+    shard = lease.shard
+    if not (shard.batches.live().exists() or Result.objects.filter(shard=shard).pending().exists()):
+        return None  # a worker has died after the batch's end, before the shard's
     with kept(lease) as keeper:
         return BatchWork(lease, keeper, model).work()

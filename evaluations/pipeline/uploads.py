@@ -270,7 +270,7 @@ class Uploader:
             size = stream.seek(0, os.SEEK_END)
             stream.seek(0)
         with closing(stream):
-            return _active(self.store, self.store.upload_file(upload.name, stream, size, upload.mime_type))
+            return once_active(self.store, self.store.upload_file(upload.name, stream, size, upload.mime_type))
 
 
 def lease_end() -> datetime:
@@ -289,7 +289,7 @@ def _with_outcome(ended: _Ended) -> Upload:
     return row
 
 
-def _active(store: FileStore, file: RemoteFile) -> RemoteFile:
+def once_active(store: FileStore, file: RemoteFile) -> RemoteFile:
     """The file once the provider has processed it. Raises ProviderError where it fails to, or takes too long."""
     give_up_at = time.monotonic() + ACTIVE_WITHIN
     pause = 0.2
@@ -297,15 +297,15 @@ def _active(store: FileStore, file: RemoteFile) -> RemoteFile:
     while current is not None and current.state == "processing":
         if time.monotonic() > give_up_at:
             raise ProviderError(
-                Reason.FILE_REFUSED, f"The provider was still processing the audio after {ACTIVE_WITHIN:g} s."
+                Reason.FILE_REFUSED, f"The provider was still processing the file after {ACTIVE_WITHIN:g} s."
             )
         time.sleep(pause)
         pause = min(pause * 2, 10.0)
         current = store.get_file(file.name)
     if current is None:
-        raise ProviderError(Reason.PROVIDER_ERROR, "The provider lost the audio after it was uploaded.", retryable=True)
+        raise ProviderError(Reason.PROVIDER_ERROR, "The provider lost the file after it was uploaded.", retryable=True)
     if current.state == "failed":
         raise ProviderError(
-            Reason.FILE_REFUSED, f"The provider could not process the audio: {current.error or 'no reason given'}"
+            Reason.FILE_REFUSED, f"The provider could not process the file: {current.error or 'no reason given'}"
         )
     return current

@@ -75,6 +75,23 @@ def test_where_nothing_can_be_uploaded_nothing_is_submitted(workspace, gemini, f
     assert gemini.state()["batches"] == {}
 
 
+def test_every_file_is_waited_for_until_it_can_be_used(workspace, gemini, flash):
+    gemini.settings(file_processing_seconds=0.3)
+    run = start_run(dataset=make_audio_dataset(workspace, samples=2), models=[flash], mode="batch")
+    finish(run)
+    assert reasons(run) == {("completed", ""): 2}
+
+
+def test_where_files_do_not_live_long_enough_for_a_batch_nothing_is_submitted(workspace, gemini, flash):
+    gemini.settings(file_lifetime_seconds=24 * 3600)
+    run = start_run(dataset=make_audio_dataset(workspace, samples=2), models=[flash])
+    finish(run)
+    assert reasons(run) == {("failed", "file_refused"): 2}
+    assert "Use mode direct" in run_progress(run).jobs[0].error
+    state = gemini.state()
+    assert (state["batches"], state["calls"]["upload_start"]) == ({}, 2)
+
+
 @pytest.mark.parametrize(
     ("what", "expected"),
     [
@@ -125,6 +142,14 @@ def test_a_full_quota_is_waited_for_with_its_reason_on_screen(workspace, gemini,
     finish(run)
     assert run.status == "completed"
     assert set(gemini.state()["submitted_keys"].values()) == {1}
+
+
+def test_why_a_batch_cannot_be_made_stays_on_screen_while_it_is_looked_for(workspace, gemini, flash):
+    gemini.fault("batch_create", "status", status=500, message="out of order")
+    run = start_run(dataset=make_audio_dataset(workspace, samples=2), models=[flash])
+    deliver_until(lambda: Batch.objects.filter(waiting_for__contains="out of order").exists())
+    deliver_until(lambda: gemini.state()["calls"].get("batch_list", 0) > 2)
+    assert "out of order" in run_progress(run).jobs[0].waiting_for[0]
 
 
 def test_one_model_that_is_refused_leaves_the_others_running(workspace, gemini, flash, pro):

@@ -144,6 +144,8 @@ def test_a_batch_whose_model_was_deleted_is_not_left_waiting(workspace, gemini, 
     deliver_until(lambda: Run.objects.get(pk=run.pk).is_finished)
     assert set(Result.objects.values_list("reason", flat=True)) == {"model_removed"}
     assert Batch.objects.get().state == "ended"
+    deliver_until(lambda: not Batch.objects.to_cancel().exists())
+    assert [batch["state"] for batch in gemini.state()["batches"].values()] == ["CANCELLED"]
 
 
 def test_deleting_a_run_deletes_the_result_files_that_were_kept(workspace, gemini, flash):

@@ -6,15 +6,18 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.db import connection
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from evaluations.models import Batch, Result, Shard, Upload
+from evaluations.models import Batch, Job, Result, Run, Shard, Upload
 from evaluations.pipeline.batches import BatchWork
 from evaluations.pipeline.cleanup import clean_up_run
 from evaluations.pipeline.keeping import kept
 from evaluations.pipeline.leases import LeaseLost, claim_shard
+from evaluations.progress import run_progress
 from evaluations.services import RunRefused, cancel_run, delete_run, start_run
 from evaluations.tasks import work_shard
 from providers.registry import close_adapters
@@ -115,6 +118,31 @@ def test_a_cancel_in_the_midst_of_uploads_ends_them_and_leaves_no_file(workspace
     assert state["batches"] == {}
 
 
+def test_what_a_batch_has_made_before_it_was_stopped_is_deleted(workspace, gemini, flash):
+    gemini.settings(batch_running_seconds=3600)
+    run = start_run(dataset=make_audio_dataset(workspace, samples=2), models=[flash])
+    deliver_until(lambda: Batch.objects.filter(remote_state="RUNNING").exists())
+    gemini.advance(3600)  # it ends, and nobody looks before the cancel
+    cancel_run(run=run)
+    finish(run)
+    state = gemini.state()
+    assert [batch["state"] for batch in state["batches"].values()] == ["SUCCEEDED"]
+    assert (state["files"], len(state["files_ever"])) == ([], 4)
+
+
+def test_a_batch_that_takes_its_time_to_stop_is_looked_at_until_it_has(workspace, gemini, flash):
+    gemini.settings(batch_running_seconds=7200, batch_cancel_seconds=3600)
+    run = start_run(dataset=make_audio_dataset(workspace, samples=2), models=[flash])
+    deliver_until(lambda: Batch.objects.filter(remote_state="RUNNING").exists())
+    cancel_run(run=run)
+    clean_up_run(run.pk)
+    assert Batch.objects.to_cancel().exists()
+    gemini.advance(3600)
+    clean_up_run(run.pk)
+    assert is_cancelled_at(gemini)
+    assert not Batch.objects.to_cancel().exists()
+
+
 def test_a_batch_that_a_wrong_key_kept_from_being_stopped_is_stopped_by_the_right_one(workspace, gemini, flash):
     gemini.settings(batch_running_seconds=3600)
     run = start_run(dataset=make_audio_dataset(workspace, samples=2), models=[flash])
@@ -135,6 +163,41 @@ def test_a_batch_that_a_wrong_key_kept_from_being_stopped_is_stopped_by_the_righ
     clean_up_run(run.pk)
     assert is_cancelled_at(gemini)
     assert Batch.objects.get().waiting_for == ""
+
+
+def test_a_worker_that_died_between_the_batchs_end_and_the_shards_leaves_nothing_to_submit(workspace, gemini, flash):
+    run = finish(start_run(dataset=make_audio_dataset(workspace, samples=2), models=[flash]))
+    for rows, state in ((Shard, {"state": "open"}), (Job, {"status": "running"}), (Run, {"status": "running"})):
+        rows.objects.update(**state)
+    work_shard(Shard.objects.get().pk)
+    assert finish(run).status == "completed"
+    assert Batch.objects.get().number == 1
+    assert run_progress(run).jobs[0].error == ""
+
+
+def waiting_for_its_result_file(workspace, gemini, flash):
+    """A run whose batch has ended at the provider; its result file could not be fetched yet."""
+    gemini.fault("download", "status", status=500, times=1)
+    run = start_run(dataset=make_audio_dataset(workspace, samples=2), models=[flash])
+    deliver_until(lambda: Batch.objects.filter(state="collecting", faults=1).exists())
+    return run
+
+
+def test_a_worker_that_has_lost_its_shard_ends_no_result(workspace, gemini, flash):
+    run = waiting_for_its_result_file(workspace, gemini, flash)
+    lease = claim_shard(Shard.objects.get().pk)
+    Shard.objects.update(lease_token=uuid.uuid4())  # another worker's by now
+    with kept(lease) as keeper, pytest.raises(LeaseLost):
+        BatchWork(lease, keeper, flash).work()
+    assert Result.objects.filter(run=run, status="pending").count() == 2
+
+
+def test_a_result_file_whose_worker_died_before_it_wrote_that_down_is_replaced(workspace, gemini, flash):
+    run = waiting_for_its_result_file(workspace, gemini, flash)
+    name = f"{Batch.objects.get().display_name}.jsonl.gz"
+    default_storage.save(f"batches/{run.pk}/{name}", ContentFile(b"half of"))
+    assert finish(run).status == "completed"
+    assert default_storage.listdir(f"batches/{run.pk}") == ([], [name])
 
 
 def test_uploads_that_do_not_fit_in_a_slice_are_handed_back(workspace, gemini, flash, settings):
