@@ -182,7 +182,8 @@ class RealtimeConsumer(AsyncWebsocketConsumer):
                 self._end = End.IDLE
                 return runner.tell(TimeUp("idle"))
             await asyncio.sleep(min(RENEWED_EVERY, max(min(expires_at, idle_at) - now, 1.0)))
-            await renew_session(self._caller.session_id)
+            with suppress(Refused):  # without a database it is said again the next time
+                await renew_session(self._caller.session_id)
 
 
 async def _open(handshake: Handshake, beginning: Beginning) -> int:
