@@ -1,12 +1,13 @@
 """What a voice conversation waits for beside its models.
 
-    python bench/realtime.py                      # one session, then 100 at once for 20 s, then 1,000 one after another
+    python bench/realtime.py                      # one session, 100 at once for 20 s, 1,000 one after another
     python bench/realtime.py --sessions 50 --seconds 60 --visits 0
 
 The models are the OpenAI stand-in, a process of its own on loopback, with known delays: `latency` before each answer
 and `part_delay` between the words of the chat model. What is added is the time from the commit to the first audio
-beyond transcription + the words up to the first sentence's end + the first of its sound. BENCH_DATABASE_URL measures
-another database than a new SQLite.
+beyond transcription + the words up to the first sentence's end + the first of its sound. Who barges in sends 20 ms at
+a time, as telephones do; how soon a voice is heard depends on the voice. BENCH_DATABASE_URL measures another database
+than a new SQLite.
 """
 
 import argparse
@@ -37,7 +38,7 @@ ANSWER = "Good morning to you. The weather is fine today."
 WORDS_TO_WAIT = 4  # up to the end of the first sentence; the stream's first part holds no word yet, as OpenAI's
 KNOWN = 3 * LATENCY + WORDS_TO_WAIT * PART_DELAY
 MODELS = {"stt_model": "studio/whisper", "llm_model": "studio/chat", "tts_model": "studio/voice"}
-ALLOWED = {"connect": 10, "event": 1, "added": 30, "added at once": 100}  # ms: median, median, median, p95
+ALLOWED = {"connect": 10, "event": 1, "added": 30, "barge-in": 200, "added at once": 100}  # ms: medians, then p95
 
 
 def say(name, times, allowed=None):
@@ -81,15 +82,23 @@ class Session:
     async def send(self, type, **fields):
         await self.socket.send(json.dumps({"type": type, **fields}))
 
+    async def play(self, frames):
+        """Frames of 20 ms, in real time."""
+        due = time.perf_counter()
+        for frame in frames:
+            await self.socket.send(frame)
+            due += 0.02
+            await asyncio.sleep(max(0, due - time.perf_counter()))
+
     async def begin(self, detection):
         session = {"type": "realtime", **MODELS, "audio": {"input": {"turn_detection": detection}}}
         await self.send("session.update", session=session)
         await self.until("session.updated")
 
 
-def appends(samples):
-    """The frames that append `samples`, 100 ms each."""
-    pieces = (samples[at : at + 2400].tobytes() for at in range(0, len(samples), 2400))
+def appends(samples, ms=100):
+    """The frames that append `samples`, so many ms each."""
+    pieces = (samples[at : at + 24 * ms].tobytes() for at in range(0, len(samples), 24 * ms))
     return [
         json.dumps({"type": "input_audio_buffer.append", "audio": base64.b64encode(piece).decode()}) for piece in pieces
     ]
@@ -128,6 +137,27 @@ async def turns(site, times, frames):
             waits.append(1000 * (session.at - begun - KNOWN))
             await session.until("response.done")
     return waits[1:]  # the first one opens the connections to the provider
+
+
+async def interruptions(site, times, voice):
+    """What it takes from the first loud frame of somebody who speaks into an answer until it is over and its last sound
+    sent; and how much of that until the voice is heard. In ms."""
+    heard, over = [], []
+    async with Session(site) as session:
+        await session.begin({"type": "server_vad", "silence_duration_ms": 300})
+        for turn in range(times + 1):
+            begun = time.perf_counter()
+            speaking = asyncio.create_task(session.play(voice))
+            if turn:
+                await session.until("input_audio_buffer.speech_started")
+                heard.append(1000 * (session.at - begun))
+                done = await session.until("response.done")
+                over.append(1000 * (session.at - begun))
+                if done["response"]["status"] != "cancelled":
+                    raise RuntimeError(f"it was not interrupted: {done}")
+            await speaking
+            await session.until("response.output_audio.delta")
+    return heard, over
 
 
 async def crowd(site, count, seconds, frames):
@@ -185,6 +215,7 @@ async def visits(site, times):
 async def main(options):
     silence = np.zeros(60 * 2400, np.int16)  # who has spoken listens for as long as the answer lasts, and thinks
     speech = spoken("good morning to you")
+    loud = speech[np.argmax(np.abs(speech) > 1000) :]
     hand, vad = appends(speech), appends(np.concatenate([speech[: len(speech) // 2400 * 2400], silence]))
     settings = {"latency": LATENCY, "part_delay": PART_DELAY, "text": "good morning", "chat_text": ANSWER}
     environment = {"REALTIME_SESSIONS_PER_KEY": "1000"}
@@ -192,6 +223,11 @@ async def main(options):
         results = {"connect": say("connect to first event", await connecting(site, 50), ALLOWED["connect"])[0]}
         results["event"] = say("event without model work", await events(site, 500), ALLOWED["event"])[0]
         results["added"] = say("added delay, one session", await turns(site, 20, hand), ALLOWED["added"])[0]
+        studio.settings(chat_text=12 * ANSWER)
+        heard, over = await interruptions(site, 20, appends(np.concatenate([loud, silence[: 24 * 600]]), 20))
+        say("barge-in: the voice is heard", heard)
+        results["barge-in"] = say("barge-in: the answer is over", over, ALLOWED["barge-in"])[1]
+        studio.settings(chat_text=ANSWER)
         cpu, begun = site.cpu_seconds, time.perf_counter()
         added, statuses, failures = await crowd(site, options.sessions, options.seconds, vad)
         share = 100 * (site.cpu_seconds - cpu) / (time.perf_counter() - begun)
