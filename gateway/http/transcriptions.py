@@ -12,6 +12,7 @@ from django.conf import settings
 
 from datasets.errors import AudioRefused
 from gateway.audio.intake import UploadedAudio, as_taken, take_in
+from gateway.audio.storing import put_at
 from gateway.http import relay
 from gateway.http.errors import invalid, of_provider
 from gateway.http.formats import CONTENT_TYPES, Transcript, as_object, as_text, transcript_of, usage_of
@@ -22,6 +23,7 @@ from gateway.http.routing import Target, Task, offer_for
 from gateway.http.wishes import Wishes, read_wishes
 from providers.adapters.base import (
     ProviderError,
+    RemoteAudio,
     StreamingTranscriber,
     Transcription,
     TranscriptionPart,
@@ -139,25 +141,38 @@ async def _ask(job: Job, usage: Usage, target: Target) -> tuple[Transcription, d
 
 
 async def _ask_adapter(target: Target, job: Job, audio: UploadedAudio) -> Transcription:
-    if job.kind is TRANSLATION:
-        answer = as_translator(target.adapter).translate(target.config, _request(job, target, audio))
-    else:
-        answer = as_transcriber(target.adapter).transcribe(target.config, _request(job, target, audio))
-    try:
-        async with asyncio.timeout(settings.CALL_TIMEOUT_SECONDS):
-            return await answer
-    except TimeoutError:
-        raise ProviderError(Reason.TIMEOUT, "The model did not answer in time.", retryable=True) from None
+    async with _put_there(audio, target) as remote:
+        request = _request(job, target, audio, remote)
+        if job.kind is TRANSLATION:
+            answer = as_translator(target.adapter).translate(target.config, request)
+        else:
+            answer = as_transcriber(target.adapter).transcribe(target.config, request)
+        try:
+            async with asyncio.timeout(settings.CALL_TIMEOUT_SECONDS):
+                return await answer
+        except TimeoutError:
+            raise ProviderError(Reason.TIMEOUT, "The model did not answer in time.", retryable=True) from None
 
 
-def _request(job: Job, target: Target, audio: UploadedAudio) -> TranscriptionRequest:
+def _request(job: Job, target: Target, audio: UploadedAudio, remote: RemoteAudio | None = None) -> TranscriptionRequest:
     return TranscriptionRequest(
         audio,
         language=job.wishes.language,
         prompt=job.wishes.prompt,
+        remote=remote,
         temperature=job.wishes.temperature,
         times=job.wishes.times_needed(target.config.times),
     )
+
+
+@asynccontextmanager
+async def _put_there(audio: UploadedAudio, target: Target) -> AsyncIterator[RemoteAudio | None]:
+    """Where the provider finds audio that no request to it can hold; None for all other. Raises ProviderError."""
+    if target.store and target.store.wants_upload(audio.mime_type, audio.size):
+        async with put_at(target.store, audio) as remote:
+            yield remote
+    else:
+        yield None
 
 
 @asynccontextmanager
@@ -175,10 +190,10 @@ async def _in_format(audio: UploadedAudio, target: Target) -> AsyncIterator[Uplo
 
 
 def _formats(audio: UploadedAudio, target: Target) -> Sequence[str]:
-    """Of which the model takes one; none: any. What would have to be stored at the provider goes as FLAC instead."""
+    """Of which the model takes one; none: any."""
     if formats := target.config.options.get("audio_formats"):
         return list(formats)
-    return ["flac"] if target.store and target.store.wants_upload(audio.mime_type, audio.size) else []
+    return ["flac"] if target.store and not target.store.takes(audio.mime_type) else []
 
 
 def _transcript(job: Job, target: Target, heard: Transcription) -> Transcript:

@@ -47,3 +47,19 @@ def test_a_stream_ends_with_the_whole_text(http):
 def test_audio_that_gemini_does_not_take_is_sent_as_flac(http, format):
     http.gemini.settings(refused_mime_types=["audio/webm", "video/webm", "audio/mp4", "video/mp4"])
     assert ask(http, encode(format, 1.0)).status_code == 200
+
+
+def test_audio_that_no_request_can_hold_is_put_at_gemini_and_taken_away_again(http):
+    audio = make_wav(500.0)  # 16 MB
+    http.gemini.answers({sha256_of(audio): "a long story"})
+    assert ask(http, audio).json()["text"] == "a long story"
+    state = http.gemini.state()
+    assert (state["files_deleted"], state["files"]) == (len(state["files_ever"]), [])
+    assert state["files_ever"]
+
+
+def test_a_file_that_gemini_cannot_process_is_refused_and_taken_away(http):
+    http.gemini.fault("file", "FAILED", times=1)
+    answer = ask(http, make_wav(500.0))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "file_refused")
+    assert http.gemini.state()["files"] == []
