@@ -11,6 +11,7 @@ import uvicorn
 
 from config.asgi import application
 from gateway.usage import ledger
+from providers.permits import close_permits
 from tests.evaluations.cluster import wait_for
 from tests.evaluations.site import free_port
 
@@ -68,3 +69,4 @@ def served_here(live):
         thread.join(20)
         logging.getLogger().removeHandler(handler)
         ledger.close()
+        close_permits()

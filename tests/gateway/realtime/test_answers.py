@@ -173,6 +173,27 @@ def test_a_provider_that_fails_is_told_of_and_the_session_goes_on(live, studio, 
     assert results == ["failed", "success"]
 
 
+def test_a_provider_that_is_paused_is_told_of_and_the_session_goes_on(live, studio, sessions):
+    async def conversation(client):
+        studio.fault("chat", "status", status=429, retry_after=30)
+        await client.say(spoken(HELLO))
+        calls = len(studio.calls)
+        done = (await client.say(spoken(HELLO)))["response"]
+        called = len(studio.calls) - calls
+        studio.clear_faults()
+        await asyncio.to_thread(live.let_calls_through)
+        again = await client.say(spoken(HELLO))
+        return client, done, called, again["response"]["status"]
+
+    client, done, called, again = talk(live, conversation)
+    assert done["status"] == "failed"
+    (untold,) = client.named("conversation.item.input_audio_transcription.failed")
+    assert untold["error"]["code"] == "rate_limit_exceeded"
+    assert "takes no more calls" in untold["error"]["message"]
+    assert called == 0
+    assert again == "completed"
+
+
 def test_text_alone_is_not_spoken(live, studio, sessions):
     async def conversation(client):
         await client.send("conversation.item.create", item=user("How are you?"))
