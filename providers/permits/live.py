@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 HEADROOM = 2  # slots that are held beside those that are used, so that a call more need not ask first
 PATIENCE = 5.0  # seconds that a call waits for its turn
-LINGER = 5.0  # seconds that slots are kept after the last call, where nobody lacks them
+LINGER = 20.0  # seconds that slots are kept after the last call, where nobody lacks them
 LINGER_TICK = 0.5  # seconds until it is looked whether somebody does
 
 
