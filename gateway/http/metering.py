@@ -99,8 +99,10 @@ async def first_success(
     """The first of `targets` that `attempt` works for, and what it gave.
 
     The next one is tried where the provider is at fault (its failures, limits, pauses and time-outs), never where the
-    request is. An attempt ends with the answer's first byte: afterwards nothing can be taken back. Raises HttpError.
+    request is. An attempt ends with the answer's first byte: afterwards nothing can be taken back. Raises HttpError:
+    the last failure of a provider, for what another than the first refuses was not asked of it (such as a voice).
     """
+    failed: HttpError | None = None
     for tried, target in enumerate(targets, start=1):
         usage.target, usage.is_last = target, tried == len(targets)
         try:
@@ -108,8 +110,10 @@ async def first_success(
         except ProviderError as error:
             usage.target = None  # it did not serve the call
             problem = of_provider(error, target.name)
-            if problem.status < 429 or usage.is_last:
-                raise problem from error
+            if problem.status >= 429 or failed is None:
+                failed = problem
+            if failed.status < 429 or usage.is_last:
+                raise failed from error
     raise ValueError("no targets")
 
 

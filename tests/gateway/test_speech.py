@@ -236,6 +236,13 @@ def test_the_next_model_of_an_alias_speaks_when_the_first_fails(http, live, stud
         speak(http, model="narrator", voice="en-us")
 
 
+def test_a_second_model_without_the_voice_does_not_make_a_failure_the_callers(http, live, studio):
+    studio.fault("speech", "status", status=503)
+    answer = speak(http, model="narrator", voice="alloy")  # which eSpeak does not have
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "provider_error")
+    assert speak(http, model="local/espeak-ng", voice="alloy").status_code == 400
+
+
 def test_a_listener_who_leaves_stops_the_provider_within_a_second(http, live, studio):
     studio.settings(hold_after=2)
     with spoken_stream(http, "leaves", response_format="wav") as (_, pieces):
