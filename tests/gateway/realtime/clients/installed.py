@@ -4,7 +4,9 @@ import fcntl
 import os
 import subprocess
 import sys
+import sysconfig
 import tempfile
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,12 +28,18 @@ def node_packages(*packages):
 
 
 def python_packages(*packages):
-    """The Python of an environment of its own with the packages. Skips the test where they cannot be installed."""
-    with _kept(f"python{sys.version_info.minor}", packages) as (folder, is_new):
+    """The Python of an environment of its own with the packages. What is in this one already, in a version that they
+    take, it takes from here. Skips the test where they cannot be installed."""
+    here = sysconfig.get_path("purelib")
+    with _kept(f"python{sys.version_info.minor}-{zlib.crc32(here.encode()):x}", packages) as (folder, is_new):
         python = folder / "bin" / "python"
         if is_new:
-            _run(packages, [sys.executable, "-m", "venv", folder])
-            _run(packages, [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *packages])
+            _run(packages, [sys.executable, "-m", "venv", "--without-pip", folder])
+            (own,) = folder.glob("lib/python*/site-packages")
+            (own / "here.pth").write_text(here)
+            # Compiled is what is imported, when it is.
+            flags = ["--quiet", "--no-compile", "--no-warn-conflicts", "--disable-pip-version-check"]
+            _run(packages, [sys.executable, "-m", "pip", "--python", python, "install", *flags, *packages])
     return python
 
 
