@@ -69,6 +69,7 @@
 
   function enable(isOpen) {
     by('connect').textContent = isOpen ? 'Disconnect' : 'Connect'
+    by('connect').disabled = false
     by('answer').hidden = chosen('turns') !== 'hand'
     for (const name of ['microphone', 'file', 'answer', 'stop']) by(name).disabled = !isOpen
     by('file-label').setAttribute('aria-disabled', String(!isOpen))
@@ -173,6 +174,7 @@
 
   async function connect() {
     say('Connecting')
+    by('connect').disabled = true // until it is known whether there is a connection
     audio ??= new AudioContext({ sampleRate: RATE })
     await audio.resume()
     const key = await secret()
@@ -184,6 +186,7 @@
     socket.onclose = (event) => {
       socket = null
       stopMicrophone()
+      beSilent()
       enable(false)
       say(event.reason || (event.code === 1000 ? 'Not connected' : `The connection ended (${event.code})`))
     }
@@ -238,7 +241,15 @@
   }
 
   by('file').hasChangeListener = true // or the admin's own script looks for a text field beside it
-  by('connect').addEventListener('click', attempt(() => (socket ? socket.close(1000) : connect())))
+  by('connect').addEventListener('click', attempt(async () => {
+    if (socket) return socket.close(1000)
+    try {
+      await connect()
+    } catch (error) {
+      enable(false)
+      throw error
+    }
+  }))
   by('microphone').addEventListener('click', attempt(() => (microphone ? stopMicrophone() : startMicrophone())))
   by('file').addEventListener('change', attempt(async (event) => {
     const [file] = event.target.files
