@@ -205,6 +205,10 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         """Files that are not needed any more, whose deletion is due, and that nobody may still be uploading."""
         return self.alive().free().filter(delete_due_at__lte=Now())
 
+    def refused(self) -> Self:
+        """Files that the provider refuses to delete: they are there until they expire."""
+        return self.filter(delete_attempts__gt=0, delete_due_at=F("expires_at"))
+
     def by_run(self) -> "models.QuerySet[Any, dict[str, Any]]":
         """One row for each run and provider: how many files, since when, until when, how many are hard to delete."""
         groups = self.order_by("run", "provider").values("run_id", run_status=F("run__status"), at=F("provider__name"))

@@ -7,6 +7,7 @@ from functools import partial
 from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
+from django.db.models import Max
 from django.utils import timezone
 
 from accounts.models import User
@@ -246,7 +247,14 @@ def delete_run(*, run: Run) -> None:
     """Delete a run that is over, with its results and the result files that were kept. Raises RunRefused."""
     if not Run.objects.filter(pk=run.pk).exclude(status__in=UNFINISHED).exists():
         raise RunRefused("", "This run is still going on. Cancel it first.")
-    if run.uploads.alive().exists():
+    alive = run.uploads.alive()
+    if refused_until := alive.refused().aggregate(last=Max("expires_at"))["last"]:
+        by = timezone.localtime(refused_until)
+        message = (
+            f"The provider refuses to delete files of this run; they expire by {by:%Y-%m-%d %H:%M}. Try again then."
+        )
+        raise RunRefused("", message)
+    if alive.exists():
         raise RunRefused("", "Files of this run are still being deleted at the provider. Try again in a minute.")
     if Batch.objects.of_run(run).to_cancel().exists():
         raise RunRefused("", "Batches of this run are still being stopped at the provider. Try again in a minute.")

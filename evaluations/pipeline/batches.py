@@ -52,6 +52,7 @@ DOWNLOADS = 2  # more, of a result file that lacks lines
 UPLOAD_HOURS = 4.0  # a file that lives this much shorter than the deadline is still good enough
 REASONS = {
     "failed": (Reason.BATCH_FAILED, "The provider's batch failed"),
+    "refused": (Reason.BATCH_FAILED, "The provider's batch failed"),
     "cancelled": (Reason.BATCH_CANCELLED, "The batch was cancelled at the provider"),
     "expired": (Reason.BATCH_EXPIRED, "The provider gave the batch up"),
     "ended": (Reason.MISSING_IN_OUTPUT, "The provider's results hold nothing for this sample"),
@@ -254,8 +255,8 @@ class BatchWork:
                 self._set(create_sent_at=sent_before)  # nothing was created by this call; by an earlier one, maybe
             else:
                 self._note_open_create()
-            if self._takes_no_batches(error):
-                self._go_direct(error)
+            if error.status in {400, 404, 501} and error.reason == Reason.REQUEST_REFUSED and self._may_go_direct():
+                self._go_direct(str(error))
                 return None
             raise
         try:
@@ -280,14 +281,13 @@ class BatchWork:
             message = "The provider deletes audio before a batch may have ended. Use mode direct."
             raise ProviderError(Reason.FILE_REFUSED, message)
 
-    def _takes_no_batches(self, error: ProviderError) -> bool:
-        """The model, or its batches of audio, is refused as such: a run that leaves the mode open goes on without."""
-        refused = error.status in {400, 404, 501} and error.reason == Reason.REQUEST_REFUSED
-        return refused and self.run.options.get("mode") == "auto" and self.model.supports_direct
+    def _may_go_direct(self) -> bool:
+        """Where the model, or its batches of audio, is refused as such, a run that leaves the mode open goes on so."""
+        return self.run.options.get("mode") == "auto" and self.model.supports_direct
 
     @transaction.atomic
-    def _go_direct(self, error: ProviderError) -> None:
-        self._end(error=f"Sent one by one instead, since the batch was refused: {error}")
+    def _go_direct(self, refusal: str) -> None:
+        self._end(error=f"Sent one by one instead, since the batch was refused: {refusal}")
         Shard.objects.filter(pk=self.shard.pk).update(kind=Shard.Kind.DIRECT)
         self.shard.kind = Shard.Kind.DIRECT
 
@@ -323,6 +323,9 @@ class BatchWork:
         if batch.output_file:
             note_output(self.batch, self.model.provider, batch.output_file)
             self._set(state=State.COLLECTING)
+            return None
+        if batch.state == "refused" and self._may_go_direct():
+            self._go_direct(batch.error)
             return None
         if batch.state == "ended" and self.batch.faults < REFUSALS:
             raise ProviderError(Reason.PROVIDER_ERROR, "The provider names no result file yet.", retryable=True)

@@ -93,19 +93,20 @@ class Collector:
         rows = Result.objects.filter(shard=self.batch.shard_id, pk__in=answers)
         found = set(rows.values_list("pk", flat=True))
         self.problems["unknown_key"] += len(answers) - len(found)
-        open_rows = list(rows.filter(status__in=self.open_states).select_for_update())
+        changed: list[Result] = []
         names: Iterable[str] = ()
-        for row in open_rows:
+        for row in rows.filter(status__in=self.open_states).select_for_update():
             answer = answers[row.pk]
             fields = ended_fields(answer, self._cost(answer, row.audio_seconds))
+            if all(getattr(row, name) == value for name, value in fields.items() if name != "finished_at"):
+                continue  # it ended so before
             for name, value in fields.items():
                 setattr(row, name, value)
+            changed.append(row)
             names = fields
         # One statement for all of them: an insert of rows that are there already updates them.
-        if open_rows:
-            Result.objects.bulk_create(
-                open_rows, update_conflicts=True, unique_fields=["id"], update_fields=list(names)
-            )
+        if changed:
+            Result.objects.bulk_create(changed, update_conflicts=True, unique_fields=["id"], update_fields=list(names))
 
     def _cost(self, answer: Transcription | ProviderError, seconds: float | None) -> Decimal | None:
         if isinstance(answer, ProviderError):

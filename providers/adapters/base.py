@@ -291,7 +291,8 @@ class RemoteBatch:
     """A batch job at a provider, as it was when asked."""
 
     name: str
-    state: Literal["running", "ended", "failed", "cancelled", "expired"]  # ended: with results, maybe not for all
+    # ended: with results, maybe not for all; refused: failed by what was asked, not by how it went
+    state: Literal["running", "ended", "failed", "refused", "cancelled", "expired"]
     remote_state: str  # the provider's own word
     error: str = ""  # the provider's own text
     output_file: str = ""  # name of the file with the results; also of what did not succeed there may be one
@@ -358,12 +359,6 @@ def as_transcriber(adapter: Adapter) -> Transcriber:
     return adapter
 
 
-def as_streaming_transcriber(adapter: Adapter) -> StreamingTranscriber:
-    if not isinstance(adapter, StreamingTranscriber):
-        raise _cannot(adapter, "do not send a transcript as it is written")
-    return adapter
-
-
 def as_translator(adapter: Adapter) -> Translator:
     if not isinstance(adapter, Translator):
         raise _cannot(adapter, "do not translate speech")
@@ -373,12 +368,6 @@ def as_translator(adapter: Adapter) -> Translator:
 def as_speaker(adapter: Adapter) -> Speaker:
     if not isinstance(adapter, Speaker):
         raise _cannot(adapter, "do not speak")
-    return adapter
-
-
-def as_streaming_speaker(adapter: Adapter) -> StreamingSpeaker:
-    if not isinstance(adapter, StreamingSpeaker):
-        raise _cannot(adapter, "do not send speech as it is made")
     return adapter
 
 

@@ -169,6 +169,17 @@ def test_a_model_that_takes_no_batches_is_called_directly(workspace, gemini, fla
     assert gemini.state()["batches"] == {}
 
 
+@pytest.mark.parametrize(("mode", "status"), [("auto", "completed"), ("batch", "failed")])
+def test_a_model_whose_batch_fails_for_what_is_in_it_is_called_directly_where_it_may(
+    workspace, gemini, flash, mode, status
+):
+    gemini.fault("batch", "FAILED", status=400, message="no audio in batches")
+    run = start_run(dataset=make_audio_dataset(workspace, samples=2), models=[flash], mode=mode)
+    finish(run)
+    assert run.status == status
+    assert "no audio in batches" in run_progress(run).jobs[0].error
+
+
 @pytest.mark.parametrize("fault", ["status", "drop", "garbage", "empty"])
 def test_a_failing_poll_is_repeated_and_fails_nothing(workspace, gemini, flash, fault):
     gemini.fault("batch_get", fault, times=3)

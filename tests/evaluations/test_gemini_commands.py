@@ -9,10 +9,10 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from evaluations.models import Batch, Result, Run, Upload
+from evaluations.models import Batch, Result, Run, Score, Upload
 from evaluations.pipeline.cleanup import clean_up_run, runs_to_clean_up
 from evaluations.pipeline.sweep import sweep_if_due
-from evaluations.services import cancel_run, delete_run, start_run
+from evaluations.services import RunRefused, cancel_run, delete_run, start_run
 from providers.models import Provider
 from tests.evaluations.gemini import deliver_until, finish, make_audio_dataset
 
@@ -156,6 +156,19 @@ def test_deleting_a_run_deletes_the_result_files_that_were_kept(workspace, gemin
     assert not default_storage.exists(kept)
 
 
+def test_a_run_whose_files_the_provider_refuses_to_delete_is_deleted_when_they_have_expired(workspace, gemini, flash):
+    gemini.settings(result_files_can_be_deleted=False)
+    run = start_run(dataset=make_audio_dataset(workspace, samples=2), models=[flash])
+    deliver_until(lambda: Upload.objects.alive().filter(run=run, delete_attempts=1).count() == 1)
+    left = Upload.objects.alive().get()
+    with pytest.raises(RunRefused, match=f"they expire by {left.expires_at:%Y-%m-%d %H:%M}"):
+        delete_run(run=run)
+    assert not OrmQ.objects.filter(lock__lte=timezone.now() + timedelta(hours=1)).exists()  # until then nobody asks
+    Upload.objects.filter(pk=left.pk).update(expires_at=timezone.now(), delete_due_at=timezone.now())
+    clean_up_run(run.pk)
+    delete_run(run=run)
+
+
 def test_a_long_deadline_does_not_ask_for_files_that_live_longer_than_any(workspace, gemini, flash, settings):
     settings.BATCH_DEADLINE_HOURS = 96
     finish(start_run(dataset=make_audio_dataset(workspace, samples=2), models=[flash]))
@@ -180,7 +193,16 @@ def test_a_run_is_collected_again_without_the_provider(workspace, gemini, flash)
     run.refresh_from_db()
     assert run.status == "completed"
     assert gemini.state()["calls"] == calls
-    assert say("collect", str(run.pk)) == f"Run {run.pk}: 3 completed (3 before), 0 failed (0 before), of 3.\n"
+
+
+def test_collecting_twice_changes_nothing(workspace, gemini, flash):
+    run = start_run(dataset=make_audio_dataset(workspace, samples=5), models=[flash])
+    for index, fault in enumerate(("error", "bad_json", "max_tokens", "empty_text")):
+        gemini.fault("line", fault, indices=[index])
+    finish(run)
+    before = [list(rows.objects.order_by("pk").values()) for rows in (Result, Score, Batch)]
+    assert say("collect", str(run.pk)) == f"Run {run.pk}: 2 completed (2 before), 3 failed (3 before), of 5.\n"
+    assert [list(rows.objects.order_by("pk").values()) for rows in (Result, Score, Batch)] == before
 
 
 def test_collecting_says_why_it_cannot(workspace, gemini, flash):

@@ -7,7 +7,9 @@ from providers.texts import storable
 
 LONGEST_WORD = 60
 
-State = Literal["running", "ended", "failed", "cancelled", "expired"]
+REFUSALS = {3, 9, 12}  # gRPC's INVALID_ARGUMENT, FAILED_PRECONDITION, UNIMPLEMENTED
+
+State = Literal["running", "ended", "failed", "refused", "cancelled", "expired"]
 STATES: dict[str, State] = {
     "SUCCEEDED": "ended",
     "PARTIALLY_SUCCEEDED": "ended",
@@ -28,9 +30,10 @@ def remote_batch(answer: dict[str, Any]) -> RemoteBatch:
     error = answer.get("error") or {}
     # A state that is not known here goes on, unless the provider says that the job is done.
     done: State = "failed" if error else "ended"
+    state = STATES.get(word, done if answer.get("done") else "running")
     return RemoteBatch(
         name=str(answer["name"]),
-        state=STATES.get(word, done if answer.get("done") else "running"),
+        state="refused" if state == "failed" and error.get("code") in REFUSALS else state,
         remote_state=word,
         error=storable(str(error.get("message", "")))[:2000],
         output_file=str(output.get("responsesFile", "")),

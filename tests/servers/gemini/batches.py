@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.servers.gemini.answers import Answers
-from tests.servers.gemini.errors import GoogleError, quota_error
+from tests.servers.gemini.errors import RPC_CODES, GoogleError, quota_error
 from tests.servers.gemini.faults import Fault, Faults
 from tests.servers.gemini.files import Files
 from tests.servers.gemini.results import inline_responses, result_file, results_of
@@ -188,7 +188,7 @@ class Batches:
     def _end(self, batch: Batch, state: str, end: float, operation: dict[str, Any]) -> None:
         if state not in WITH_RESULTS:
             operation["error"] = {
-                "code": {"CANCELLED": 1, "EXPIRED": 4}.get(state, 13),
+                "code": {"CANCELLED": 1, "EXPIRED": 4}.get(state) or _failure_code(batch),
                 "message": _reason(batch, state),
             }
             return
@@ -238,6 +238,11 @@ def _tokens(one: dict[str, Any]) -> int:
     """Of the request's text; as many for each file, however long."""
     parts = [part for content in one["request"].get("contents") or [] for part in content.get("parts") or []]
     return sum(len(part.get("text", "")) // 4 if "text" in part else 32 for part in parts)
+
+
+def _failure_code(batch: Batch) -> int:
+    """gRPC's: of the status that the test has told, or else INTERNAL."""
+    return RPC_CODES.get(batch.fate.status if batch.fate else 0, RPC_CODES[500])
 
 
 def _reason(batch: Batch, state: str) -> str:
