@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from config.queue import enqueue
-from evaluations.models import Job, Result, Run, Upload
+from evaluations.models import Batch, Job, Result, Run, Upload
 from evaluations.services import start_run
 from providers.models import SpeechModel
 from tests.evaluations.cluster import running_cluster, wait_for
@@ -74,17 +74,19 @@ def test_a_run_survives_killed_workers_and_a_failing_provider(workspace, hostile
     enqueue("evaluations.tasks.sweep")
     kills = 0
     with running_cluster(tmp_path, **QUICK) as cluster:
-        while kills < KILLS and not ended_and_clean(run):
-            wait_for(lambda: kill_a_busy_worker(cluster, hostile.port) or ended_and_clean(run), seconds=60)
+        while kills < KILLS:
+            assert not ended_and_clean(run), f"it was over after {kills} kills"
+            wait_for(lambda: kill_a_busy_worker(cluster, hostile.port), seconds=60)
             kills += 1
             time.sleep(random.uniform(0.2, 2.0))
         wait_for(lambda: ended_and_clean(run), seconds=180)
-    assert kills >= KILLS
     assert not set(Result.objects.filter(run=run, status="failed").values_list("reason", "error"))
     assert Run.objects.get(pk=run.pk).status == "completed"
     assert Result.objects.filter(run=run, status="completed").count() == 2 * SAMPLES
     for job in Job.objects.filter(run=run):
         assert (job.completed, job.failed, job.cancelled, job.total) == (SAMPLES, 0, 0, SAMPLES)
+        assert job.error == ""
+    assert Batch.objects.filter(remote_name="").count() == 0  # each was submitted
     state = hostile.state()
     assert state["files"] == []
     assert len(state["submitted_keys"]) == 2 * SAMPLES
