@@ -33,7 +33,10 @@ _adapters: dict[tuple[int, int], tuple[ProviderConfig, Adapter]] = {}
 
 def adapter_for(provider: "Provider") -> Adapter:
     """The adapter of `provider`, one for each process, made when it is first asked for and again where the provider's
-    settings have changed since. Raises ProviderError where its kind is unknown or its credential unreadable."""
+    settings have changed since: the one before goes when its last call does.
+
+    Raises ProviderError where its kind is unknown or its credential unreadable.
+    """
     try:
         key, config = (os.getpid(), provider.pk), provider_config(provider)
     except ImproperlyConfigured as error:

@@ -7,7 +7,15 @@ from decimal import Decimal
 import pytest
 
 from accounts.models import Role
-from providers.adapters.base import ChatMessage, ChatRequest, SpeechRequest, as_chatter, as_speaker, as_transcriber
+from providers.adapters.base import (
+    ChatMessage,
+    ChatRequest,
+    ProviderError,
+    SpeechRequest,
+    as_chatter,
+    as_speaker,
+    as_transcriber,
+)
 from providers.adapters.openai.adapter import BASE_URL
 from providers.checkup import check_up
 from providers.models import Provider, SpeechModel
@@ -93,6 +101,23 @@ def test_the_environments_key_never_goes_to_an_address_that_somebody_typed(works
     provider = create_provider(workspace=workspace, kind="openai", name="typed", base_url=stand_in.url)
     assert reasons(provider) == {"invalid_credentials"}
     assert stand_in.calls == []
+
+
+def test_a_change_of_settings_holds_for_the_next_call_and_leaves_no_connection_behind(workspace, stand_in):
+    provider = create_provider(
+        workspace=workspace, kind="openai", name="typed", base_url=stand_in.url, credential="wrong"
+    )
+
+    async def call_before_and_after():
+        with pytest.raises(ProviderError, match="401"):
+            await adapter_for(provider).list_models()
+        provider.credential = KEY
+        assert await adapter_for(provider).list_models()
+        async with asyncio.timeout(5):
+            while stand_in.connections > 1:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(call_before_and_after())
 
 
 def test_a_key_that_somebody_typed_never_goes_to_the_environments_address(workspace, environment):

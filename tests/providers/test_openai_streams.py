@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from providers.adapters.base import ModelConfig, ProviderError
+from providers.adapters.base import ChatMessage, ChatRequest, ModelConfig, ProviderError
 from providers.reasons import Reason
-from tests.providers.openai_calls import STREAMS, WHISPER, collect, compatible, hearing, until
+from tests.providers.openai_calls import CHAT, STREAMS, WHISPER, collect, compatible, hearing, until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -127,6 +127,24 @@ def test_closing_an_adapter_closes_its_connections_in_a_loop_that_goes_on(openai
             await asyncio.sleep(0.01)
 
     asyncio.run(close_and_go_on())
+
+
+def test_an_adapter_closes_its_connections_when_its_last_call_lets_go_of_it(openai):
+    async def let_go():
+        adapter = compatible(openai)
+        asked = ChatRequest((ChatMessage("user", "one two three"),))
+        parts = adapter.stream_chat(CHAT, asked)
+        text = (await anext(parts)).text
+        del adapter
+        text += "".join([part.text async for part in parts])
+        assert openai.connections == 1
+        del parts
+        async with asyncio.timeout(5):
+            while openai.connections:
+                await asyncio.sleep(0.01)
+        return text
+
+    assert asyncio.run(let_go())
 
 
 def test_an_adapter_works_on_both_sides_of_a_fork(openai):

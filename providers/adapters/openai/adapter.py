@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import httpx2
@@ -62,10 +63,18 @@ class OpenAICompatibleAdapter:
     )
     limit_name: ClassVar[str] = "max_tokens"  # what older servers call the most tokens of an answer, too
 
-    def __init__(self, config: ProviderConfig) -> None:
+    def __init__(self, config: ProviderConfig, *, own_environment: bool = False) -> None:
         self._key, self._base_url = config.credential.strip(), config.base_url.rstrip("/")
-        self._own_environment = False
-        self._clients = LoopClients(self._make_client)
+        # It knows nothing of this adapter: where the last call lets go of one, its connections are closed.
+        self._clients = LoopClients(
+            partial(
+                make_client,
+                api_key=self._key,
+                base_url=self._base_url,
+                step_seconds=settings.PROVIDER_TIMEOUT_SECONDS,
+                own_environment=own_environment,
+            )
+        )
 
     # --- hearing ----------------------------------------------------------------------------------
 
@@ -81,7 +90,7 @@ class OpenAICompatibleAdapter:
         seconds = hearing_seconds(model, request)
         async with audio_file(model, request.audio) as file:
             with provider_errors(call):
-                client = await self._clients.get()
+                client = await self._client()
                 started = time.monotonic()
                 async with asyncio.timeout(seconds):
                     # Without the methods for it: one of them warns, at each call, that its models will end.
@@ -106,7 +115,7 @@ class OpenAICompatibleAdapter:
         how = self._how(hearing_seconds(model, request))
         async with audio_file(model, request.audio) as file:
             with provider_errors(call):
-                client = await self._clients.get()
+                client = await self._client()
                 endpoint: Any = client.audio.transcriptions.with_streaming_response
                 started = time.monotonic()
                 async with endpoint.create(file=file, stream=True, **fields, **how) as answer:
@@ -133,7 +142,7 @@ class OpenAICompatibleAdapter:
         encoding = encoding_for(model, request.encoding)
         fields = speaking.request_fields(model, request, encoding)
         with provider_errors(call):
-            client = await self._clients.get()
+            client = await self._client()
             endpoint: Any = client.audio.speech.with_streaming_response
             async with endpoint.create(**fields, **self._how(call_seconds(model))) as answer:
                 async with aclosing(speech_parts(client, answer.http_response, model, encoding, call)) as parts:
@@ -144,7 +153,7 @@ class OpenAICompatibleAdapter:
         call = self._call(*(message.content for message in request.messages))
         fields = chatting.request_fields(model, request, self.limit_name)
         with provider_errors(call):
-            client = await self._clients.get()
+            client = await self._client()
             endpoint: Any = client.chat.completions.with_streaming_response
             async with endpoint.create(**fields, **self._how(call_seconds(model))) as answer:
                 if not is_event_stream(answer.http_response):
@@ -157,7 +166,7 @@ class OpenAICompatibleAdapter:
 
     async def list_models(self) -> list[str]:
         with provider_errors(self._call()):
-            client = await self._clients.get()
+            client = await self._client()
             async with asyncio.timeout(settings.PROVIDER_TIMEOUT_SECONDS):
                 answer = await client.models.with_raw_response.list(extra_headers=self._headers)
             return [str(entry["id"]) for entry in answer.http_response.json()["data"]]
@@ -169,14 +178,9 @@ class OpenAICompatibleAdapter:
     def close(self) -> None:
         self._clients.close()
 
-    def _make_client(self) -> "openai.AsyncOpenAI":
+    async def _client(self) -> "openai.AsyncOpenAI":
         self._check_access()
-        return make_client(
-            api_key=self._key,
-            base_url=self._base_url,
-            step_seconds=settings.PROVIDER_TIMEOUT_SECONDS,
-            own_environment=self._own_environment,
-        )
+        return await self._clients.get()
 
     def _check_access(self) -> None:
         if not (self._key.isascii() and self._key.isprintable()):
@@ -215,8 +219,7 @@ class OpenAIAdapter(OpenAICompatibleAdapter):
         own_environment = not (config.base_url or config.credential)
         if own_environment:
             config = replace(config, base_url=settings.OPENAI_BASE_URL, credential=settings.OPENAI_API_KEY)
-        super().__init__(replace(config, base_url=config.base_url or BASE_URL))
-        self._own_environment = own_environment
+        super().__init__(replace(config, base_url=config.base_url or BASE_URL), own_environment=own_environment)
 
     def _check_access(self) -> None:
         if not self._key:

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import ssl
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,8 @@ class _LargePieces(httpx2.AsyncByteStream):
 
 
 class LoopClients:
-    """Makes a client when a loop first asks for it, and closes it when the loop shuts down."""
+    """Makes a client when a loop first asks for it. It is closed when the loop shuts down, or when nobody holds this
+    any more."""
 
     def __init__(self, make: "Callable[[], openai.AsyncOpenAI]") -> None:
         self._make = make
@@ -89,20 +91,26 @@ class LoopClients:
         if loop not in self._held:
             # A loop closes the generators that were begun in it before it closes itself (`shutdown_asyncgens`): the
             # only word of its end that it gives.
-            holder = self._hold(loop)
+            holder = _hold(self._make(), weakref.ref(self), loop)
             self._held[loop] = (await anext(holder), holder)
         return self._held[loop][0]
 
-    async def _hold(self, loop: asyncio.AbstractEventLoop) -> "AsyncGenerator[openai.AsyncOpenAI]":
-        client = self._make()
-        try:
-            yield client
-        finally:
-            self._held.pop(loop, None)
-            await client.close()
+    def forget(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._held.pop(loop, None)
 
     def close(self) -> None:
         """From any thread. Clients of loops that run are closed there, soon."""
         for loop, (_, holder) in list(self._held.items()):
             if loop.is_running():
                 asyncio.run_coroutine_threadsafe(holder.aclose(), loop)
+
+
+async def _hold(
+    client: "openai.AsyncOpenAI", clients: "weakref.ref[LoopClients]", loop: asyncio.AbstractEventLoop
+) -> "AsyncGenerator[openai.AsyncOpenAI]":
+    try:
+        yield client
+    finally:
+        if (holder := clients()) is not None:
+            holder.forget(loop)
+        await client.close()
