@@ -19,7 +19,15 @@ LONGEST_HOLD = 30.0
 LONGEST_ASKED = 3600.0  # a provider may ask for a longer pause; it is asked again then
 HOLDS_APART = timedelta(seconds=60)  # holds that are further apart are not in a row
 JITTER = 0.1  # of a pause: it is never shorter than asked for
-OURS = {Reason.AUDIO_UNREADABLE, Reason.INTERNAL_ERROR}  # faults that tell nothing of the provider
+# Faults that, where the provider has answered no status, are found before it is called and tell nothing of it.
+OURS = {
+    Reason.AUDIO_TOO_LONG,
+    Reason.AUDIO_UNREADABLE,
+    Reason.CAPABILITY_NOT_SUPPORTED,
+    Reason.INTERNAL_ERROR,
+    Reason.INVALID_CREDENTIALS,
+    Reason.UNSUPPORTED_FORMAT,
+}
 
 
 @dataclass
@@ -49,7 +57,7 @@ class Outcomes:
         elif is_outage(error):
             self.failures += first
             self.fault = error
-        elif error.reason not in OURS:
+        elif error.status is not None or error.reason not in OURS:
             self.succeeded, self.failures = True, 0
 
 

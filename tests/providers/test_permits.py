@@ -167,6 +167,17 @@ def test_faults_of_a_sample_do_not_pause_the_provider(provider, error):
     assert share.ready(wanted=5)
 
 
+@pytest.mark.parametrize("error", [REFUSED, ProviderError(Reason.AUDIO_TOO_LONG, "longer than the model takes")])
+def test_what_no_provider_was_asked_about_does_not_open_it_again(provider, error):
+    break_down(provider)
+    pass_time(provider, paused_until=True)
+    share = Share(provider.pk)
+    assert begin_all(share, wanted=20) == 1
+    share.end(error)
+    share.ask(wanted=20)
+    assert share.grant.is_failing == (error is not REFUSED)
+
+
 def test_what_fails_again_tells_nothing_new_of_the_provider(provider):
     share = Share(provider.pk)
     for _ in range(3 * FAILURES):
