@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import traceback
+from collections import deque
 from collections.abc import Callable
 
 from gateway.realtime.core.commands import DetectTurns, Listen
@@ -21,15 +22,17 @@ class Detector:
         self._detect: DetectTurns | None = None
         self._activity: VoiceActivity | None = None
         self._is_failing = False
-        self._orders: asyncio.Queue[DetectTurns | Listen] = asyncio.Queue()
+        self._orders: deque[DetectTurns | Listen] = deque()
+        self._ordered = asyncio.Event()
         self._changes = 0  # orders to start afresh that wait: what is heard before them counts no more
         self._room = asyncio.Event()
         self._room.set()
 
     def order(self, order: DetectTurns | Listen) -> None:
         self._changes += isinstance(order, DetectTurns)
-        self._orders.put_nowait(order)
-        if self._orders.qsize() > PIECES_AHEAD:
+        self._orders.append(order)
+        self._ordered.set()
+        if len(self._orders) > PIECES_AHEAD:
             self._room.clear()
 
     async def room(self) -> None:
@@ -39,14 +42,27 @@ class Detector:
     async def run(self) -> None:
         """Tells what is heard, until cancelled. Where hearing fails, it goes on afresh with the next audio."""
         while True:
-            order = await self._orders.get()
+            await self._ordered.wait()
+            order = self._orders.popleft()
             if isinstance(order, DetectTurns):
                 self._detect, self._activity = order, None
                 self._changes -= 1
-            elif not self._changes:
-                await self._listen(order)
-            if self._orders.qsize() <= PIECES_AHEAD // 2:
+            else:
+                piece = self._with_what_follows(order)
+                if not self._changes:
+                    await self._listen(piece)
+            if not self._orders:
+                self._ordered.clear()
+            if len(self._orders) <= PIECES_AHEAD // 2:
                 self._room.set()
+
+    def _with_what_follows(self, first: Listen) -> Listen:
+        """All audio that waits, in one piece: who sends small ones faster than they are heard is not held up."""
+        audio = [first.audio]
+        while self._orders and isinstance(following := self._orders[0], Listen):
+            audio.append(following.audio)
+            self._orders.popleft()
+        return Listen(b"".join(audio), first.at_ms)
 
     async def _listen(self, piece: Listen) -> None:
         if self._detect is None or self._detect.settings is None:
