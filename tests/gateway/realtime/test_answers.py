@@ -47,6 +47,25 @@ async def eventually(condition):
             await asyncio.sleep(0.01)
 
 
+def test_what_is_said_is_answered_in_speech(live, studio, sessions):
+    async def conversation(client):
+        done = await client.say(spoken(HELLO))
+        return client, done
+
+    client, done = talk(live, conversation)
+    assert done["response"]["status"] == "completed"
+    assert len(client.audio()) > 24_000
+    (session,) = sessions()
+    (turn,) = session.turns.all()
+    models = ("studio/whisper", *STUDIO[1:])
+    assert (turn.status, turn.stt_model, turn.chat_model, turn.tts_model) == ("completed", *models)
+    assert 0 < turn.transcribed_after < turn.delay < turn.duration
+    records = live.records(3, session_id=session.pk)
+    assert sorted((record.endpoint, record.served_by) for record in records) == sorted(
+        zip(["transcription", "chat", "speech"], models, strict=True)
+    )
+
+
 async def ask(client, samples=None):
     await client.append(spoken(HELLO) if samples is None else samples)
     await client.send("input_audio_buffer.commit")
