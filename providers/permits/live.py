@@ -44,6 +44,14 @@ class ProviderPaused(ProviderError):  # noqa: N818
         self.until = timezone.now() + timedelta(seconds=seconds)
 
 
+def _in_own_words(error: ProviderError) -> ProviderError:
+    """The same without what the provider said, which may quote what somebody sent: the gate keeps it for all to see."""
+    message = f"A call failed with {error.status or error.reason}."
+    return ProviderError(
+        error.reason, message, retryable=error.retryable, status=error.status, retry_after=error.retry_after
+    )
+
+
 class Permits:
     """This process's calls to one provider."""
 
@@ -113,7 +121,7 @@ class Permits:
     def _end(self, error: ProviderError | None, *, is_known: bool = True) -> None:
         with self._lock:
             if is_known:
-                self._share.end(error)
+                self._share.end(error and _in_own_words(error))
             else:
                 self._share.drop()
             self._serve()

@@ -50,7 +50,8 @@ def answers(site):
         client.headers["X-Custom"] = CANARIES["header"]
         made = [*successes(client), *wrong_requests(client)]
         made += pages(client, site.address)
-        made += [answer for fault in FAULTS for answer in failures(client, site.studio, fault)]
+        made += [answer for fault in FAULTS for answer in failures(client, site, fault)]
+        site.let_calls_through()
         leave_in_the_middle(client, site.studio)
         wait_until_all_is_settled()
         made += crash(client, "gateway_usagerecord")
@@ -131,11 +132,10 @@ FAULTS = [
 ]
 
 
-def failures(client, studio, fault):
+def failures(client, site, fault):
     """Each kind of request while the provider fails like that."""
-    studio.clear_faults()
     for operation in ("transcriptions", "translations", "speech"):
-        studio.fault(operation, **fault)
+        site.studio.fault(operation, **fault)
     requests = [
         lambda: transcribe(client),
         lambda: transcribe(client, model="studio/transcribe", stream="true"),
@@ -145,9 +145,10 @@ def failures(client, studio, fault):
     ]
     made = []
     for request in requests:
+        site.let_calls_through()
         with suppress(httpx.TransportError):
             made.append(request())
-    studio.clear_faults()
+    site.studio.clear_faults()
     return made
 
 
