@@ -234,6 +234,7 @@ SPECTACULAR_SETTINGS = {
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
+FORMAT_MODULE_PATH = ["config.formats"]  # dates with the year first
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
@@ -273,6 +274,7 @@ UNFOLD = {
     "SITE_HEADER": "Earshot",
     "SITE_SUBHEADER": "Evaluation of speech models",
     "SITE_SYMBOL": "hearing",
+    "STYLES": [lambda request: static("earshot/site.css")],
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static(FAVICON)}],
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
