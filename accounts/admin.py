@@ -135,6 +135,7 @@ class ApiKeyAdmin(WorkspaceAdmin):
     list_display = ["name", "starts_with", "role", "limit", "created_by", "created_at", "last_used_at", "revoked_at"]
     list_filter = ["role"]
     list_select_related = ["created_by"]
+    empty_text = "Whatever calls REST or the gateway needs a key. Make one."
     search_fields = ["name", "prefix"]
     readonly_fields = ["name", "starts_with", "role", "created_by", "created_at", "last_used_at", "revoked_at"]
     actions = ["revoke"]
@@ -143,7 +144,7 @@ class ApiKeyAdmin(WorkspaceAdmin):
     def starts_with(self, api_key: ApiKey) -> str:
         return f"{api_key.prefix}…"
 
-    @admin.display(description="Calls a minute", ordering="requests_per_minute", empty_value="-")
+    @admin.display(description="Calls a minute", ordering="requests_per_minute", empty_value="the site's limit")
     def limit(self, api_key: ApiKey) -> int | None:
         return api_key.requests_per_minute
 

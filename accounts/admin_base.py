@@ -41,6 +41,7 @@ class WorkspaceAdmin(ModelAdmin):
     change_role: Role | None = Role.EVALUATOR
     delete_role: Role | None = Role.EVALUATOR
     list_per_page = 50
+    empty_text = ""  # what an empty list says: where its rows come from
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows, ordering = rows_of(self.model, request), self.get_ordering(request)

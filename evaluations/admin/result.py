@@ -57,6 +57,7 @@ class ResultAdmin(NoCountMixin, WorkspaceAdmin):
     list_filter_submit = True
     list_before_template = "admin/evaluations/result/_narrowed.html"
     search_fields = ("sample__key", "sample__reference", "hypothesis")
+    empty_text = "Results come with runs: one for each sample and model."
     search_help_text = "Sample key, reference or hypothesis"
     actions = None
     show_facets = admin.ShowFacets.NEVER  # they would count every result

@@ -87,6 +87,7 @@ class ModelAliasAdmin(WorkspaceAdmin):
     view_role = Role.VIEWER
     add_role = change_role = delete_role = Role.OWNER
     list_display = ["name", "strategy", "models"]
+    empty_text = "Without an alias, clients ask for models by their own names."
     search_fields = ["name"]
     fields = ["name", "strategy"]
     inlines = [TargetInline]

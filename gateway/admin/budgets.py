@@ -42,6 +42,7 @@ class BudgetAdmin(WorkspaceAdmin):
     list_display = ["whose", "monthly", "spent", "held", "unknown_costs"]
     list_select_related = ["api_key"]
     list_before_template = "admin/gateway/budget/_about.html"
+    empty_text = "Without a budget, spending has no limit."
     fields = ["api_key", "monthly_usd"]
 
     class Media:

@@ -89,6 +89,7 @@ class RealtimeSessionAdmin(NoCountMixin, WorkspaceAdmin):
     list_before_template = "admin/gateway/realtimesession/_about.html"
     show_facets = admin.ShowFacets.NEVER  # they would count every session
     sortable_by: list[str] = []
+    empty_text = "Conversations at /v1/realtime are listed here. To hold one, go to Talk."
     ordering = ["-pk"]
     actions = None
     fields = ["began", "caller", "kind", "dialect", "models", "lasted", "delay_p50", "delay_p95", "problems", "ended"]
