@@ -28,5 +28,5 @@ def run_bar(run: Any) -> SafeString:
 
 
 def chips(words: list[str]) -> SafeString:
-    inner = format_html_join("", '<span class="ev-chip">{}</span>', ((word,) for word in words))
+    inner = format_html_join("", '<span class="ev-chip" title="{}">{}</span>', ((word, word) for word in words))
     return format_html('<span class="ev-chips">{}</span>', inner)

@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import display
@@ -53,6 +53,7 @@ class RunAdmin(WorkspaceAdmin):
     list_filter_submit = True
     list_select_related = ("dataset",)
     list_display_links = ("name",)
+    empty_text = "A run has models transcribe a dataset and compares them."
     search_fields = ("name", "dataset__name")
     search_help_text = "Name of the run or its dataset"
     ordering = ("-id",)
@@ -88,7 +89,9 @@ class RunAdmin(WorkspaceAdmin):
 
     @display(description="Made", ordering="id")
     def created(self, run: Run) -> SafeString:
-        return format_html('<span class="ev-num">{}</span>', f"{timezone.localtime(run.created_at):%Y-%m-%d %H:%M}")
+        made = timezone.localtime(run.created_at)
+        parts = ((f"{made:%Y-%m-%d}",), (f"{made:%H:%M}",))
+        return format_html_join(" ", '<span class="ev-num">{}</span>', parts)
 
     @display(description="Took")
     def took(self, run: Run) -> str:
@@ -133,9 +136,8 @@ class RunAdmin(WorkspaceAdmin):
                 return redirect("admin:evaluations_run_change", run.pk)
             except RunRefused as refusal:
                 form.refuse(refusal)
-        return self._page(
-            request, "start", title="Start run", form=form, groups=model_choices(form), estimate=estimate_of(form)
-        )
+        head = {"title": "Start run", "content_title": "Start run", "model_admin": self, "opts": None}
+        return self._page(request, "start", **head, form=form, groups=model_choices(form), estimate=estimate_of(form))
 
     def models_view(self, request: WorkspaceRequest) -> HttpResponse:
         return self._partial(request, "models", groups=model_choices(self._form(request, request.GET)))

@@ -14,7 +14,13 @@ LARGE = 20_000  # results: from here on counting them takes long enough to ask f
 def live_context(run: Run) -> dict[str, Any]:
     """What changes while the run goes on."""
     progress = run_progress(run)
-    return {"run": run, "progress": progress, "poll_seconds": 1 if progress.total < LARGE else 5}
+    return {
+        "run": run,
+        "progress": progress,
+        "waits": any(job.waiting_for for job in progress.jobs),
+        "providers": dict(run.jobs.exclude(model=None).values_list("model_name", "model__provider")),
+        "poll_seconds": 1 if progress.total < LARGE else 5,
+    }
 
 
 def remote_context(run: Run) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from evaluations.scoring.normalizers import DEFAULT, NORMALIZERS
 from evaluations.services import RunRefused
 from providers.capabilities import problem_with
 from providers.models import Provider, SpeechModel
-from providers.registry import default_prompt
+from providers.registry import KINDS, default_prompt
 
 
 class StartForm(forms.Form):
@@ -28,6 +28,7 @@ class StartForm(forms.Form):
     dataset = forms.ModelChoiceField(
         queryset=Dataset.objects.none(),
         empty_label="Choose a dataset",
+        error_messages={"required": "Choose a dataset."},
         widget=UnfoldAdminSelectWidget(),
     )
     models = forms.ModelMultipleChoiceField(
@@ -88,7 +89,7 @@ class StartForm(forms.Form):
             return
         field = self.fields["prompt"]
         field.widget.attrs["placeholder"] = "The default below"
-        told = " ".join(f"{kind}: “{text}”" for kind, text in defaults.items())
+        told = " ".join(f"{_kind(kind)}: “{text}”" for kind, text in defaults.items())
         field.help_text = f"Optional, for every model that takes a prompt. Empty: the provider's default. {told}"
 
     @property
@@ -122,8 +123,9 @@ class ModelChoice:
     is_chosen: bool
 
 
-def model_choices(form: StartForm) -> list[tuple[Provider, list[ModelChoice]]]:
-    """Every model by its provider, with what it would cost on the chosen dataset or why it cannot be used."""
+def model_choices(form: StartForm) -> list[tuple[Provider, str, list[ModelChoice]]]:
+    """Every model by its provider and the name of its kind, with what it would cost on the chosen dataset or why it
+    cannot be used on it."""
     dataset, chosen = form.chosen()
     models = list(form.catalogue)
     estimate = _estimate(form, dataset, models)
@@ -135,7 +137,15 @@ def model_choices(form: StartForm) -> list[tuple[Provider, list[ModelChoice]]]:
         for model in models
     ]
     by_provider = groupby(choices, key=lambda choice: choice.model.provider)
-    return [(provider, sorted(group, key=lambda choice: bool(choice.problem))) for provider, group in by_provider]
+    return [
+        (provider, _kind(provider.kind), sorted(group, key=lambda choice: bool(choice.problem)))
+        for provider, group in by_provider
+    ]
+
+
+def _kind(kind: str) -> str:
+    """Its name for a person; the code of one that is not installed."""
+    return KINDS[kind].info.label if kind in KINDS else kind
 
 
 def estimate_of(form: StartForm) -> Estimate | None:

@@ -38,14 +38,16 @@ def seconds(value: float | None) -> str:
 
 @register.filter
 def duration(value: float | None) -> str:
-    """A span of time to the second: 42 s, 3 min 05 s, 2 h 10 min."""
+    """A span of time to the second: 42 s, 3 min 05 s, 10 min, 2 h 10 min."""
     if value is None:
         return NONE
     whole = round(value)
     if whole < 60:
         return f"{whole} s"
     minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    if minutes < 60:
+        return f"{minutes} min" + (f" {rest:02d} s" if rest else "")
+    return f"{minutes // 60} h" + (f" {minutes % 60:02d} min" if minutes % 60 else "")
 
 
 @register.filter

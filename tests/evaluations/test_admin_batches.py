@@ -53,7 +53,7 @@ def test_the_form_shows_the_default_prompt_and_starts_with_another(evaluator, wo
     dataset = make_audio_dataset(workspace, samples=1)
     form = evaluator.get(START)
     assert (
-        f"Empty: the provider's default. gemini: “{default_prompt('gemini')}”"
+        f"Empty: the provider's default. Google Gemini: “{default_prompt('gemini')}”"
         in form.context["form"]["prompt"].help_text
     )
     assert default_prompt("gemini") in text_of(form)

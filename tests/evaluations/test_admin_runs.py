@@ -149,7 +149,7 @@ def test_the_estimate_adds_up_what_is_ticked(evaluator, workspace):
 
     text = text_of(evaluator.get(url, {"dataset": dataset.pk, "models": [m.pk for m in models]}))
 
-    assert "Samples 30 Audio 1 min 00 s Models 2" in text
+    assert "Samples 30 Audio 1 min Models 2" in text
     assert "Cost $0.60" in text
 
 
