@@ -10,6 +10,8 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
 from unfold.decorators import action, display
 
@@ -34,7 +36,7 @@ class OwnersChange(WorkspaceAdmin):
 @admin.register(Provider)
 class ProviderAdmin(OwnersChange):
     form = ProviderForm
-    list_display = ["name", "kind_label", "model_list", "credential_state", "call_limits", "state", "is_active"]
+    list_display = ["name", "kind_label", "model_list", "credential_state", "call_limits", "state", "in_use"]
     list_filter = ["is_active"]
     search_fields = ["name"]
     actions_detail = ["test_connection", "sync_models"]
@@ -53,7 +55,8 @@ class ProviderAdmin(OwnersChange):
         if not self.has_add_permission(request):
             raise PermissionDenied
         kinds = sorted(((kind, adapter.info) for kind, adapter in KINDS.items()), key=lambda entry: entry[1].label)
-        return self._page(request, "choose_kind", title="Which kind of provider?", kinds=kinds)
+        head = {"content_title": "Add provider", "model_admin": self, "opts": None}
+        return self._page(request, "choose_kind", title="Which kind of provider?", kinds=kinds, **head)
 
     def get_form(self, request: HttpRequest, obj: Provider | None = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change, **kwargs)
@@ -77,14 +80,16 @@ class ProviderAdmin(OwnersChange):
             if obj and self.has_change_permission(request, obj):
                 credential += ["credential", "remove_credential"] if obj.has_credential else ["credential"]
         kind = [] if obj else ["kind"]  # hidden: it was chosen before
-        return ["name", *kind, *address, *credential, "max_concurrency", "requests_per_minute", "is_active"]
+        limits = ["max_concurrency", "requests_per_minute", "is_active"]
+        now = ["state", "model_links"] if obj else []
+        return ["name", *kind, *now, *address, *credential, *limits]
 
     def get_fieldsets(self, request: HttpRequest, obj: Provider | None = None) -> Any:
         info = _info(obj.kind if obj else _asked_kind(request))
         return [(info.label, {"fields": self.get_fields(request, obj), "description": info.help})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Provider | None = None) -> list[str]:
-        return ["credential_state"] if obj else []
+        return ["credential_state", "state", "model_links"] if obj else []
 
     def save_model(self, request: HttpRequest, obj: Provider, form: ProviderForm, change: bool) -> None:
         if change:
@@ -112,14 +117,28 @@ class ProviderAdmin(OwnersChange):
         a_minute = f", {provider.requests_per_minute} a minute" if provider.requests_per_minute else ""
         return f"{provider.max_concurrency} at once{a_minute}"
 
-    @display(description="Calls")
+    @display(description="Calls now")
     def state(self, provider: Provider) -> str:
+        if not provider.is_active:
+            return "none: switched off"
         return why_waiting(provider) or "get through"
+
+    @display(description="In use", boolean=True, ordering="is_active")
+    def in_use(self, provider: Provider) -> bool:
+        return provider.is_active
 
     @display(description="Models")
     def model_list(self, provider: Provider) -> str:
         names = [model.name for model in provider.models.all()]
         return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+
+    @display(description="Models", empty_value="none yet: sync or add them")
+    def model_links(self, provider: Provider) -> SafeString | None:
+        links = (
+            (reverse("admin:providers_speechmodel_change", args=[model.pk]), model.name)
+            for model in provider.models.all()
+        )
+        return format_html_join(", ", '<a class="text-link" href="{}">{}</a>', links) or None
 
     @display(description="Key")
     def credential_state(self, provider: Provider) -> str:
@@ -235,7 +254,7 @@ def _may(request: HttpRequest, role: Role) -> bool:
 class SpeechModelAdmin(OwnersChange):
     form = SpeechModelForm
     inlines = [PriceInline]
-    list_display = ["public_name", "task_list", "mode_list", "time_list", "limit_list", "price_today", "is_active"]
+    list_display = ["public_name", "task_list", "mode_list", "time_list", "limit_list", "price_today", "in_use"]
     list_filter = ["speech_to_text", "text_to_speech", "chat", "translation", "is_active", "provider"]
     list_select_related = ["provider"]
     fieldsets = [
@@ -277,3 +296,7 @@ class SpeechModelAdmin(OwnersChange):
     @display(description="Price today")
     def price_today(self, model: SpeechModel) -> str:
         return "; ".join(map(str, model.prices_on(timezone.localdate()))) or "unknown"
+
+    @display(description="In use", boolean=True)
+    def in_use(self, model: SpeechModel) -> bool:
+        return model.is_active and model.provider.is_active
