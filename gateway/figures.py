@@ -6,11 +6,13 @@ NONE = "–"  # noqa: RUF001  (an en dash: nothing to show)
 
 
 def usd(value: Decimal | None) -> str:
-    """US dollars to the cent; small sums with as many digits as say something."""
+    """US dollars to the cent; below a dollar to a hundredth of one, below a cent as small as one call may be."""
     if value is None:
         return "unknown"
-    cents, smaller = f"${value:,.6f}"[:-4], f"{value:,.6f}"[-4:]
-    return f"${value:,.2f}" if value >= 1 else cents + smaller.rstrip("0")
+    if value >= 1:
+        return f"${value:,.2f}"
+    digits = f"{value:.4f}" if value >= Decimal("0.01") else f"{value:.6f}"
+    return f"${digits[:4]}{digits[4:].rstrip('0')}"
 
 
 def seconds(value: float | None) -> str:

@@ -86,7 +86,7 @@ class VoicePipelineAdmin(WorkspaceAdmin):
             ("llm_model", "Chat", models.filter(chat=True), default and default.chat_model),
             ("tts_model", "Text to speech", models.filter(text_to_speech=True), default and default.tts_model),
         ]
-        context = {**self.admin_site.each_context(request), "title": "Talk", "opts": self.opts}
+        context = {**self.admin_site.each_context(request), "title": "Talk", "content_title": "Talk"}
         context |= {"places": places, "has_default": default is not None}
         return TemplateResponse(request, "admin/gateway/voicepipeline/talk.html", context)
 

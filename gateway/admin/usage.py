@@ -84,6 +84,7 @@ class UsageRecordAdmin(NoCountMixin, WorkspaceAdmin):
     list_filter = [MonthFilter, KeyFilter, ModelFilter, "endpoint", "result"]
     list_filter_submit = True
     list_before_template = "admin/gateway/usagerecord/_about.html"
+    empty_text = "The gateway speaks OpenAI's protocol at /v1/. Each call that it takes is listed here."
     search_fields = ["request_id"]
     search_help_text = "Request id"
     show_facets = admin.ShowFacets.NEVER  # they would count every call
@@ -91,8 +92,9 @@ class UsageRecordAdmin(NoCountMixin, WorkspaceAdmin):
     ordering = ["-pk"]
     actions = None
     fields = ["request_id", "endpoint", "asked_for", "outcome", "key_name", "amount", "cost"]
-    fields += ["began", "settled_at", "took", "first_answer", "session_id", "fingerprint"]
-    readonly_fields = ["asked_for", "outcome", "amount", "cost", "began", "took", "first_answer", "fingerprint"]
+    fields += ["began", "settled_at", "took", "first_answer", "session", "fingerprint"]
+    readonly_fields = ["asked_for", "outcome", "amount", "cost", "began", "took", "first_answer", "session"]
+    readonly_fields += ["fingerprint"]
 
     class Media:
         css = {"all": ["gateway/gateway.css"]}
@@ -120,7 +122,7 @@ class UsageRecordAdmin(NoCountMixin, WorkspaceAdmin):
             **self.admin_site.each_context(request),
             **usage_context(access.workspace, request.GET, timezone.now()),
             "title": "Usage",
-            "opts": self.opts,
+            "content_title": "Usage",
         }
         return TemplateResponse(request, "admin/gateway/usagerecord/summary.html", context)
 
@@ -169,6 +171,13 @@ class UsageRecordAdmin(NoCountMixin, WorkspaceAdmin):
     @display(description="First byte after")
     def first_answer(self, record: UsageRecord) -> str:
         return figures.seconds(record.first_byte)
+
+    @display(description="Voice session")
+    def session(self, record: UsageRecord) -> SafeString | str:
+        if record.session_id is None:
+            return figures.NONE
+        address = reverse("admin:gateway_realtimesession_change", args=[record.session_id])
+        return format_html('<a class="gw-link" href="{}">Session {}</a>', address, record.session_id)
 
     @display(description="SHA-256 of the request's body")
     def fingerprint(self, record: UsageRecord) -> SafeString:

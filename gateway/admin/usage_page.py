@@ -17,7 +17,8 @@ from providers.models import SpeechModel
 
 MONTHS = 12
 MOST_SERIES = 5  # of a chart; what is left is drawn as one
-COLORS = ["#8b5cf6", "#0891b2", "#d97706", "#16a34a", "#db2777", "#64748b"]  # told apart in light and dark
+COLORS = ["#8b5cf6", "#0891b2", "#d97706", "#16a34a", "#db2777", "#2563eb", "#84cc16", "#ef4444"]  # in light and dark
+GREY = "#64748b"  # of what is drawn as one
 INK = "#94a3b8"
 NO_MODEL, NO_KEY, OTHERS = "no model", "no key", "others"
 
@@ -139,18 +140,27 @@ def _charts(lines: list[Line], days: list[date]) -> list[Chart]:
     def dollars(line: Line) -> float:
         return float(line["cost_usd"] or 0)
 
+    def chart(title: str, column: str, value: Callable[[Line], float]) -> Chart:
+        return _chart(title, days, lines, column, value)
+
     return [
-        _chart("Calls a day, by model", days, lines, "name", lambda line: line["calls"]),
-        _chart("Calls a day, by key", days, lines, "caller", lambda line: line["calls"]),
-        _chart("US dollars a day, by model", days, lines, "name", dollars),
-        _chart("Minutes of audio a day, by model", days, lines, "name", minutes),
-        _chart("Characters spoken a day, by model", days, lines, "name", lambda line: line["characters"] or 0),
-        _chart("Failed or lost calls a day, by model", days, lines, "name", lambda line: line["failed"]),
+        chart("Calls a day, by model", "name", lambda line: line["calls"]),
+        chart("Calls a day, by key", "caller", lambda line: line["calls"]),
+        chart("US dollars a day, by model", "name", dollars),
+        chart("Minutes of audio a day, by model", "name", minutes),
+        chart("Characters spoken a day, by model", "name", lambda line: line["characters"] or 0),
+        chart("Failed or lost calls a day, by model", "name", lambda line: line["failed"]),
     ]
 
 
+def _colors(lines: list[Line], column: str) -> dict[str, str]:
+    """One for each of the column's values, the same in every chart: those with the most calls choose first."""
+    names = [name for name, _ in _totals(lines, column)]
+    return {name: COLORS[index % len(COLORS)] for index, name in enumerate(names)} | {OTHERS: GREY}
+
+
 def _chart(title: str, days: list[date], lines: list[Line], column: str, value: Callable[[Line], float]) -> Chart:
-    """Bars by day, a colour for each of the largest of the column's values."""
+    """Bars by day of the largest of the column's values; the others are drawn as one."""
     sums: dict[str, dict[date, float]] = defaultdict(lambda: defaultdict(float))
     for line in lines:
         if value(line):
@@ -160,7 +170,5 @@ def _chart(title: str, days: list[date], lines: list[Line], column: str, value: 
         for day, amount in sums[name].items():
             sums[OTHERS][day] += amount
     shown = largest[:MOST_SERIES] + ([OTHERS] if OTHERS in sums else [])
-    series = [
-        Series(name, color, [sums[name][day] for day in days]) for name, color in zip(shown, COLORS, strict=False)
-    ]
-    return Chart(title, days, series)
+    colors = _colors(lines, column)
+    return Chart(title, days, [Series(name, colors[name], [sums[name][day] for day in days]) for name in shown])
