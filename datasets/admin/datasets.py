@@ -36,6 +36,7 @@ class DatasetAdmin(WorkspaceAdmin):
     form = DatasetForm
     list_display = ["name", "task", "language", "samples", "audio", "with_reference", "created_at"]
     list_filter = ["task", "language"]
+    empty_text = "A dataset holds the samples that models are evaluated on."
     search_fields = ["name", "description"]
     actions = None
     fields = ["name", "task", "language", "description"]

@@ -32,13 +32,15 @@ class ImportAdmin(WorkspaceAdmin):
     add_role = None
     change_role = None
     delete_role = None
-    list_display = ["source_name", "dataset", "status_label", "lines", "skip_bad", "created_by", "created_at"]
+    list_display = ["source_name", "dataset", "status_label", "lines", "bad_lines", "created_by", "created_at"]
     list_filter = ["status", ("dataset", RelatedDropdownFilter)]
     list_filter_submit = True
     list_select_related = ["dataset", "created_by"]
+    empty_text = "An import begins on the page of its dataset."
     search_fields = ["source_name"]
     actions = None
-    fields = ["source_name", "dataset", "skip_bad", "created_at"]
+    fields = ["source_name", "dataset", "bad_lines", "created_at"]
+    readonly_fields = ["bad_lines"]
     change_form_outer_before_template = "admin/datasets/import/live.html"
 
     def get_urls(self) -> list[URLPattern]:
@@ -64,6 +66,10 @@ class ImportAdmin(WorkspaceAdmin):
     )
     def status_label(self, parent: Import) -> str:
         return parent.status
+
+    @display(description="Bad lines", ordering="skip_bad")
+    def bad_lines(self, parent: Import) -> str:
+        return "are left out" if parent.skip_bad else "refuse the import"
 
     @display(description="Lines")
     def lines(self, parent: Import) -> str:

@@ -52,6 +52,7 @@ class SampleAdmin(NoCountMixin, WorkspaceAdmin):
     list_filter_submit = True
     search_fields = ["key"]
     search_help_text = "Search by key"
+    empty_text = "Samples come by uploading or importing them, on the page of their dataset."
     ordering = ["-id"]
     actions = None
     change_form_outer_before_template = "admin/datasets/sample/listen.html"
@@ -106,7 +107,9 @@ class SampleAdmin(NoCountMixin, WorkspaceAdmin):
 
     @display(description="Reference", empty_value="unknown")
     def short_reference(self, sample: Sample) -> str | None:
-        return Truncator(sample.reference).chars(60) if sample.reference else sample.reference
+        if not sample.reference:
+            return "(nothing is said)" if sample.reference == "" else None
+        return Truncator(sample.reference).chars(60)
 
     @display(description="Listen")
     def player(self, sample: Sample) -> SafeString | None:

@@ -21,3 +21,9 @@ def clock(seconds: float) -> str:
         return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
     tenths = round(seconds * 10)
     return f"{tenths // 600}:{tenths // 10 % 60:02}.{tenths % 10}"
+
+
+@register.filter
+def thousands(value: int) -> str:
+    """A number in groups of three digits."""
+    return f"{value:,}"
