@@ -36,7 +36,12 @@ def site(committed, tmp_path_factory):
     folder = tmp_path_factory.mktemp("private")
     (folder / "tmp").mkdir()
     with live_site(
-        folder, LOG_LEVEL="DEBUG", TMPDIR=str(folder / "tmp"), PYTHONDEVMODE="1", OPENAI_LOG="debug"
+        folder,
+        LOG_LEVEL="DEBUG",
+        TMPDIR=str(folder / "tmp"),
+        PYTHONASYNCIODEBUG="1",
+        PYTHONWARNINGS="default",
+        OPENAI_LOG="debug",
     ) as site:
         site.studio.settings(text=f"they say {CANARIES['transcript']}", translation=CANARIES["translation"])
         yield site
