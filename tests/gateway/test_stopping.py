@@ -43,34 +43,29 @@ class Asking(threading.Thread):
             self.error = error
 
 
-def test_what_is_under_way_ends_before_the_server_does(site):
+def test_what_is_under_way_ends_before_the_server_does_and_no_page_holds_it_up(site):
+    """A page that is still under way, such as progress told for ever: here one whose request is never whole."""
+    place = ("127.0.0.1", int(site.address.rpartition(":")[2]))
     site.studio.settings(text="still here", latency=1.5)
-    plain = Asking(site, "plain")
-    streamed = Asking(site, "streamed", stream="true")
-    wait_for(lambda: len(site.studio.calls) == 2, every=0.02)
-
-    site.process.send_signal(signal.SIGTERM)
-    time.sleep(0.5)
-    with pytest.raises(OSError, match="refused"):
-        socket.create_connection(("127.0.0.1", int(site.address.rpartition(":")[2])))
-    for asking in (plain, streamed):
-        asking.join(20)
-
-    assert plain.answer.json()["text"] == "still here"
-    assert streamed.answer.text.endswith("data: [DONE]\n\n")
-    assert site.process.wait(20) == -signal.SIGTERM
-    assert [record.result for record in site.records(2)] == ["success", "success"]
-
-
-def test_a_page_that_tells_of_progress_for_ever_does_not_hold_the_server_up(site):
-    """Any page that is still under way: here one whose request is never whole."""
-    with socket.create_connection(("127.0.0.1", int(site.address.rpartition(":")[2]))) as waiting:
+    with socket.create_connection(place) as waiting:
         waiting.sendall(b"POST /admin/login/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf")
-        time.sleep(0.3)
+        plain = Asking(site, "plain")
+        streamed = Asking(site, "streamed", stream="true")
+        wait_for(lambda: len(site.studio.calls) == 2, every=0.02)
+
         told_at = time.monotonic()
         site.process.send_signal(signal.SIGTERM)
-        site.process.wait(20)
+        time.sleep(0.5)
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(place)
+        for asking in (plain, streamed):
+            asking.join(20)
+        assert site.process.wait(20) == -signal.SIGTERM
+
     assert time.monotonic() - told_at < 10
+    assert plain.answer.json()["text"] == "still here"
+    assert streamed.answer.text.endswith("data: [DONE]\n\n")
+    assert [record.result for record in site.records(2)] == ["success", "success"]
 
 
 def test_a_worker_that_is_killed_in_the_middle_leaves_a_call_that_is_known_to_be_under_way(site):
