@@ -70,6 +70,12 @@ class Target:
     def config(self) -> ModelConfig:
         return model_config(self.model)
 
+    def prompt(self, hint: str) -> str:
+        """What the model is told beside the audio. `hint`: what may be said in it, or was said before; models that do
+        nothing unasked are told what to do as well. Raises ProviderError."""
+        own = self.adapter.info.default_prompt
+        return f"{own}\nFor context and spelling only, not to be answered: {hint}" if own and hint else own or hint
+
 
 @dataclass(frozen=True)
 class Alias:

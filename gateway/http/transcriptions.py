@@ -158,7 +158,7 @@ def _request(job: Job, target: Target, audio: UploadedAudio, remote: RemoteAudio
     return TranscriptionRequest(
         audio,
         language=job.wishes.language,
-        prompt=job.wishes.prompt,
+        prompt=target.prompt(job.wishes.prompt),
         remote=remote,
         temperature=job.wishes.temperature,
         times=job.wishes.times_needed(target.config.times),

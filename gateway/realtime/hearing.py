@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 
 from gateway.http.routing import Target
 from gateway.realtime.audio_source import SpokenAudio
@@ -67,6 +68,7 @@ async def _transcribe(
 
 async def _parts(target: Target, request: TranscriptionRequest) -> AsyncGenerator[TranscriptionPart, None]:
     """The text as the model writes it, or all at once where it cannot stream."""
+    request = replace(request, prompt=target.prompt(request.prompt))
     if not isinstance(target.adapter, StreamingTranscriber):
         yield TranscriptionPart(whole=await as_transcriber(target.adapter).transcribe(target.config, request))
         return

@@ -3,6 +3,7 @@
 import httpx
 import pytest
 
+from providers.adapters.gemini.answers import DEFAULT_PROMPT
 from tests.audio import encode, make_wav
 from tests.evaluations.cluster import wait_for
 from tests.evaluations.gemini import make_gemini
@@ -41,6 +42,16 @@ def test_every_format_is_made_of_a_text_alone(http, wanted):
 def test_a_stream_ends_with_the_whole_text(http):
     answer = ask(http, make_wav(0.5), stream="true")
     assert answer.text.endswith("data: [DONE]\n\n")
+
+
+def test_gemini_is_told_to_transcribe_and_a_prompt_is_a_hint_beside_it(http):
+    assert ask(http, make_wav(0.5)).status_code == 200
+    assert http.gemini.state()["told"][-1] == DEFAULT_PROMPT
+    assert ask(http, make_wav(0.5), prompt="Names: Reynard.", language="en").status_code == 200
+    told = http.gemini.state()["told"][-1]
+    assert told.startswith(DEFAULT_PROMPT)
+    assert "Names: Reynard." in told
+    assert "English" in told
 
 
 @pytest.mark.parametrize("format", ["webm", "m4a"])

@@ -122,7 +122,7 @@ class GeminiAdapter:
                 config=genai().types.GenerateContentConfig(
                     # Long audio is heard for minutes before the first byte of an answer.
                     http_options=genai().types.HttpOptions(timeout=int(settings.CALL_TIMEOUT_SECONDS * 1000)),
-                    temperature=0,
+                    temperature=request.temperature or 0,
                     automatic_function_calling=genai().types.AutomaticFunctionCallingConfig(disable=True),
                     automatic_continuation=False,
                 ),

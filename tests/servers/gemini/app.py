@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections import Counter
+from collections import Counter, deque
 from typing import Any
 
 from tests.servers.gemini.answers import Answers
@@ -51,6 +51,7 @@ class App:
         self.batches = Batches(self.settings, self.clock, self.faults, self.files, self.answers)
         self.streams = Streams(self.settings)
         self.asked: list[dict[str, Any]] = []  # requests without audio
+        self.told: deque[str] = deque(maxlen=20)  # the texts beside audio, of the last requests
         self.calls: Counter[str] = Counter()
         self.struck: Counter[str] = Counter()  # faults that happened
         self.generated: Counter[str] = Counter()  # direct answers by the audio's sha256
@@ -187,7 +188,9 @@ class App:
         self.generated[heard.sha256] += 1
         fault = self.faults.take("answer", subject=f"{heard.sha256} {model}", key=heard.sha256)
         whole = self.answers.response(model, heard, fault)
-        if not heard.audio_bytes:
+        if heard.audio_bytes:
+            self.told.append(text_of(asked))
+        else:
             self.asked.append(asked)
         if wants_speech(asked):
             self.streams.speak(whole, text_of(asked))
@@ -264,6 +267,7 @@ class App:
             "most_at_once": self.most_at_once,
             "generated": self.generated,
             "asked": self.asked,
+            "told": list(self.told),
             "streams": self.streams.counts,
         }
 
