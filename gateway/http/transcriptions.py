@@ -149,9 +149,12 @@ async def _ask_adapter(target: Target, job: Job, audio: UploadedAudio) -> Transc
             answer = as_transcriber(target.adapter).transcribe(target.config, request)
         try:
             async with asyncio.timeout(settings.CALL_TIMEOUT_SECONDS):
-                return await answer
+                heard = await answer
         except TimeoutError:
             raise ProviderError(Reason.TIMEOUT, "The model did not answer in time.", retryable=True) from None
+    if heard.cut_off:  # a part would pass for the whole
+        raise ProviderError(Reason.CUT_OFF, "The text is longer than the model's answers may be. Cut the audio.")
+    return heard
 
 
 def _request(job: Job, target: Target, audio: UploadedAudio, remote: RemoteAudio | None = None) -> TranscriptionRequest:

@@ -44,6 +44,12 @@ def test_a_stream_ends_with_the_whole_text(http):
     assert answer.text.endswith("data: [DONE]\n\n")
 
 
+def test_a_text_that_was_cut_off_is_not_passed_for_the_whole(http):
+    http.gemini.fault("answer", "max_tokens", times=1)
+    answer = ask(http, make_wav(0.5))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "cut_off")
+
+
 def test_gemini_is_told_to_transcribe_and_a_prompt_is_a_hint_beside_it(http):
     assert ask(http, make_wav(0.5)).status_code == 200
     assert http.gemini.state()["told"][-1] == DEFAULT_PROMPT
