@@ -41,6 +41,11 @@ class Batch(models.Model):
     def __str__(self) -> str:
         return self.display_name
 
+    @property
+    def output_path(self) -> str:
+        """Where its result file is kept in our storage: known before it is there."""
+        return f"batches/{self.shard.job.run_id}/{self.display_name}.jsonl.gz"
+
 
 class Upload(models.Model):
     """A file that we put, or are about to put, at a provider; until it is known to be gone."""

@@ -258,7 +258,7 @@ def delete_run(*, run: Run) -> None:
         raise RunRefused("", "Files of this run are still being deleted at the provider. Try again in a minute.")
     if Batch.objects.of_run(run).to_cancel().exists():
         raise RunRefused("", "Batches of this run are still being stopped at the provider. Try again in a minute.")
-    kept = list(Batch.objects.of_run(run).kept().values_list("output", flat=True))
+    kept = [batch.output.name or batch.output_path for batch in Batch.objects.of_run(run)]
     run.delete()
     for name in kept:  # they hold what was said
         transaction.on_commit(partial(default_storage.delete, name))

@@ -113,12 +113,13 @@ def plan_of(shard: Shard) -> Plan:
     """The audio of the shard's pending results, to live until its batch has ended."""
     model = shard.job.model
     assert model is not None  # noqa: S101  (a shard whose model is gone is not worked on)
+    # No longer than any file can live: none would do, and all would be uploaded again and again.
+    hours = max(1.0, min(settings.BATCH_DEADLINE_HOURS, FILE_HOURS) - UPLOAD_HOURS)
     return Plan(
         run=shard.job.run,
         provider=model.provider,
         sample_ids=list(Result.objects.filter(shard=shard).pending().values_list("sample", flat=True)),
-        # No longer than any file can live: none would do, and all would be uploaded again and again.
-        alive_until=timezone.now() + timedelta(hours=min(settings.BATCH_DEADLINE_HOURS, FILE_HOURS) - UPLOAD_HOURS),
+        alive_until=timezone.now() + timedelta(hours=hours),
     )
 
 
@@ -187,6 +188,10 @@ class BatchWork:
         for name, value in fields.items():
             setattr(self.batch, name, value)
 
+    def _log(self, text: str, *figures: object) -> None:
+        """Figures and our own words only: what the provider says may hold anything."""
+        logger.info(f"run %s job %s shard %s: {text}", self.run.pk, self.shard.job_id, self.shard.pk, *figures)
+
     def _hold(self) -> None:
         """In a transaction: nobody ends the batch, or takes its shard over, until that ends. Raises LeaseLost."""
         self._set(state=self.batch.state)
@@ -195,7 +200,9 @@ class BatchWork:
         self._set(faults=self.batch.faults + 1, waiting_for=str(error))
         longest = min(LONGEST_PAUSE, settings.BATCH_POLL_SECONDS * 2)
         pause = min(longest, 0.5 * 2 ** min(self.batch.faults, 12)) * random.uniform(0.5, 1.5)  # noqa: S311
-        return max(pause, min(error.retry_after or 0.0, LONGEST_ASKED))
+        pause = max(pause, min(error.retry_after or 0.0, LONGEST_ASKED))
+        self._log("%s while %s, fault %s, again in %.1f s", error.reason, self.batch.state, self.batch.faults, pause)
+        return pause
 
     @transaction.atomic
     def _give_up(self, reason: str, message: str) -> None:
@@ -209,6 +216,8 @@ class BatchWork:
         if self.batch.error:
             Job.objects.filter(pk=self.shard.job_id).update(error=self.batch.error)
         self.batch.uploads.alive().filter(delete_due_at=None).update(delete_due_at=now)
+        seconds = (now - (self.batch.submitted_at or now)).total_seconds()
+        self._log("batch ended, %.1f s after it was submitted", seconds)
 
     # --- preparing --------------------------------------------------------------------------------
 
@@ -296,7 +305,8 @@ class BatchWork:
         for other in others:
             self.adapter.cancel_batch(other.name)
         now = timezone.now()
-        expires = live_audio(plan_of(self.shard)).aggregate(first=Min("expires_at"))["first"]
+        plan = plan_of(self.shard)
+        expires = live_audio(plan).aggregate(first=Min("expires_at"))["first"]
         deadline = now + timedelta(hours=settings.BATCH_DEADLINE_HOURS)
         self._set(
             state=State.SUBMITTED,
@@ -305,7 +315,7 @@ class BatchWork:
             submitted_at=now,
             deadline_at=min(deadline, expires) if expires else deadline,
         )
-        logger.info("run %s job %s shard %s: batch submitted", self.run.pk, self.shard.job_id, self.shard.pk)
+        self._log("batch submitted, %s samples", len(plan.sample_ids))
 
     # --- polling and collecting -------------------------------------------------------------------
 
@@ -317,6 +327,8 @@ class BatchWork:
                 raise ProviderError(Reason.BATCH_FAILED, unknown, retryable=True)
             self._give_up(Reason.BATCH_FAILED, unknown)
             return None
+        if batch.remote_state != self.batch.remote_state:
+            self._log("batch is %s", batch.state)
         self._set(remote_state=batch.remote_state, error=batch.error)
         if batch.state == "running":
             return self._poll_pause()

@@ -32,11 +32,11 @@ LONGEST_PAUSE = 3600.0
 def clean_up_run(run_id: int) -> None:
     """One round: stop batches, delete files. What is left is queued again, later and later while it fails."""
     _stop_at_providers(run_id)
+    _expire(run_id)
     if _due(run_id).count() > GROUP:
         for _ in range(settings.Q_CLUSTER["workers"] - 1):
             enqueue(HELP, run_id)
     delete_due_files(run_id)
-    _expire(run_id)
     next_due = _next_due(run_id)
     if next_due is not None:
         enqueue(CLEAN_UP, run_id, delay=next_due)
@@ -150,6 +150,7 @@ class _Deleter:
                         gone.append(tried.upload.pk)
                     else:
                         _note_failure(tried.upload, tried.error)
+                logger.info("run %s: %s files deleted, %s not", self.run_id, len(gone), len(group) - len(gone))
                 now = timezone.now()
                 Upload.objects.filter(pk__in=gone).update(
                     state=Upload.State.GONE, gone_at=now, delete_error="", lease_until=None
@@ -178,7 +179,7 @@ def _note_failure(upload: Upload, error: ProviderError) -> None:
     pause = min(LONGEST_PAUSE, 2.0 ** min(upload.delete_attempts, 12)) * random.uniform(0.5, 1.5)  # noqa: S311
     due_at = timezone.now() + timedelta(seconds=pause)
     if error.reason == Reason.REQUEST_REFUSED and upload.expires_at:
-        due_at = upload.expires_at
+        due_at = max(due_at, upload.expires_at)
     Upload.objects.filter(pk=upload.pk).update(
         delete_due_at=due_at,
         delete_attempts=upload.delete_attempts + 1,

@@ -31,9 +31,9 @@ def keep_output(batch: Batch, adapter: BatchTranscriber, remote_file: str, keepe
                 packed.write(piece)
                 keeper.check()
         copy.seek(0)
-        name = f"batches/{batch.shard.job.run_id}/{batch.display_name}.jsonl.gz"
-        batch.output.storage.delete(name)  # a worker may have died before it could write down that it is there
-        batch.output.save(name, File(copy), save=False)
+        # A worker may have died before it could write down that it is there.
+        batch.output.storage.delete(batch.output_path)
+        batch.output.save(batch.output_path, File(copy), save=False)
     Batch.objects.filter(pk=batch.pk).update(output=batch.output.name)
 
 

@@ -3,6 +3,7 @@
 import logging
 
 from django.conf import settings
+from django.db.models import Count
 
 from evaluations.models import Result, Shard
 from evaluations.pipeline.batches import BatchWork
@@ -40,7 +41,8 @@ def work_on_shard(shard_id: int) -> None:
     if pause is not None:
         give_back(lease, delay=pause)
     elif close_shard(lease):
-        logger.info("run %s job %s shard %s: done", job.run_id, job.pk, shard_id)
+        counts = Result.objects.filter(shard=shard_id).order_by().values_list("status").annotate(Count("pk"))
+        logger.info("run %s job %s shard %s: done, %s", job.run_id, job.pk, shard_id, dict(counts))
         finish(job)
 
 

@@ -164,8 +164,10 @@ def test_a_run_whose_files_the_provider_refuses_to_delete_is_deleted_when_they_h
     with pytest.raises(RunRefused, match=f"they expire by {left.expires_at:%Y-%m-%d %H:%M}"):
         delete_run(run=run)
     assert not OrmQ.objects.filter(lock__lte=timezone.now() + timedelta(hours=1)).exists()  # until then nobody asks
+    asked = gemini.state()["calls"]["file_delete"]
     Upload.objects.filter(pk=left.pk).update(expires_at=timezone.now(), delete_due_at=timezone.now())
     clean_up_run(run.pk)
+    assert gemini.state()["calls"]["file_delete"] == asked
     delete_run(run=run)
 
 

@@ -4,6 +4,7 @@ import threading
 import time
 import uuid
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.core.files.base import ContentFile
@@ -105,16 +106,17 @@ def test_a_batch_that_comes_into_being_after_the_cancel_is_stopped(workspace, ge
     assert Batch.objects.get().remote_name == ""
 
 
-def test_a_cancel_in_the_midst_of_uploads_ends_them_and_leaves_no_file(workspace, gemini, flash):
-    gemini.settings(latency_seconds=0.3)
-    run = start_run(dataset=make_audio_dataset(workspace, samples=80), models=[flash])
+def test_a_cancel_in_the_midst_of_uploads_ends_them_and_leaves_no_file(workspace, gemini, flash, settings):
+    settings.SHARD_LEASE_SECONDS = 3
+    gemini.settings(latency_seconds=0.2)
+    run = start_run(dataset=make_audio_dataset(workspace, samples=60), models=[flash])
     thread = meanwhile(Upload.objects.filter(state="active").exists, lambda: cancel_run(run=run))
     finish(run)
     thread.join()
     assert run.status == "cancelled"
     state = gemini.state()
     assert state["files"] == []
-    assert 0 < len(state["files_ever"]) < 60
+    assert 0 < len(state["files_ever"]) < 50
     assert state["batches"] == {}
 
 
@@ -194,10 +196,19 @@ def test_a_worker_that_has_lost_its_shard_ends_no_result(workspace, gemini, flas
 
 def test_a_result_file_whose_worker_died_before_it_wrote_that_down_is_replaced(workspace, gemini, flash):
     run = waiting_for_its_result_file(workspace, gemini, flash)
-    name = f"{Batch.objects.get().display_name}.jsonl.gz"
-    default_storage.save(f"batches/{run.pk}/{name}", ContentFile(b"half of"))
+    path = Path(Batch.objects.get().output_path)
+    default_storage.save(str(path), ContentFile(b"half of"))
     assert finish(run).status == "completed"
-    assert default_storage.listdir(f"batches/{run.pk}") == ([], [name])
+    assert default_storage.listdir(str(path.parent)) == ([], [path.name])
+
+
+def test_a_result_file_that_no_worker_wrote_down_is_deleted_with_its_run(workspace, gemini, flash):
+    run = waiting_for_its_result_file(workspace, gemini, flash)
+    path = default_storage.save(Batch.objects.get().output_path, ContentFile(b"half of"))
+    cancel_run(run=run)
+    finish(run)
+    delete_run(run=run)
+    assert not default_storage.exists(path)
 
 
 def test_uploads_that_do_not_fit_in_a_slice_are_handed_back(workspace, gemini, flash, settings):
