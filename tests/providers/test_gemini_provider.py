@@ -83,7 +83,7 @@ def test_with_neither_address_nor_credential_the_environments_are_used(workspace
         "characters heard",
         "characters answered",
     ]
-    assert gemini.state()["calls"] == {"model_list": 1, "generate": 2, "stream": 1}
+    assert gemini.state()["calls"] == {"model_list": 2, "generate": 2, "stream": 1}
 
 
 def test_the_environments_key_never_goes_to_an_address_that_somebody_typed(workspace, environment, gemini):

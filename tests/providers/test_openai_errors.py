@@ -100,7 +100,20 @@ def test_a_provider_that_is_not_there_is_an_error_that_may_pass():
         adapter = OpenAICompatibleAdapter(ProviderConfig("openai_compatible", "gone", url))
         error = failure(lambda: asyncio.run(adapter.transcribe(WHISPER, hearing())))
     assert (error.reason, error.retryable) == (Reason.PROVIDER_ERROR, True)
-    assert "ConnectError" in str(error)
+    assert "nothing listens" in str(error)
+
+
+def test_a_name_that_no_host_has_is_said_to_be_that():
+    adapter = OpenAICompatibleAdapter(ProviderConfig("openai_compatible", "gone", "http://gone.invalid/v1"))
+    error = failure(lambda: asyncio.run(adapter.transcribe(WHISPER, hearing())))
+    assert "no host of that name" in str(error)
+
+
+def test_an_address_without_its_end_is_told_apart_from_a_refused_request(openai):
+    adapter = OpenAICompatibleAdapter(ProviderConfig("openai_compatible", "box", openai.url.removesuffix("/v1")))
+    error = failure(lambda: asyncio.run(adapter.list_models()))
+    assert (error.reason, error.status) == (Reason.REQUEST_REFUSED, 404)
+    assert "most end in /v1" in str(error)
 
 
 @pytest.mark.parametrize("asked", ["7", "0.5"])

@@ -165,11 +165,17 @@ class OpenAICompatibleAdapter:
     # --- the rest ---------------------------------------------------------------------------------
 
     async def list_models(self) -> list[str]:
-        with provider_errors(self._call()):
-            client = await self._client()
-            async with asyncio.timeout(settings.PROVIDER_TIMEOUT_SECONDS):
-                answer = await client.models.with_raw_response.list(extra_headers=self._headers)
-            return [str(entry["id"]) for entry in answer.http_response.json()["data"]]
+        try:
+            with provider_errors(self._call()):
+                client = await self._client()
+                async with asyncio.timeout(settings.PROVIDER_TIMEOUT_SECONDS):
+                    answer = await client.models.with_raw_response.list(extra_headers=self._headers)
+                return [str(entry["id"]) for entry in answer.http_response.json()["data"]]
+        except ProviderError as error:
+            if error.status != 404:
+                raise
+            message = f"{error} - it lists no models, or its address is not right: most end in /v1."
+            raise ProviderError(error.reason, message, status=404) from error
 
     def endpoint(self) -> Endpoint:
         self._check_access()

@@ -5,6 +5,7 @@ import functools
 import ssl
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import openai
 
 PIECE = 1 << 16  # bytes
+GRACE = 1.0  # seconds until a client that nobody uses is closed: a loop that ends does it itself
 IDLE_SECONDS = 30.0  # that a connection is kept for the next call
 
 
@@ -75,13 +77,17 @@ class _LargePieces(httpx2.AsyncByteStream):
         await self._stream.aclose()
 
 
+Held = dict[asyncio.AbstractEventLoop, "tuple[openai.AsyncOpenAI, AsyncGenerator[openai.AsyncOpenAI]]"]
+
+
 class LoopClients:
-    """Makes a client when a loop first asks for it. It is closed when the loop shuts down, or when nobody holds this
-    any more."""
+    """Makes a client when a loop first asks for it. It is closed when the loop shuts down, and soon after nobody holds
+    this any more."""
 
     def __init__(self, make: "Callable[[], openai.AsyncOpenAI]") -> None:
         self._make = make
-        self._held: dict[asyncio.AbstractEventLoop, tuple[openai.AsyncOpenAI, AsyncGenerator[openai.AsyncOpenAI]]] = {}
+        self._held: Held = {}
+        weakref.finalize(self, _let_go, self._held).atexit = False
 
     async def get(self) -> "openai.AsyncOpenAI":
         """The running loop's client."""
@@ -91,12 +97,9 @@ class LoopClients:
         if loop not in self._held:
             # A loop closes the generators that were begun in it before it closes itself (`shutdown_asyncgens`): the
             # only word of its end that it gives.
-            holder = _hold(self._make(), weakref.ref(self), loop)
+            holder = _hold(self._make(), self._held, loop)
             self._held[loop] = (await anext(holder), holder)
         return self._held[loop][0]
-
-    def forget(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._held.pop(loop, None)
 
     def close(self) -> None:
         """From any thread. Clients of loops that run are closed there, soon."""
@@ -106,11 +109,20 @@ class LoopClients:
 
 
 async def _hold(
-    client: "openai.AsyncOpenAI", clients: "weakref.ref[LoopClients]", loop: asyncio.AbstractEventLoop
+    client: "openai.AsyncOpenAI", held: Held, loop: asyncio.AbstractEventLoop
 ) -> "AsyncGenerator[openai.AsyncOpenAI]":
     try:
         yield client
     finally:
-        if (holder := clients()) is not None:
-            holder.forget(loop)
+        held.pop(loop, None)
         await client.close()
+
+
+def _let_go(held: Held) -> None:
+    for loop, (_, holder) in list(held.items()):
+        with suppress(RuntimeError):  # it is closed already
+            loop.call_soon_threadsafe(loop.call_later, GRACE, _close, loop, holder)
+
+
+def _close(loop: asyncio.AbstractEventLoop, holder: "AsyncGenerator[openai.AsyncOpenAI]") -> None:
+    asyncio.run_coroutine_threadsafe(holder.aclose(), loop)

@@ -2,6 +2,7 @@
 
 import math
 import re
+import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
@@ -105,8 +106,28 @@ def broken_off() -> ProviderError:
 
 
 def _connection_error(error: BaseException) -> ProviderError:
-    message = f"The connection to the provider failed ({type(error).__name__})."
+    message = f"The connection to the provider failed ({_why(error)})."
     return ProviderError(Reason.PROVIDER_ERROR, message, retryable=True)
+
+
+def _why(error: BaseException) -> str:
+    """What is known of it, without anything that the other side said."""
+    for cause in _causes(error):
+        if isinstance(cause, socket.gaierror):
+            return "there is no host of that name"
+        if isinstance(cause, ConnectionRefusedError):
+            return "nothing listens at its address and port"
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not accepted: {cause.verify_message}"
+    return type(error).__name__
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        for part in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
+            yield from _causes(part)
+        error = error.__cause__ or error.__context__
 
 
 def _status_error(error: "openai.APIStatusError", call: Call) -> ProviderError:
