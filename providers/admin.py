@@ -103,6 +103,12 @@ class ProviderAdmin(OwnersChange):
         messages.success(request, f"{obj} is added with {obj.models.count()} models. Test its connection next.")
         return HttpResponseRedirect(reverse("admin:providers_provider_change", args=[obj.pk]))
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """What goes with it, without the rows that nobody made by hand; what runs recorded stays."""
+        _, counts, *rest = super().get_deleted_objects(objs, request)
+        names = [name for provider in objs for name in (str(provider), *provider.model_names)]
+        return names, {name: count for name, count in counts.items() if name not in ("gates", "slot leases")}, *rest
+
     def delete_model(self, request: HttpRequest, obj: Provider) -> None:
         services.delete_provider(provider=obj)
 

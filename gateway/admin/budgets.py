@@ -88,7 +88,7 @@ class BudgetAdmin(WorkspaceAdmin):
             tone,
             f"{min(share, 100):.1f}",
             usd(budget.spent_usd),
-            f"{share:.0f}",
+            f"{share:,.0f}",
         )
 
     @display(description="Held")

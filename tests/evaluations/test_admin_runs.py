@@ -1,14 +1,16 @@
 """The screens of runs: who sees them, the form that starts one, and the page that shows one."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import Role
-from evaluations.models import Result, Run
+from evaluations.models import Job, Result, Run
 from providers.capabilities import problem_with
-from providers.models import Price, SpeechModel
+from providers.models import Gate, Price, SpeechModel
 from tests.evaluations.delivery import deliver_all
 from tests.evaluations.factories import complete, fail, make_dataset, make_models, make_run
 from tests.scripted.data import make_model
@@ -217,6 +219,21 @@ def test_the_page_of_a_running_run_fetches_its_progress_again(evaluator, workspa
     assert 'hx-trigger="every 1s"' in response.content.decode()
     assert "4 of 8 results" in text_of(response)
     assert "HX-Trigger" not in response.headers
+
+
+def test_a_model_that_waits_is_told_with_its_provider_and_without_a_time_left(evaluator, workspace):
+    run = make_run(workspace, samples=4)
+    complete(run, job=run.jobs.first())
+    waiting = run.jobs.last().model.provider
+    assert "left" in text_of(evaluator.get(address(run, "live")))
+    Gate.objects.create(provider=waiting, held_until=timezone.now() + timedelta(minutes=1), message="429: slow down")
+    Job.objects.update(status="running")
+
+    response = evaluator.get(address(run, "live"))
+
+    assert "429: slow down" in text_of(response)
+    assert "time left not known while models wait" in text_of(response)
+    assert reverse("admin:providers_provider_change", args=[waiting.pk]) in response.content.decode()
 
 
 def test_a_run_that_has_ended_is_not_fetched_again(evaluator, workspace):

@@ -1,10 +1,13 @@
 """The screens of providers, models and prices."""
 
+from datetime import timedelta
+
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import Role
-from providers.models import Price, Provider, SpeechModel
+from providers.models import Gate, Price, Provider, SpeechModel
 from providers.services import create_provider, ensure_catalogue
 
 SECRET = "sk-very-secret-credential"
@@ -97,6 +100,20 @@ def test_the_list_says_whose_key_is_used(owner, remote, local, workspace):
     Provider.objects.create(workspace=workspace, name="typed", kind="gemini", base_url="https://8.8.8.8")
     page = owner.get(PROVIDERS).content.decode()
     assert all(words in page for words in ("stored", "not needed", "the site&#x27;s own", "missing"))
+
+
+def test_its_page_leads_to_its_models_and_says_whether_its_calls_get_through(owner, local):
+    page = owner.get(change("provider", local)).content.decode()
+    assert f'href="{change("speechmodel", local.models.get(name="pocketsphinx"))}"' in page
+    assert "get through" in page
+    until = timezone.now() + timedelta(minutes=1)
+    Gate.objects.create(provider=local, held_until=until, message="429: slow down")
+    assert (
+        f"asked to wait until {until:%H:%M:%S}: 429: slow down" in owner.get(change("provider", local)).content.decode()
+    )
+    Provider.objects.update(is_active=False)
+    for page in (PROVIDERS, change("provider", local)):
+        assert "none: switched off" in owner.get(page).content.decode()
 
 
 def test_an_empty_credential_keeps_the_stored_one_a_new_one_replaces_it_and_a_tick_removes_it(owner, remote):
@@ -209,6 +226,15 @@ def test_others_look_and_change_nothing(client, make_member, local, remote, role
     assert client.get(f"{PROVIDERS}add/").status_code == 403
     assert client.post(reverse("admin:providers_provider_test_connection", args=[local.pk])).status_code == 403
     assert client.post(reverse("admin:providers_provider_delete", args=[local.pk]), {"post": "yes"}).status_code == 403
+
+
+def test_the_question_before_deleting_names_models_and_no_rows_of_the_machinery(owner, local):
+    Gate.objects.create(provider=local)
+    page = owner.get(f"{PROVIDERS}{local.pk}/delete/").content.decode()
+    assert "local/pocketsphinx" in page
+    assert "Speech models: 4" in page
+    assert "gate of" not in page.lower()
+    assert "Gates" not in page
 
 
 def test_an_owner_deletes_a_provider(owner, local):
