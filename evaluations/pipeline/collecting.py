@@ -1,6 +1,7 @@
 """A batch's result file: kept as it came, then turned into rows. Doing it twice changes nothing."""
 
 import gzip
+import logging
 import re
 import tempfile
 from collections import Counter
@@ -18,6 +19,8 @@ from evaluations.querysets import ResultQuerySet
 from providers.adapters.base import BatchLine, BatchTranscriber, ProviderError, Transcription
 from providers.pricing import PriceList
 from providers.reasons import Reason
+
+logger = logging.getLogger(__name__)
 
 LINES = 500  # turned into rows at a time
 KEY = re.compile(r"[0-9]{1,18}")  # ours are the results' ids
@@ -102,6 +105,9 @@ class Collector:
                 continue  # it ended so before
             for name, value in fields.items():
                 setattr(row, name, value)
+            logger.debug(
+                "run %s job %s sample %s: %s %s", row.run_id, row.job_id, row.sample_id, row.status, row.reason
+            )
             changed.append(row)
             names = fields
         # One statement for all of them: an insert of rows that are there already updates them.

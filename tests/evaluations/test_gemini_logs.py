@@ -26,12 +26,19 @@ SAMPLES = 12
 TALKATIVE = {
     "LOG_LEVEL": "DEBUG",
     "BATCH_POLL_SECONDS": "0.2",
-    "PROVIDER_TIMEOUT_SECONDS": "5",
+    "PROVIDER_TIMEOUT_SECONDS": "3",
     "WEBHOOK_ALLOW_PRIVATE": "1",
 }
 
 
-LOGGED = ["batch submitted, 10 samples", "batch is ended", "files deleted, 0 not", "again in", "done, {"]
+LOGGED = [
+    "failed bad_json",
+    "batch submitted, 10 samples",
+    "batch is ended",
+    "files deleted, 0 not",
+    "again in",
+    "done, {",
+]
 
 
 @pytest.fixture
