@@ -51,23 +51,25 @@ class RealtimeConsumer(AsyncWebsocketConsumer):
         self._key_in_query = key_in_query
         self._runner: Runner | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._reading: asyncio.Task[Any] | None = None
+        self._serving: asyncio.Task[Any] | None = None  # None: over
         self._end: str = ""  # RealtimeSession.End, once it is known
         self._left = False  # it is over for us, whatever the client does
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        async def receive_or_leave() -> Any:
-            self._reading = asyncio.current_task()
-            try:
-                return {"type": "websocket.disconnect", "code": POLICY} if self._left else await receive()
-            except asyncio.CancelledError:
-                if not self._left:
-                    raise
-                return {"type": "websocket.disconnect", "code": POLICY}
-
+        """Takes one message after another in this task; channels would begin another task for each of them."""
+        self.scope, self.base_send = scope, send
+        self._serving = asyncio.current_task()
         try:
-            await super().__call__(scope, receive_or_leave, send)
+            while True:
+                await self.dispatch(await receive())
+        except StopConsumer:
+            pass
+        except asyncio.CancelledError:
+            if self._serving is None or not self._left:
+                raise
+            self._serving.uncancel()  # it was `_leave`
         finally:
+            self._serving = None
             await self._finish()
 
     async def dispatch(self, message: dict[str, Any]) -> None:
@@ -142,9 +144,9 @@ class RealtimeConsumer(AsyncWebsocketConsumer):
         with suppress(OSError, TimeoutError):  # it is gone, or reads no more
             async with asyncio.timeout(FAREWELL):
                 await self.close(code, reason)
-        self._left = True
-        if self._reading is not None:
-            self._reading.cancel()
+        if self._serving is not None:
+            self._left = True
+            self._serving.cancel()
 
     async def _finish(self) -> None:
         """End all that was begun; what it came to is written down even where the server stops."""
