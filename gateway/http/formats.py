@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 from providers.adapters.base import TimedText, Transcription
 
-ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt"]
+ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt", "diarized_json"]
 
 CONTENT_TYPES: dict[ResponseFormat, str] = {
     "json": "application/json",
     "verbose_json": "application/json",
+    "diarized_json": "application/json",
     "text": "text/plain; charset=utf-8",
     "srt": "text/plain; charset=utf-8",
     "vtt": "text/vtt; charset=utf-8",
@@ -77,9 +78,13 @@ def duration_usage(duration: float) -> dict[str, Any]:
 
 
 def as_object(transcript: Transcript, wanted: ResponseFormat, times: frozenset[str]) -> dict[str, Any]:
-    """The answer in json or verbose_json. `times`: which of them the latter is to hold."""
+    """The answer in json or verbose_json (`times`: which of them it is to hold), or in diarized_json without its
+    segments: only models that tell speakers apart can make them."""
     if wanted == "verbose_json":
         return _verbose(transcript, times)
+    if wanted == "diarized_json":
+        duration = round(transcript.duration, 3)
+        return {"task": transcript.task, "duration": duration, "text": transcript.text, "usage": transcript.usage}
     return {"text": transcript.text, "usage": transcript.usage}
 
 

@@ -79,7 +79,8 @@ def _fields(model: ModelConfig, operation: Operation, form: Form, wishes: Wishes
     if operation == "transcriptions" and (language := language_code(wishes.language)):
         yield "language", language
     times = wishes.times_needed(model.times)
-    yield "response_format", "verbose_json" if times else "json"
+    plain = "diarized_json" if wishes.response_format == "diarized_json" else "json"
+    yield "response_format", "verbose_json" if times else plain
     if operation == "transcriptions":
         yield from (("timestamp_granularities[]", time) for time in sorted(times))
 
@@ -120,6 +121,13 @@ def heard(answer: dict[str, Any]) -> Transcription:
     except (ValueError, LookupError, TypeError):
         message = "The provider's answer holds times that are none."
         raise ProviderError(Reason.PROVIDER_ERROR, message, retryable=True) from None
+
+
+def speakers(answer: dict[str, Any]) -> list[Any]:
+    """The segments of an answer in diarized_json; none where they name no speakers."""
+    given = answer.get("segments")
+    segments = given if isinstance(given, list) else []
+    return segments if all(isinstance(each, dict) and "speaker" in each for each in segments) else []
 
 
 def with_details(told: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from gateway.http.request import Request
 from gateway.http.routing import Target, Task, offer_for
 from gateway.http.wishes import Wishes, read_wishes
 from providers.adapters.base import (
+    CapabilityNotSupported,
     ProviderError,
     RemoteAudio,
     StreamingTranscriber,
@@ -120,8 +121,10 @@ async def _answer_at_once(request: Request, job: Job, usage: Usage) -> None:
     transcript = _transcript(job, target, heard)
     usage.input_tokens, usage.output_tokens = heard.input_tokens, heard.output_tokens
     wanted = job.wishes.response_format
-    if wanted in ("json", "verbose_json"):
+    if CONTENT_TYPES[wanted] == "application/json":
         told = relay.with_details(as_object(transcript, wanted, job.wishes.times), raw)
+        if wanted == "diarized_json":
+            told["segments"] = relay.speakers(raw)
         body = json.dumps(told, ensure_ascii=False).encode()
     else:
         body = as_text(transcript, wanted)
@@ -136,8 +139,18 @@ async def _ask(job: Job, usage: Usage, target: Target) -> tuple[Transcription, d
         async with target.permit(is_last=usage.is_last):
             if endpoint and relay.can_relay(endpoint, target.config, audio):
                 raw = await relay.relay(endpoint, target.config, job.kind.operation, job.form, job.wishes, audio)
-                return relay.heard(raw), raw
-            return await _ask_adapter(target, job, audio), {}
+                heard = relay.heard(raw)
+            elif job.wishes.response_format == "diarized_json":
+                raise _no_speakers(target)
+            else:
+                raw, heard = {}, await _ask_adapter(target, job, audio)
+    if job.wishes.response_format == "diarized_json" and heard.text and not relay.speakers(raw):
+        raise _no_speakers(target)
+    return heard, raw
+
+
+def _no_speakers(target: Target) -> CapabilityNotSupported:
+    return CapabilityNotSupported(f"{target.name} does not tell speakers apart: it makes no diarized_json.")
 
 
 async def _ask_adapter(target: Target, job: Job, audio: UploadedAudio) -> Transcription:

@@ -64,10 +64,7 @@ def _response_format(form: Form) -> ResponseFormat:
         if given == known:
             return known
     known_ones = ", ".join(CONTENT_TYPES)
-    if given == "diarized_json":
-        message = f"No model here tells speakers apart, so there is no diarized_json. Use one of: {known_ones}."
-    else:
-        message = f"Unknown response_format {given[:40]!r}. Use one of: {known_ones}."
+    message = f"Unknown response_format {given[:40]!r}. Use one of: {known_ones}."
     raise invalid(message, "response_format", "unsupported_value")
 
 

@@ -67,8 +67,9 @@ def make_provider(workspace, name, url):
 
 
 def make_models(workspace, studio_url):
-    """studio/whisper, studio/transcribe (no times), studio/chat, studio/voice, studio/plain-voice (wav only), and what
-    the embedded engines offer; the aliases whisper-1 and narrator, with a second model each."""
+    """studio/whisper, studio/transcribe (no times), studio/diarize (speakers), studio/chat, studio/voice,
+    studio/plain-voice (wav only), and what the embedded engines offer; the aliases whisper-1 and narrator, with a
+    second model each."""
     ensure_catalogue(workspace=workspace)
     provider = make_provider(workspace, "studio", studio_url)
     hears = {"speech_to_text": True}
@@ -83,6 +84,7 @@ def make_models(workspace, studio_url):
         **hears,
     )
     SpeechModel.objects.create(provider=provider, name="transcribe", upstream_name="gpt-4o-transcribe", **hears)
+    SpeechModel.objects.create(provider=provider, name="diarize", upstream_name="gpt-4o-transcribe-diarize", **hears)
     SpeechModel.objects.create(provider=provider, name="chat", upstream_name="gpt-5-mini", chat=True)
     speaks = {"upstream_name": "gpt-4o-mini-tts", "text_to_speech": True}
     SpeechModel.objects.create(provider=provider, name="voice", **speaks)

@@ -89,6 +89,14 @@ def test_words_have_their_times(client, hearing, audio):
     assert answer.segments
 
 
+def test_speakers_are_told_apart(client, hearing, audio):
+    answer = client.audio.transcriptions.create(
+        model="studio/diarize", file=audio, response_format="diarized_json", chunking_strategy="auto"
+    )
+    assert (answer.text, answer.duration, answer.segments[0].speaker) == (TEXT, 2.0, "A")
+    assert hearing.calls[-1].fields["chunking_strategy"] == ["auto"]
+
+
 def test_wishes_reach_the_provider(client, hearing, audio):
     client.audio.transcriptions.create(
         model="studio/whisper", file=audio, language="en-US", prompt="Names: Reynard.", temperature=0.3

@@ -94,6 +94,21 @@ def test_verbose_json_holds_the_times_that_are_asked_for(http, says):
     assert both["segments"] == segments["segments"]
 
 
+def test_speakers_are_told_apart_by_models_that_can(http, says):
+    told = ask(http, model="studio/diarize", response_format="diarized_json").json()
+    assert told.keys() == {"task", "duration", "text", "segments", "usage"}
+    assert [segment["speaker"] for segment in told["segments"]] == ["A", "B", "A"]
+    assert " ".join(segment["text"].strip() for segment in told["segments"]) == told["text"]
+
+
+@pytest.mark.parametrize("model", ["studio/transcribe", "local/pocketsphinx"])
+def test_a_model_that_cannot_tell_speakers_apart_is_refused(http, live, says, model):
+    answer = ask(http, model=model, response_format="diarized_json", request_id=f"alone-{model[:5]}")
+    assert answer.status_code == 400
+    assert "diarized_json" in error_of(answer)["message"]
+    assert live.only_record(request_id=f"alone-{model[:5]}").cost_usd == 0
+
+
 def test_the_duration_is_that_of_the_audio_even_where_the_provider_says_another(http, says):
     says.settings(seconds=0.001)
     answer = ask(http, response_format="verbose_json").json()
@@ -182,8 +197,7 @@ def test_a_file_above_a_megabyte_arrives_whole(http, live, says):
         ({"audio": b""}, "file", "empty"),
         ({"audio": b"once upon a time there was no audio at all"}, "file", ""),
         ({"audio": SPEECH[:60]}, "file", "0.1"),
-        ({"response_format": "docx"}, "response_format", "json, verbose_json, text, srt, vtt"),
-        ({"response_format": "diarized_json"}, "response_format", "tells speakers apart"),
+        ({"response_format": "docx"}, "response_format", "json, verbose_json, diarized_json, text, srt, vtt"),
         ({"temperature": "warm"}, "temperature", "'warm'"),
         ({"temperature": "1.5"}, "temperature", "0 to 1"),
         ({"temperature": "nan"}, "temperature", "0 to 1"),

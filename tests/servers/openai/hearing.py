@@ -39,7 +39,7 @@ class Hearing:
 
     def _format(self) -> str:
         wanted = _last(self.fields, "response_format") or "json"
-        if wanted not in ALL_FORMATS:
+        if wanted not in [*ALL_FORMATS, "diarized_json"]:
             raise OpenAIError(400, f"Invalid value: '{wanted}'.", param="response_format", code="invalid_value")
         if wanted not in self.settings.models.get(self.model, ALL_FORMATS):
             message = (
@@ -96,7 +96,19 @@ class Hearing:
             return Response(body=body, headers={"content-type": TEXTS[self.format]})
         if self.format == "text":
             return Response(body=f"{self.text}\n".encode(), headers={"content-type": TEXTS["text"]})
-        return Response(body=json.dumps(self._verbose() if self.format == "verbose_json" else self._plain()).encode())
+        makes = {"verbose_json": self._verbose, "diarized_json": self._diarized}.get(self.format, self._plain)
+        return Response(body=json.dumps(makes()).encode())
+
+    def _diarized(self) -> dict[str, Any]:
+        """Two people who take turns."""
+        kind = "transcript.text.segment"
+        turns = [
+            {key: segment[key] for key in ("start", "end", "text")}
+            | {"type": kind, "id": f"seg_{number}", "speaker": "AB"[number % 2]}
+            for number, segment in enumerate(segments(self.text, self.seconds))
+        ]
+        answer = {"task": "transcribe", "duration": self.seconds, "text": self.text, "segments": turns}
+        return {**answer, **self.usage()}
 
     def _plain(self) -> dict[str, Any]:
         return {"text": self.text, **self.usage()}

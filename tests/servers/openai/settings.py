@@ -11,6 +11,7 @@ MODELS = {
     "gpt-transcribe": JSON_ONLY,
     "gpt-4o-transcribe": JSON_ONLY,
     "gpt-4o-mini-transcribe": JSON_ONLY,
+    "gpt-4o-transcribe-diarize": [*JSON_ONLY, "diarized_json"],
     "whisper-1": ALL_FORMATS,
     "gpt-4o-mini-tts": [],
     "tts-1": [],
