@@ -16,7 +16,7 @@ help:
 	@echo "make install     .venv with everything that serving needs, with the embedded engines (PYTHON=...)"
 	@echo "make lint        style, types, direction of imports, migrations, deployment settings"
 	@echo "make bench       the figures of the README"
-	@echo "make screenshot  the picture of the README"
+	@echo "make screenshot  the pictures of the README"
 	@echo "make lock        choose new versions of all dependencies"
 
 install: .venv/local.stamp

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urljoin
 
 from playwright.sync_api import Page, sync_playwright
 
@@ -60,10 +61,27 @@ def take_pictures(page: Page, address: str) -> None:
     page.get_by_role("link", name="Demonstration").first.click()
     page.wait_for_load_state("networkidle")
     page.screenshot(path=PICTURES / "run.png")
-    page.goto(f"{address}evaluations/result/")
-    page.locator("#result_list tbody a").nth(3).click()
+    run = page.url.split("/")[-3]
+    page.goto(f"{address}evaluations/result/?run={run}&o=-4")  # by word error rate, the worst first
+    page.locator("#result_list tbody a").nth(9).click()
     page.wait_for_load_state("networkidle")
     page.screenshot(path=PICTURES / "result.png")
+    talk(page, address)
+    page.screenshot(path=PICTURES / "talk.png")
+
+
+def talk(page: Page, address: str) -> None:
+    """A conversation with the embedded engines, by three recordings of the demonstration."""
+    page.goto(f"{address}datasets/sample/")
+    recordings = [audio.get_attribute("src") or "" for audio in page.locator("audio").all()[2:23:10]]
+    page.goto(f"{address}gateway/voicepipeline/talk/")
+    page.get_by_role("button", name="Connect").click()
+    page.locator("#talk-state", has_text="Connected").wait_for()
+    for turn, recording in enumerate(recordings):
+        audio = page.request.get(urljoin(address, recording)).body()
+        page.set_input_files("#talk-file", {"name": "speech.wav", "mimeType": "audio/wav", "buffer": audio})
+        end_of_answer = page.locator("#talk-delays tr").nth(turn).locator("td").last
+        end_of_answer.filter(has_text="ms").wait_for(timeout=60_000)
 
 
 if __name__ == "__main__":
