@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from websockets.asyncio.client import connect
 
-PATIENCE = 20.0
+PATIENCE = 60.0  # seconds for one event: machines that run tests are busy
 
 
 class Client:
