@@ -39,10 +39,10 @@ class Outcomes:
     asked: float | None = None  # seconds to wait, the longest that was asked for; 0: it does not say
     fault: ProviderError | None = None  # the latest failure or refusal
 
-    @property
-    def is_urgent(self) -> bool:
-        """Whether other holders should know at once."""
-        return self.asked is not None or self.failures >= FAILURES
+    def is_urgent(self, failures_before: int) -> bool:
+        """Whether they close the gate, so that all should know at once. `failures_before`: in a row, told already."""
+        before = 0 if self.succeeded else failures_before
+        return self.asked is not None or (self.failures > 0 and before + self.failures >= FAILURES)
 
     def add(self, error: ProviderError | None, *, first: bool = True) -> None:
         """Count a call that ended with `error`, or without one. A fault of what was sent is an answer, too.

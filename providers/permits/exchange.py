@@ -44,6 +44,7 @@ class Grant:
     is_crowded: bool = False  # all holders together want more than there is
     wait: float = 0.0  # seconds before which no call can begin
     until: datetime | None = None  # where the gate is closed
+    failures: int = 0  # in a row, of all holders
     is_failing: bool = False  # calls have failed again and again, and none has succeeded since
     reason: str = ""  # of a gate that is closed, or lets only a probe through
     message: str = ""
@@ -128,6 +129,7 @@ def _grant(gate: Gate, ask: Ask, mine: SlotLease, others: list[SlotLease], now: 
         is_hungry=slots < mine.wanted and not gate.pauses,
         is_crowded=mine.wanted + sum(lease.wanted for lease in others) > limit,
         wait=wait,
+        failures=gate.failures,
         is_failing=gate.pauses > 0,
     )
 

@@ -98,7 +98,7 @@ class Share:
     @property
     def _must_tell(self) -> bool:
         """Whether a call has ended in a way that closes the gate for everybody, this holder included."""
-        return self._outcomes.is_urgent and self.grant.until is None
+        return self.grant.until is None and self._outcomes.is_urgent(self.grant.failures)
 
     def is_due(self, wanted: int) -> bool:
         """Whether the database should be asked."""
