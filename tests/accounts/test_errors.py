@@ -1,4 +1,4 @@
-"""Every error of the REST API has the same shape."""
+"""Every error of the REST API has the same shape; pages say what to do."""
 
 import json
 
@@ -133,3 +133,13 @@ def test_errors_are_json_whatever_the_client_would_rather_have(api, accept):
 def test_a_form_where_json_is_wanted_is_a_415(api):
     file = SimpleUploadedFile("x.wav", b"RIFF")
     problem_in(api.post(RUNS, {"dataset": file}, format="multipart"), 415)
+
+
+def test_pages_that_are_refused_or_missing_say_what_to_do(client, make_member):
+    client.force_login(make_member(Role.VIEWER))
+    refused = client.get("/admin/evaluations/run/start/")
+    assert refused.status_code == 403
+    assert "Ask an owner of the workspace for another role" in refused.content.decode()
+    missing = client.get("/nothing")
+    assert missing.status_code == 404
+    assert "There is nothing here." in missing.content.decode()
