@@ -9,7 +9,7 @@ import pytest
 from gateway.realtime import sound
 from gateway.realtime.core.config import AudioFormat
 from tests.evaluations.cluster import wait_for
-from tests.gateway.realtime.client import connected
+from tests.gateway.realtime.client import beside, connected
 from tests.gateway.realtime.conftest import STUDIO
 from tests.gateway.realtime.speech import spoken
 
@@ -43,7 +43,7 @@ def talk(live, conversation, session=BY_HAND):
 
 async def eventually(condition):
     async with asyncio.timeout(5):
-        while not await asyncio.to_thread(condition):
+        while not await beside(condition):
             await asyncio.sleep(0.01)
 
 
@@ -77,9 +77,9 @@ def test_the_first_sentence_is_spoken_while_the_chat_model_still_writes(live, st
         studio.settings(hold_after=4)  # words of the chat model; of the voice there are fewer parts
         await ask(client)
         await client.until("response.output_audio.delta")
-        still_writing = await asyncio.to_thread(lambda: studio.open_streams)
+        still_writing = await beside(lambda: studio.open_streams)
         heard_so_far = "".join(event["delta"] for event in client.named("response.output_audio_transcript.delta"))
-        await asyncio.to_thread(studio.release)
+        await beside(studio.release)
         done = await client.until("response.done")
         return still_writing, heard_so_far, done["response"]["status"]
 
@@ -200,7 +200,7 @@ def test_a_provider_that_is_paused_is_told_of_and_the_session_goes_on(live, stud
         done = (await client.say(spoken(HELLO)))["response"]
         called = len(studio.calls) - calls
         studio.clear_faults()
-        await asyncio.to_thread(live.let_calls_through)
+        await beside(live.let_calls_through)
         again = await client.say(spoken(HELLO))
         return client, done, called, again["response"]["status"]
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from websockets.exceptions import ConnectionClosed
 
-from tests.gateway.realtime.client import connected
+from tests.gateway.realtime.client import beside, connected
 from tests.gateway.realtime.speech import spoken
 
 ENVIRONMENT = {"REALTIME_IDLE_SECONDS": "3"}
@@ -77,7 +77,7 @@ def test_who_asks_and_does_not_read_is_dropped(live, sessions):
             client.socket.transport.pause_reading()
             for _ in range(120):  # 60 MB of answers
                 await client.socket.send(question)
-            await asyncio.to_thread(sessions)
+            await beside(sessions)
             client.socket.transport.abort()
 
     asyncio.run(ask())
