@@ -246,7 +246,7 @@ def test_one_run_costs_the_same_however_many_results_it_has(api, workspace, djan
     run = make_run(workspace, samples=50, models=2)
     complete(run)
     api.get(RUNS)
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(13):
         api.get(address(run))
 
 
