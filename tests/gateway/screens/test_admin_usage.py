@@ -1,5 +1,7 @@
 """What the admin shows of usage."""
 
+from decimal import Decimal
+
 import pytest
 
 from accounts.models import Role
@@ -112,6 +114,18 @@ def test_a_chart_draws_many_models_as_the_largest_and_the_others(as_evaluator, u
         "others",
     ]
     assert calls.series[-1].total == 1 + 2 + 3
+
+
+def test_a_model_has_the_same_colour_in_every_chart(as_evaluator, use):
+    for number in range(3):
+        use(f"cheap-{number}", served_by="acme/cheap", cost_usd=Decimal("0.01"))
+    use("dear", served_by="acme/dear", cost_usd=Decimal(1))
+    charts = {chart.title: chart.series for chart in as_evaluator.get(SUMMARY).context["charts"]}
+    calls, dollars = charts["Calls a day, by model"], charts["US dollars a day, by model"]
+    assert [series.name for series in calls] == ["acme/cheap", "acme/dear"]
+    assert [series.name for series in dollars] == ["acme/dear", "acme/cheap"]
+    assert {series.name: series.color for series in calls} == {series.name: series.color for series in dollars}
+    assert calls[0].color != calls[1].color
 
 
 def test_the_summary_is_narrowed_to_a_key_or_a_model(as_evaluator, use, key, ears):
