@@ -1,7 +1,5 @@
 """Scores of results, written in bulk."""
 
-from django.db import transaction
-
 from evaluations.models import Result, Score
 from evaluations.querysets import ResultQuerySet
 from evaluations.scoring.counts import count_errors
@@ -25,8 +23,8 @@ def score_results(results: ResultQuerySet, normalizer: Normalizer) -> int:
     return written
 
 
-@transaction.atomic
 def _write_scores(results: list[Result], normalizer: Normalizer) -> None:
+    """In one transaction, which begins after the counting: on SQLite nobody else writes meanwhile."""
     counts = count_errors(
         [result.sample.reference or "" for result in results],
         [result.hypothesis for result in results],
