@@ -355,6 +355,38 @@ def test_coroutines_do_not_wait_long_for_their_turn_under_a_limit_a_minute(provi
     assert_all_is_given_back(provider)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_call_that_lasts_takes_no_turns_from_others_under_a_limit_a_minute(provider):
+    limit(provider, requests_per_minute=300)
+
+    async def call():
+        async with permits_for(provider).permit():
+            await asyncio.sleep(0.8)  # four turns
+
+    asyncio.run(call())
+    assert Gate.objects.get().next_start_at < timezone.now()
+    assert_all_is_given_back(provider)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_coroutines_call_again_when_the_pause_that_was_asked_for_is_over(provider):
+    slow_down = ProviderError(Reason.RATE_LIMITED, "429", retryable=True, status=429, retry_after=0.4)
+
+    async def calls():
+        with pytest.raises(ProviderError, match="429"):
+            async with permits_for(provider).permit():
+                raise slow_down
+        with pytest.raises(ProviderPaused):
+            async with permits_for(provider).permit():
+                raise AssertionError("it asked for a pause")
+        await asyncio.sleep(0.6)
+        async with permits_for(provider).permit():
+            pass
+
+    asyncio.run(calls())
+    assert_all_is_given_back(provider)
+
+
 def assert_all_is_given_back(provider):
     """To whoever wants it."""
     limit(provider, requests_per_minute=None)
