@@ -36,6 +36,7 @@ def live(committed, tmp_path_factory):
 @pytest.fixture(scope="module")
 def http(live):
     with httpx.Client(base_url=live.api, headers={"Authorization": f"Bearer {live.key}"}, timeout=30) as client:
+        ask(client, "studio/transcribe", stream="true")  # the first stream waits for OpenAI's SDK to be loaded
         yield client
 
 
