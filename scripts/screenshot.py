@@ -62,7 +62,7 @@ def take_pictures(page: Page, address: str) -> None:
     page.wait_for_load_state("networkidle")
     page.screenshot(path=PICTURES / "run.png")
     run = page.url.split("/")[-3]
-    page.goto(f"{address}evaluations/result/?run={run}&o=-4")  # by word error rate, the worst first
+    page.goto(f"{address}evaluations/result/?run={run}&o=-3")  # by word error rate, the worst first
     page.locator("#result_list tbody a").nth(9).click()
     page.wait_for_load_state("networkidle")
     page.screenshot(path=PICTURES / "result.png")
