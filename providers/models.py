@@ -220,4 +220,5 @@ class Price(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"${self.usd.normalize():f} {self.get_unit_display()}"
+        dollars, _, cents = f"{self.usd.normalize():f}".partition(".")
+        return f"${dollars}.{cents:0<2} {self.get_unit_display()}"

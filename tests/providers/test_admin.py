@@ -190,6 +190,15 @@ def test_an_owner_adds_a_dated_price(owner, local):
     assert str(Price.objects.get(valid_from="2026-07-01").usd) == "0.006000"
 
 
+def test_prices_are_shown_to_the_cent_or_as_small_as_they_are(owner, local):
+    model = local.models.get(name="pocketsphinx")
+    for unit, usd in (("input_tokens", "0.5"), ("output_tokens", "0.00125")):
+        Price.objects.create(model=model, unit=unit, usd=usd, valid_from="2026-01-01")
+    shown = owner.get(MODELS).content.decode()
+    for price in ("$0.00 a minute of audio", "$0.50 a million input tokens", "$0.00125 a million output tokens"):
+        assert price in shown
+
+
 @pytest.mark.parametrize(
     ("bad", "words"),
     [
