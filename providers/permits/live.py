@@ -30,7 +30,7 @@ from providers.reasons import Reason
 
 logger = logging.getLogger(__name__)
 
-HEADROOM = 2  # slots that are held beside those that are used, so that a call more need not ask first
+HEADROOM = 2  # slots at least that are held beside those that are used, so that a call more need not ask first
 PATIENCE = 5.0  # seconds that a call waits for its turn
 LINGER = 20.0  # seconds that slots are kept after the last call, where nobody lacks them
 LINGER_TICK = 0.5  # seconds until it is looked whether somebody does
@@ -62,7 +62,6 @@ class Permits:
         self._most = 0  # calls that were wanted at once since the last look
         self._begun = 0  # calls since then
         self._lingers_until = 0.0
-        self._is_asking = False
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -144,7 +143,7 @@ class Permits:
 
     def _serve(self) -> None:
         """Whose turn it is begins; where the provider is closed all are sent away."""
-        while self._waiting and not self._is_asking and self._share.has_room():
+        while self._waiting and self._share.has_room():
             turn = self._waiting.popleft()
             if turn.set_running_or_notify_cancel():  # else: it was given up
                 self._share.begin()
@@ -177,10 +176,13 @@ class Permits:
         return is_open and not grant.is_crowded and time.monotonic() < self._lingers_until
 
     def _question(self, wanted: int) -> Ask:
-        """Beside what is wanted, a little more, so that the next call need not wait for an answer."""
+        """Beside what is wanted as much again, where nobody lacks it: the next calls need not wait for an answer."""
         starts = len(self._waiting) + self._begun // 2
         self._begun = 0
-        return self._share.question(wanted + HEADROOM if wanted or self._may_linger else 0, starts)
+        if not wanted and not self._may_linger:
+            return self._share.question(0, starts)
+        headroom = 0 if self._share.grant.is_crowded else max(HEADROOM, wanted)
+        return self._share.question(wanted + headroom, starts, spare=headroom)
 
     # --- in the thread ----------------------------------------------------------------------------
 
@@ -203,7 +205,6 @@ class Permits:
                 self._serve()
                 return self._share.seconds_to_look
             question = self._question(wanted)
-            self._is_asking = True
         grant: Grant | None = None
         error: Exception | None = None
         try:
@@ -215,7 +216,6 @@ class Permits:
             error = failure
             connection.close()
         with self._lock:
-            self._is_asking = False
             if grant is not None:
                 self._share.take(grant)
                 self._serve()

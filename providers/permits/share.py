@@ -33,6 +33,7 @@ class Share:
         self._asked_at = float("-inf")
         self._asked_for = 0
         self._held = 0  # slots, by the lease
+        self._usable: int | None = None  # calls that may be under way while the database is asked
         self._opens_at = 0.0
         self._outcomes = Outcomes()
 
@@ -50,7 +51,8 @@ class Share:
         now = time.monotonic()
         while self._starts and self._starts[0] < now - STALE:
             self._starts.popleft()
-        if self.in_use >= self.grant.slots or self._must_tell:
+        slots = self.grant.slots if self._usable is None else self._usable
+        if self.in_use >= slots or self._must_tell:
             return False
         return self.grant.starts is None or (bool(self._starts) and self._starts[0] <= now)
 
@@ -116,20 +118,23 @@ class Share:
     def ask(self, wanted: int) -> None:
         self.take(exchange(self.provider_id, self.holder, self.question(wanted, wanted - self.in_use)))
 
-    def question(self, wanted: int, starts: int) -> Ask:
-        """What is said to the database. Until the answer is taken no call may begin. `starts`: calls that would begin
-        soon; under a limit a minute times that are taken and not used are lost to everybody."""
+    def question(self, wanted: int, starts: int, spare: int = 0) -> Ask:
+        """What is said to the database. `starts`: calls that would begin soon; under a limit a minute times that are
+        taken and not used are lost to everybody. `spare`: calls that may begin until the answer is taken, where there
+        are slots; they are told as if they were under way."""
+        spare = 0 if self._must_tell else spare
+        self._usable = max(self.in_use, min(self.in_use + spare, self.grant.slots))
         has_enough = self._starts and self._starts[-1] > time.monotonic() + TICK
         starts = 0 if has_enough else max(0, starts - len(self._starts))
-        ask = Ask(self.in_use, wanted, starts, self._outcomes)
+        ask = Ask(self._usable, wanted, starts, self._outcomes)
         self._asked_for, self._outcomes = wanted, Outcomes()
         return ask
 
     def take(self, grant: Grant) -> None:
         """The database's answer."""
         now = self._asked_at = time.monotonic()
-        self.grant = grant
-        self._held = max(self.in_use, grant.slots)
+        self._held = max(self.in_use, self._usable or 0, grant.slots)
+        self.grant, self._usable = grant, None
         self._opens_at = now + grant.wait
         self._starts.extend(now + start for start in grant.starts or [])
 
