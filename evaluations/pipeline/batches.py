@@ -354,6 +354,9 @@ class BatchWork:
         if not self.batch.output:
             keep_output(self.batch, self.adapter, f"files/{output.name}", self.keeper)
         prices = price_list(self.model, timezone.localdate(self.batch.submitted_at))
+        if self._may_go_direct() and (refusal := Collector(self.batch, self.adapter, prices).refusal_of_all()):
+            self._go_direct(refusal)
+            return None
         collector = Collector(self.batch, self.adapter, prices, before_rows=self._hold)
         collector.collect()
         if collector.lacks_lines(self.pending) and self.batch.faults < DOWNLOADS:

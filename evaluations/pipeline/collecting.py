@@ -69,6 +69,16 @@ class Collector:
             self._end_results(group)
         Batch.objects.filter(pk=self.batch.pk).update(problems=dict(+self.problems))
 
+    def refusal_of_all(self) -> str:
+        """What the provider says where it refuses each sample, as one whose batches take no audio does; empty where any
+        has another answer."""
+        refusal = ""
+        for _, answer in self._answers():
+            if not isinstance(answer, ProviderError) or answer.reason != Reason.REQUEST_REFUSED:
+                return ""
+            refusal = str(answer)
+        return refusal
+
     def lacks_lines(self, pending: ResultQuerySet) -> bool:
         """Whether results are left that the file has no line for, readable or not: it may have been cut short."""
         return pending.count() > self.problems["bad_json"] + self.problems["missing_key"]

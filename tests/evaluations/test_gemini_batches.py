@@ -180,6 +180,24 @@ def test_a_model_whose_batch_fails_for_what_is_in_it_is_called_directly_where_it
     assert "no audio in batches" in run_progress(run).jobs[0].error
 
 
+@pytest.mark.parametrize(("mode", "status"), [("auto", "completed"), ("batch", "failed")])
+def test_a_model_whose_batch_refuses_each_sample_is_called_directly_where_it_may(
+    workspace, gemini, flash, mode, status
+):
+    gemini.fault("line", "error", status=400, message="no audio in batches")
+    run = start_run(dataset=make_audio_dataset(workspace, samples=2), models=[flash], mode=mode)
+    finish(run)
+    assert run.status == status
+    assert reasons(run) == {("completed", ""): 2} if mode == "auto" else {("failed", "request_refused"): 2}
+
+
+def test_a_batch_that_refuses_some_samples_fails_these_alone(workspace, gemini, flash):
+    gemini.fault("line", "error", status=400, message="this one is too loud", indices=[1])
+    run = start_run(dataset=make_audio_dataset(workspace, samples=3), models=[flash])
+    finish(run)
+    assert reasons(run) == {("completed", ""): 2, ("failed", "request_refused"): 1}
+
+
 @pytest.mark.parametrize("fault", ["status", "drop", "garbage", "empty"])
 def test_a_failing_poll_is_repeated_and_fails_nothing(workspace, gemini, flash, fault):
     gemini.fault("batch_get", fault, times=3)

@@ -7,6 +7,7 @@ from typing import Any
 from django.utils.translation import get_language_info
 
 from providers.adapters.base import BatchLine, Instructions, ProviderError, RemoteAudio, Transcription
+from providers.adapters.gemini.states import REFUSALS
 from providers.reasons import Reason
 
 DEFAULT_PROMPT = (
@@ -156,7 +157,6 @@ def _read_entry(entry: dict[str, Any]) -> Transcription | ProviderError:
             return ProviderError(Reason.NO_RESPONSE, "The provider's answer is not of the documented form.")
     fault = entry.get("error")
     if isinstance(fault, dict) and fault:
-        return ProviderError(
-            Reason.PROVIDER_ERROR, f"{fault.get('code', '')}: {fault.get('message', 'no reason given')}"
-        )
+        reason = Reason.REQUEST_REFUSED if fault.get("code") in REFUSALS else Reason.PROVIDER_ERROR
+        return ProviderError(reason, f"{fault.get('code', '')}: {fault.get('message', 'no reason given')}")
     return ProviderError(Reason.NO_RESPONSE, "The provider's line holds neither an answer nor an error.")
