@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
 from rest_framework.test import APIClient
 
@@ -20,7 +21,18 @@ def django_db_setup(django_test_environment, django_db_blocker, django_db_modify
         config = setup_databases(verbosity=0, interactive=False)
     yield
     with django_db_blocker.unblock():
+        end_other_connections()
         teardown_databases(config, verbosity=0)
+
+
+def end_other_connections():
+    """Those of threads that live as long as their process. PostgreSQL drops no database that is in use."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from evaluations.pipeline.request_file import live_input, release_inputs, upload
 from evaluations.pipeline.uploads import (
     Plan,
     Uploader,
+    are_uploaded,
     fail_without_upload,
     live_audio,
     plan_uploads,
@@ -44,7 +45,7 @@ logger = logging.getLogger(__name__)
 State = Batch.State
 HELP = "evaluations.tasks.help_with_uploads"
 HELP_FROM = 100  # files to upload; below that it is not worth while to ask other workers
-OTHERS_UPLOAD_SECONDS = 0.5  # before looking again whether another worker's uploads are through
+OTHERS_UPLOAD_SECONDS = 0.5  # that other workers' last uploads are waited for; and before they are looked for again
 LONGEST_PAUSE = 600.0
 LONGEST_ASKED = 3600.0  # a provider may ask for a longer pause
 REFUSALS = 8  # in a row, before what was paid for is given up
@@ -228,9 +229,11 @@ class BatchWork:
             for _ in range(settings.Q_CLUSTER["workers"] - 1):
                 enqueue(HELP, self.shard.pk)
         through = Uploader(plan, self.adapter, self.keeper.check, self.ends_at).work()
+        is_late = time.monotonic() >= self.ends_at
+        through = through or (not is_late and are_uploaded(plan, within=OTHERS_UPLOAD_SECONDS))
         fail_without_upload(plan, self.pending)
         if not through:
-            return 0.0 if time.monotonic() >= self.ends_at else OTHERS_UPLOAD_SECONDS
+            return 0.0 if is_late else OTHERS_UPLOAD_SECONDS
         if not self.pending.exists():
             self._end(error="No audio could be uploaded: nothing was submitted.")
         else:

@@ -131,6 +131,16 @@ def _wanted(plan: Plan) -> UploadQuerySet:
     return _audio(plan).planned().filter(delete_due_at=None)
 
 
+def are_uploaded(plan: Plan, *, within: float) -> bool:
+    """Whether nothing of the plan is still to be uploaded; other workers have `within` seconds for their last files."""
+    give_up_at = time.monotonic() + within
+    while _wanted(plan).exists():
+        if time.monotonic() > give_up_at:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 @dataclass(frozen=True)
 class _Ended:
     """How one upload went; with neither file nor fault it is still to be done."""
@@ -186,7 +196,7 @@ class Uploader:
 
     def _claim(self) -> list[Upload]:
         """The next files that are nobody else's; none where there are no more."""
-        at_once = GROUP + 8 * settings.UPLOAD_CONCURRENCY
+        at_once = 8 * settings.UPLOAD_CONCURRENCY
         while self.left:
             planned = Upload.objects.planned().filter(pk__in=self.left[:at_once], delete_due_at=None)
             del self.left[:at_once]
