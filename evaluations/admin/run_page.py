@@ -53,6 +53,7 @@ def board_context(run: Run, normalizer: str = "") -> dict[str, Any]:
         "normalizer_names": names,
         "normalizer_name": board.normalizer.name,
         "rows": board.rows,
+        "best": board.best,
         "normalizer": str(board.normalizer),
         "normalizer_steps": board.normalizer.description,
     }

@@ -73,6 +73,15 @@ class Leaderboard:
     normalizer: Normalizer
     rows: list[Row]  # best WER first; models without one last
 
+    @property
+    def best(self) -> Row | None:
+        """The model with the lowest WER of several; None where another was scored on more words than it: the samples
+        that it failed on may be the hard ones."""
+        first = self.rows[0] if len(self.rows) > 1 else None
+        if first is None or first.wer is None or any(row.reference_words > first.reference_words for row in self.rows):
+            return None
+        return first
+
 
 def leaderboard(run: Run, normalizer: str | None = None, version: int | None = None) -> Leaderboard:
     """The run's models under the run's own normaliser, or another that it was scored with.

@@ -54,7 +54,7 @@ def test_it_shows_what_is_running_and_what_came_out_best(evaluator, workspace):
     text = text_of(evaluator.get(HOME))
 
     assert re.search(r"Running now .*Today .*Running 2/4 .*Last runs .*Yesterday", text)
-    assert "Best: scripted/model-a , WER 16.7%" in text
+    assert "Lowest WER: 16.7% , scripted/model-a" in text
 
 
 def test_nothing_of_another_workspace_is_counted(evaluator, other_workspace):

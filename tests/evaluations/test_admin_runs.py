@@ -273,6 +273,18 @@ def test_the_leaderboard_names_the_best_model_and_the_normaliser(evaluator, work
     assert re.search(r"scripted/model-a best 0\.0% .* scripted/model-b 33\.3%", text)
 
 
+def test_no_model_is_called_the_best_that_another_was_scored_on_more_samples_than(evaluator, workspace):
+    run = make_run(workspace, samples=2)
+    lucky, bad = run.jobs.order_by("model_name")
+    fail(lucky.results.order_by("pk").first(), reason="timeout")
+    complete(run, job=lucky)
+    complete(run, say=lambda result: "the quick brown cat number", job=bad)
+
+    text = text_of(evaluator.get(page_of(run)))
+
+    assert re.search(r"scripted/model-a 0\.0% .* scripted/model-b 33\.3%", text)
+
+
 def test_a_viewer_sees_the_run_without_any_button(sign_in, workspace):
     run = make_run(workspace)
     client = sign_in(Role.VIEWER)
