@@ -1,6 +1,7 @@
-"""How the outcome of a call is stored: each by itself, as it comes."""
+"""How the outcomes of calls are stored, as they come."""
 
 import random
+from collections.abc import Iterable
 
 from django.db import transaction
 from django.db.models import F
@@ -8,7 +9,7 @@ from django.db.models import F
 from evaluations.models import Attempt, Job, Result
 from evaluations.pipeline.calls import Outcome
 from evaluations.pipeline.ending import end_job, ended_fields, fail_results
-from providers.adapters.base import ProviderError, Transcription
+from providers.adapters.base import ProviderError
 from providers.pricing import PriceList
 from providers.reasons import Reason
 
@@ -19,11 +20,15 @@ BACKOFF_SECONDS = 0.5  # doubled with each failure
 ENDS_JOB = {Reason.INVALID_CREDENTIALS, Reason.QUOTA_EXHAUSTED}
 
 
-def store_answer(result: Result, answer: Transcription, prices: PriceList) -> None:
-    """One UPDATE, which does nothing where the result has ended otherwise in the meantime."""
-    cost = prices.cost_of_call(result.audio_seconds, answer.input_tokens, answer.output_tokens)
-    row = Result.objects.filter(pk=result.pk).pending()
-    row.update(calls=F("calls") + 1, **ended_fields(answer, cost))
+@transaction.atomic
+def store_answers(outcomes: Iterable[Outcome], prices: PriceList) -> None:
+    """The answers among them: an UPDATE for each, which does nothing where the result has ended otherwise meanwhile."""
+    for outcome in outcomes:
+        result, answer = outcome.result, outcome.transcription
+        if answer is not None:
+            cost = prices.cost_of_call(result.audio_seconds, answer.input_tokens, answer.output_tokens)
+            row = Result.objects.filter(pk=result.pk).pending()
+            row.update(calls=F("calls") + 1, **ended_fields(answer, cost))
 
 
 def pause_before_next(result: Result, error: ProviderError, *, is_outage: bool) -> float | None:
