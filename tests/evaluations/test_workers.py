@@ -3,11 +3,15 @@
 import os
 import signal
 from collections import Counter
+from datetime import timedelta
 
+import psutil
 import pytest
+from django.utils import timezone
+from django_q.models import OrmQ
 
-from config.queue import enqueue
-from evaluations.models import Job, Result, Run
+from config.queue import enqueue, waiting
+from evaluations.models import Job, Result, Run, Timer
 from evaluations.services import cancel_run, start_run
 from tests.evaluations.cluster import running_cluster, wait_for
 from tests.scripted.data import make_dataset, make_model, sha
@@ -85,6 +89,38 @@ def test_a_run_survives_the_death_of_the_whole_cluster(workspace, calls, tmp_pat
     with running_cluster(tmp_path):
         wait_for(finished(run))
     assert_every_sample_completed_once(run, calls, lost=1)
+
+
+def test_workers_that_are_killed_while_they_wait_for_work_leave_none_that_waits_for_ever(workspace, calls, tmp_path):
+    with running_cluster(tmp_path) as cluster:
+        for _ in range(3):
+            wait_for(idle)
+            kill_all_but_the_guard(cluster)
+        run = start(workspace, calls)
+        wait_for(finished(run))
+    assert_every_sample_completed_once(run, calls, lost=0)
+
+
+def test_the_sweep_goes_on_where_it_died_with_its_worker(workspace, tmp_path):
+    def lose_it():
+        OrmQ.objects.update(lock=timezone.now() + timedelta(hours=1))
+        return Timer.objects.filter(due_at__lt=timezone.now() - timedelta(seconds=2)).exists()
+
+    with running_cluster(tmp_path) as cluster:
+        wait_for(lose_it)
+        kill_all_but_the_guard(cluster)
+        wait_for(Timer.objects.filter(due_at__gt=timezone.now()).exists)
+
+
+def idle():
+    return Timer.objects.exists() and not waiting()
+
+
+def kill_all_but_the_guard(cluster):
+    """kill -9 of the workers and of those beside them that their guard starts again."""
+    [guard] = psutil.Process(cluster.process.pid).children()
+    for process in guard.children():
+        process.kill()
 
 
 def test_a_sample_that_kills_its_worker_fails_alone(workspace, calls, tmp_path):

@@ -1,14 +1,44 @@
-"""The worker: django-q2's cluster, which goes on at once with what a crash left behind, and leaves to the next worker
-what it cannot end soon."""
+"""The workers: django-q2's cluster, which goes on at once with what one that died left behind, and leaves to the next
+one what it cannot end soon."""
 
+import fcntl
+import tempfile
 from types import FrameType
 from typing import Any
 
 from django.db import connections
-from django_q import cluster
+from django_q import cluster, queues
 from django_q.management.commands import qcluster
+from django_q.signals import post_spawn
 
 from config.queue import ask_to_stop, enqueue
+
+
+class ProcessLock:
+    """Held by one process at a time. The kernel takes it away from one that dies, and a child does not inherit it."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as the lock)
+
+    def __enter__(self) -> None:
+        fcntl.lockf(self._file, fcntl.LOCK_EX)
+
+    def __exit__(self, *exc_info: object) -> None:
+        fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+
+class Queue(queues.Queue):
+    """Between the cluster's processes. Of those that wait for a task one holds the lock all the time: as a semaphore
+    it would stay locked for ever where that one is killed."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._rlock = ProcessLock()
+
+
+def look_around(**_: object) -> None:
+    """In a worker that begins: the one before may have died with the sweep, which nobody else would make up for."""
+    enqueue("evaluations.tasks.sweep")
 
 
 class Cluster(cluster.Cluster):
@@ -22,6 +52,7 @@ class Command(qcluster.Command):
         """None: the queue has one name, from the settings."""
 
     def handle(self, *args: Any, **options: Any) -> None:
-        enqueue("evaluations.tasks.sweep")
+        post_spawn.connect(look_around)
         connections.close_all()  # the cluster forks
+        cluster.Queue = Queue
         Cluster().start()
