@@ -140,7 +140,7 @@ UPLOAD_CONCURRENCY = env.int("UPLOAD_CONCURRENCY", default=16)
 BATCH_SHARD_SIZE = env.int("BATCH_SHARD_SIZE", default=2000)
 BATCH_POLL_SECONDS = env.float("BATCH_POLL_SECONDS", default=30)
 BATCH_DEADLINE_HOURS = env.float("BATCH_DEADLINE_HOURS", default=48)
-DIRECT_SHARD_SIZE = env.int("DIRECT_SHARD_SIZE", default=200)
+DIRECT_SHARD_SIZE = env.int("DIRECT_SHARD_SIZE", default=500)
 SLICE_SECONDS = env.int("SLICE_SECONDS", default=60)
 CALL_TIMEOUT_SECONDS = env.float("CALL_TIMEOUT_SECONDS", default=300)  # for one call; short audio gets less
 SHARD_LEASE_SECONDS = env.int("SHARD_LEASE_SECONDS", default=300)

@@ -1,5 +1,6 @@
 """Changes of runs."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -128,16 +129,16 @@ def _make_job(run: Run, model: SpeechModel, items: list[_Item]) -> list[Shard]:
         prompt=run.options["prompt"] or default_prompt(model.provider.kind),
         total=len(items),
     )
-    shards = Shard.objects.bulk_create(
-        Shard(job=job, index=index, kind=kind) for index in range(-(-len(items) // size))
-    )
+    # As few as may be, and of one length: workers then end at about the same time.
+    count = math.ceil(len(items) / size)
+    shards = Shard.objects.bulk_create(Shard(job=job, index=index, kind=kind) for index in range(count))
     Result.objects.bulk_create(
         (
             Result(
                 workspace_id=run.workspace_id,
                 run=run,
                 job=job,
-                shard=shards[index // size],
+                shard=shards[index * count // len(items)],
                 sample_id=item.sample_id,
                 audio_seconds=item.audio_seconds,
             )

@@ -81,7 +81,8 @@ class _Slice:
             if pause is not None:
                 backlog.release()
                 return pause
-            self._take_in(calls.ended(min(self.share.seconds_to_look, backlog.seconds_to_next or 1.0)), backlog, calls)
+            if ended := calls.ended(min(self.share.seconds_to_look, backlog.seconds_to_next or 1.0)):
+                self._take_in(ended, backlog)
             self._look_around()
         return None
 
@@ -108,16 +109,13 @@ class _Slice:
             return None
         return min(wait, LONGEST_WAIT) * random.uniform(1, 1.3)  # noqa: S311
 
-    def _take_in(self, outcomes: list[Outcome], backlog: Backlog, calls: FanOut[Outcome]) -> None:
+    def _take_in(self, outcomes: list[Outcome], backlog: Backlog) -> None:
+        store_answers(outcomes, self.prices)
         for outcome in outcomes:
             backlog.ended(outcome.result)
             self.share.end(outcome.error, first=not outcome.result.failures)
             if outcome.error is not None:
                 self._take_in_failure(outcome, outcome.error, backlog)
-        try:
-            self._begin_calls(backlog, calls)  # the provider does not wait for our database
-        finally:
-            store_answers(outcomes, self.prices)
 
     def _take_in_failure(self, outcome: Outcome, error: ProviderError, backlog: Backlog) -> None:
         result = outcome.result

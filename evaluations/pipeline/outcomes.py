@@ -22,7 +22,7 @@ ENDS_JOB = {Reason.INVALID_CREDENTIALS, Reason.QUOTA_EXHAUSTED}
 
 @transaction.atomic
 def store_answers(outcomes: Iterable[Outcome], prices: PriceList) -> None:
-    """The answers among them: an UPDATE for each, which does nothing where the result has ended otherwise meanwhile."""
+    """Those that came at one moment: an UPDATE for each, which does nothing where the result has ended otherwise."""
     for outcome in outcomes:
         result, answer = outcome.result, outcome.transcription
         if answer is not None:

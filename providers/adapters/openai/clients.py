@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PIECE = 1 << 16  # bytes
 GRACE = 1.0  # seconds until a client that nobody uses is closed: a loop that ends does it itself
 IDLE_SECONDS = 30.0  # that a connection is kept for the next call
+KEPT = 10  # connections without a call: the pool asks each of them at every call whether it is still open
 
 
 @functools.cache
@@ -33,7 +34,7 @@ def make_client(*, api_key: str, base_url: str, step_seconds: float, own_environ
     """
     http_client = _Client(
         verify=_certificates(),
-        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=IDLE_SECONDS),
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=KEPT, keepalive_expiry=IDLE_SECONDS),
         timeout=step_seconds,
         follow_redirects=False,  # the address was checked, another one was not
     )
