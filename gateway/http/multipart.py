@@ -4,7 +4,9 @@ import asyncio
 import hashlib
 import io
 import tempfile
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import BoundedSemaphore
 from typing import BinaryIO, cast
 
 from django.conf import settings
@@ -21,13 +23,44 @@ MAX_PARTS = 100
 OVERHEAD = 1024 * 1024  # bytes that a body may have beside the file
 
 
+class BodyHash:
+    """SHA-256 of a body that comes in pieces. It takes longer than all else that is done with a body: a thread beside
+    makes it, or whoever asks, where that one has enough to do."""
+
+    _beside = ThreadPoolExecutor(1, thread_name_prefix="body hash")
+    _room = BoundedSemaphore(4)  # pieces that wait for it, and take memory
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._last: Future[None] | None = None
+
+    async def add(self, piece: bytes) -> None:
+        if self._last is not None:
+            await asyncio.wrap_future(self._last)
+        if self._room.acquire(blocking=False):
+            self._last = self._beside.submit(self._update, piece)
+        else:
+            self._last = None
+            self._digest.update(piece)
+
+    def _update(self, piece: bytes) -> None:
+        self._digest.update(piece)
+        self._room.release()
+
+    def hex(self) -> str:
+        """Long since made where a provider was called meanwhile; else it is waited for, a millisecond or so."""
+        if self._last is not None:
+            self._last.result()
+        return self._digest.hexdigest()
+
+
 @dataclass
 class Form:
     """What a form holds: its fields as texts, and one file."""
 
     fields: dict[str, list[str]] = field(default_factory=dict)
     file: BinaryIO | None = None  # an `io.BytesIO`, or a named temporary file; at its end
-    sha256: str = ""  # of the whole body, hex
+    body_hash: BodyHash = field(default_factory=BodyHash)  # of all of the form
 
     def one(self, name: str) -> str | None:
         """The text of a field; None where it is missing or empty. Raises HttpError where there are several."""
@@ -53,10 +86,9 @@ async def read_form(request: Request) -> Form:
     announced = request.header("content-length") or ""
     if announced.isdecimal() and int(announced) > max_file + OVERHEAD:
         raise _file_too_large(max_file)
-    digest = hashlib.sha256()
     try:
         while pieces := await _next_pieces(request):
-            digest.update(pieces)
+            await reader.form.body_hash.add(pieces)
             reader.feed(pieces)
             if reader.wants_disk:
                 await asyncio.to_thread(reader.to_disk)
@@ -64,7 +96,6 @@ async def read_form(request: Request) -> Form:
     except BaseException:
         reader.form.close()
         raise
-    reader.form.sha256 = digest.hexdigest()
     return reader.form
 
 

@@ -75,11 +75,13 @@ async def _serve(request: Request, kind: Kind) -> None:
     async with _understood(request, kind) as job:
         async with metered(request, kind.endpoint, job.wishes.model) as usage:
             usage.audio_seconds = job.audio.duration
-            usage.body_sha256 = job.form.sha256
-            if job.wishes.stream:
-                await _answer_in_events(request, job, usage)
-            else:
-                await _answer_at_once(request, job, usage)
+            try:
+                if job.wishes.stream:
+                    await _answer_in_events(request, job, usage)
+                else:
+                    await _answer_at_once(request, job, usage)
+            finally:
+                usage.body_sha256 = job.form.body_hash.hex()
 
 
 @asynccontextmanager

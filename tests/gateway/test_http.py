@@ -1,8 +1,10 @@
 """The gateway's own manners, over real sockets: who is let in, which bodies are read, and what errors look like."""
 
 import hashlib
+import random
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -132,6 +134,19 @@ def test_a_wrong_method_is_a_405_that_says_the_right_one(http, method, path):
     answer = http.request(method, path)
     assert answer.status_code == 405
     assert answer.headers["allow"] in error_of(answer)["message"]
+
+
+def test_the_hash_on_record_is_that_of_the_body_however_large_and_however_many_come_at_once(http, live):
+    def send_one(number):
+        body = form(audio=make_wav(random.uniform(0.5, 30.0)))
+        assert send(http, body, x_request_id=f"one-of-many:{number}").status_code == 200
+        return body
+
+    with ThreadPoolExecutor(12) as callers:
+        bodies = list(callers.map(send_one, range(24)))
+
+    for number, body in enumerate(bodies):
+        assert live.only_record(request_id=f"one-of-many:{number}").body_sha256 == hashlib.sha256(body).hexdigest()
 
 
 def test_the_callers_request_id_comes_back_and_is_on_record(http, live, studio):
