@@ -129,7 +129,7 @@ def _make_job(run: Run, model: SpeechModel, items: list[_Item]) -> list[Shard]:
         prompt=run.options["prompt"] or default_prompt(model.provider.kind),
         total=len(items),
     )
-    # As few as may be, and of one length: workers then end at about the same time.
+    # As few as may be, and equally long to within one sample: workers then end at about the same time.
     count = math.ceil(len(items) / size)
     shards = Shard.objects.bulk_create(Shard(job=job, index=index, kind=kind) for index in range(count))
     Result.objects.bulk_create(

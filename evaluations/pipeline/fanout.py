@@ -18,7 +18,7 @@ Outcome = TypeVar("Outcome")
 
 
 class FanOut(Generic[Outcome]):
-    """Calls under way. `submit` starts one, `next` waits for one to end; both from the worker's thread."""
+    """Calls under way. `submit` starts one, `ended` waits for some to end; both from the worker's thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop

@@ -20,9 +20,11 @@ BACKOFF_SECONDS = 0.5  # doubled with each failure
 ENDS_JOB = {Reason.INVALID_CREDENTIALS, Reason.QUOTA_EXHAUSTED}
 
 
-@transaction.atomic
 def store_answers(outcomes: Iterable[Outcome], prices: PriceList) -> None:
-    """Those that came at one moment: an UPDATE for each, which does nothing where the result has ended otherwise."""
+    """The answers among them: an UPDATE for each, which does nothing where the result has ended otherwise.
+
+    Each is committed by itself: together they would lock rows that a cancel locks in another order.
+    """
     for outcome in outcomes:
         result, answer = outcome.result, outcome.transcription
         if answer is not None:

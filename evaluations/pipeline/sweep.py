@@ -24,13 +24,13 @@ def sweep_if_due() -> None:
     """Sweep, unless that was done within the last SWEEP_SECONDS, and put the next sweep on the queue."""
     if not _claim_timer():
         return
-    for path in settings.SWEEP_TASKS:
-        enqueue(path)
     shards = _requeue_lost_shards()
     jobs = _finish_ended_jobs()
     imports = resume_stale_imports()
     for run_id in runs_to_clean_up():
         enqueue(CLEAN_UP, run_id)
+    for path in settings.SWEEP_TASKS:  # last: what is waiting tells whether the queue has lost a shard's row
+        enqueue(path)
     if shards or jobs or imports:
         logger.info("sweep: %s shards and %s imports queued again, %s jobs closed", shards, imports, jobs)
 

@@ -38,14 +38,12 @@ class BodyHash:
         if self._last is not None:
             await asyncio.wrap_future(self._last)
         if self._room.acquire(blocking=False):
-            self._last = self._beside.submit(self._update, piece)
+            self._last = self._beside.submit(self._digest.update, piece)
+            # Also where it never begins: a caller who leaves while one waits for it calls it off.
+            self._last.add_done_callback(lambda _: self._room.release())
         else:
             self._last = None
             self._digest.update(piece)
-
-    def _update(self, piece: bytes) -> None:
-        self._digest.update(piece)
-        self._room.release()
 
     def hex(self) -> str:
         """Long since made where a provider was called meanwhile; else it is waited for, a millisecond or so."""

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 
 import psutil
@@ -93,8 +94,9 @@ def test_a_run_survives_the_death_of_the_whole_cluster(workspace, calls, tmp_pat
 
 def test_workers_that_are_killed_while_they_wait_for_work_leave_none_that_waits_for_ever(workspace, calls, tmp_path):
     with running_cluster(tmp_path) as cluster:
-        for _ in range(3):
-            wait_for(idle)
+        for _ in range(2):
+            begun = timezone.now()
+            wait_for(lambda since=begun: swept(since) and not waiting())
             kill_all_but_the_guard(cluster)
         run = start(workspace, calls)
         wait_for(finished(run))
@@ -107,20 +109,22 @@ def test_the_sweep_goes_on_where_it_died_with_its_worker(workspace, tmp_path):
         return Timer.objects.filter(due_at__lt=timezone.now() - timedelta(seconds=2)).exists()
 
     with running_cluster(tmp_path) as cluster:
+        wait_for(Timer.objects.exists)
         wait_for(lose_it)
         kill_all_but_the_guard(cluster)
         wait_for(Timer.objects.filter(due_at__gt=timezone.now()).exists)
 
 
-def idle():
-    return Timer.objects.exists() and not waiting()
+def swept(since):
+    return Timer.objects.filter(due_at__gt=since + timedelta(seconds=1)).exists()
 
 
 def kill_all_but_the_guard(cluster):
     """kill -9 of the workers and of those beside them that their guard starts again."""
     [guard] = psutil.Process(cluster.process.pid).children()
     for process in guard.children():
-        process.kill()
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def test_a_sample_that_kills_its_worker_fails_alone(workspace, calls, tmp_path):

@@ -29,7 +29,8 @@ class ProcessLock:
 
 class Queue(queues.Queue):
     """Between the cluster's processes. Of those that wait for a task one holds the lock all the time: as a semaphore
-    it would stay locked for ever where that one is killed."""
+    it would stay locked for ever where that one is killed. What remains are moments of microseconds, such as the middle
+    of a read, after which the watchdog starts the cluster anew."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -37,7 +38,8 @@ class Queue(queues.Queue):
 
 
 def look_around(**_: object) -> None:
-    """In a worker that begins: the one before may have died with the sweep, which nobody else would make up for."""
+    """In a worker that begins: the one before may have died with the sweep, which the queue delivers again only after
+    Q_RETRY seconds."""
     enqueue("evaluations.tasks.sweep")
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PIECE = 1 << 16  # bytes
 GRACE = 1.0  # seconds until a client that nobody uses is closed: a loop that ends does it itself
 IDLE_SECONDS = 30.0  # that a connection is kept for the next call
-KEPT = 10  # connections without a call: the pool asks each of them at every call whether it is still open
+KEPT = 16  # connections without a call: the pool asks each of them at every call whether it is still open
 
 
 @functools.cache
