@@ -2,6 +2,7 @@
 one what it cannot end soon."""
 
 import fcntl
+import multiprocessing
 import tempfile
 from types import FrameType
 from typing import Any
@@ -15,26 +16,44 @@ from config.queue import ask_to_stop, enqueue
 
 
 class ProcessLock:
-    """Held by one process at a time. The kernel takes it away from one that dies, and a child does not inherit it."""
+    """Held by one process at a time, which may take it again and again. The kernel takes it away from one that dies,
+    and a child does not inherit it: as a semaphore it would stay locked for ever where its holder is killed."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as the lock)
+        self._depth = 0
 
-    def __enter__(self) -> None:
-        fcntl.lockf(self._file, fcntl.LOCK_EX)
+    def acquire(self) -> bool:
+        if not self._depth:
+            fcntl.lockf(self._file, fcntl.LOCK_EX)
+        self._depth += 1
+        return True
+
+    def release(self) -> None:
+        self._depth -= 1
+        if not self._depth:
+            fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+    def __enter__(self) -> bool:
+        return self.acquire()
 
     def __exit__(self, *exc_info: object) -> None:
-        fcntl.lockf(self._file, fcntl.LOCK_UN)
+        self.release()
 
 
 class Queue(queues.Queue):
-    """Between the cluster's processes. Of those that wait for a task one holds the lock all the time: as a semaphore
-    it would stay locked for ever where that one is killed. What remains are moments of microseconds, such as the middle
-    of a read, after which the watchdog starts the cluster anew."""
+    """Between the cluster's processes. Of those that wait for a task one holds the lock all the time. Where a process
+    is killed in the very middle of a read or a write, only the watchdog helps."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._rlock = ProcessLock()
+        self._rlock, self._wlock = ProcessLock(), ProcessLock()
+        self.size.count = value("i", 0)
+
+
+def value(typecode: str, start: float) -> Any:
+    """A number that processes share."""
+    return multiprocessing.Value(typecode, start, lock=ProcessLock())  # type: ignore[call-overload]
 
 
 def look_around(**_: object) -> None:
@@ -56,5 +75,5 @@ class Command(qcluster.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         post_spawn.connect(look_around)
         connections.close_all()  # the cluster forks
-        cluster.Queue = Queue
+        cluster.Queue, cluster.Value = Queue, value
         Cluster().start()
