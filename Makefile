@@ -29,7 +29,7 @@ serve: install secret
 	@exec $(PYTHON_IN_VENV) manage.py serve --host $(HOST) --port $(PORT)
 
 test: .venv/dev.stamp
-	@exec $(PYTHON_IN_VENV) -m pytest --numprocesses auto --dist loadgroup $(PYTEST_ARGS)
+	@exec $(PYTHON_IN_VENV) -m pytest --numprocesses auto --dist loadfile $(PYTEST_ARGS)
 
 lint: .venv/dev.stamp
 	@scripts/lint

@@ -22,7 +22,7 @@ from providers.models import Provider
 from tests.evaluations.cluster import running_cluster, wait_for
 from tests.scripted.data import make_dataset, make_model
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("two clusters")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

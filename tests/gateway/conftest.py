@@ -17,14 +17,6 @@ def database(django_db_setup, django_db_blocker):
         teardown_databases(made_here, verbosity=0)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items):
-    """Tests that share a live site run on one worker, so that it is started once."""
-    for item in items:
-        if "live" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group(item.module.__name__))
-
-
 @pytest.fixture(scope="module")
 def committed(database, django_db_blocker):
     """The test database for a whole module, without transactions that are rolled back: another process sees what is

@@ -17,8 +17,6 @@ from tests.evaluations.gemini import make_gemini
 from tests.gateway.live import UPSTREAM_KEY, live_site
 from tests.servers.gemini import API_KEY, GeminiServer, sha256_of
 
-pytestmark = pytest.mark.xdist_group("privacy")
-
 CANARIES = {
     "transcript": "wombatword",
     "translation": "numbatword",

@@ -8,7 +8,7 @@ import pytest
 
 from tests.ops.conftest import Site, living, new_database, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.slow
 
 TABLES = [
     "accounts_user",

@@ -17,7 +17,7 @@ from tests.browser.conftest import CHROMIUM, QUIET
 from tests.gateway.realtime.conftest import STUDIO
 from tests.gateway.realtime.speech import spoken
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.slow
 SHOTS = os.environ.get("SCREENSHOTS")  # a folder to put pictures of the page into
 ANSWER = "Good morning. It is nine o'clock."
 
