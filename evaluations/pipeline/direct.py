@@ -18,9 +18,9 @@ from evaluations.pipeline.ending import fail_results
 from evaluations.pipeline.fanout import FanOut, fan_out
 from evaluations.pipeline.keeping import kept
 from evaluations.pipeline.leases import Lease, LeaseLost
-from evaluations.pipeline.outcomes import ENDS_JOB, pause_before_next, store_answers, store_failure
+from evaluations.pipeline.outcomes import ENDS_JOB, pause_before_next, store_answer, store_failure
 from evaluations.pipeline.uploads import Plan, Uploader, fail_without_upload, live_audio, plan_uploads
-from providers.adapters.base import FileStore, ProviderError, RemoteAudio, TranscriptionRequest, as_transcriber
+from providers.adapters.base import FileStore, RemoteAudio, TranscriptionRequest, as_transcriber
 from providers.models import SpeechModel
 from providers.permits import Share
 from providers.pricing import price_list
@@ -81,8 +81,9 @@ class _Slice:
             if pause is not None:
                 backlog.release()
                 return pause
-            if ended := calls.ended(min(self.share.seconds_to_look, backlog.seconds_to_next or 1.0)):
-                self._take_in(ended, backlog)
+            outcome = calls.next(timeout=min(self.share.seconds_to_look, backlog.seconds_to_next or 1.0))
+            if outcome is not None:
+                self._take_in(outcome, backlog)
             self._look_around()
         return None
 
@@ -109,16 +110,14 @@ class _Slice:
             return None
         return min(wait, LONGEST_WAIT) * random.uniform(1, 1.3)  # noqa: S311
 
-    def _take_in(self, outcomes: list[Outcome], backlog: Backlog) -> None:
-        store_answers(outcomes, self.prices)
-        for outcome in outcomes:
-            backlog.ended(outcome.result)
-            self.share.end(outcome.error, first=not outcome.result.failures)
-            if outcome.error is not None:
-                self._take_in_failure(outcome, outcome.error, backlog)
-
-    def _take_in_failure(self, outcome: Outcome, error: ProviderError, backlog: Backlog) -> None:
-        result = outcome.result
+    def _take_in(self, outcome: Outcome, backlog: Backlog) -> None:
+        result, error = outcome.result, outcome.error
+        backlog.ended(result)
+        self.share.end(error, first=not result.failures)
+        if outcome.transcription is not None:
+            store_answer(result, outcome.transcription, self.prices)
+        if error is None:
+            return
         pause = pause_before_next(result, error, is_outage=self.share.grant.is_failing)
         store_failure(outcome, error, ends=pause is None)
         if error.reason in ENDS_JOB:

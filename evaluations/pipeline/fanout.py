@@ -9,7 +9,7 @@ import os
 import queue
 import threading
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 import uvloop
@@ -18,7 +18,7 @@ Outcome = TypeVar("Outcome")
 
 
 class FanOut(Generic[Outcome]):
-    """Calls under way. `submit` starts one, `ended` waits for some to end; both from the worker's thread."""
+    """Calls under way. `submit` starts one, `next` waits for one to end; both from the worker's thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -39,15 +39,14 @@ class FanOut(Generic[Outcome]):
     async def _run(self, call: Coroutine[Any, Any, Outcome]) -> None:
         self._outcomes.put(await call)
 
-    def ended(self, timeout: float) -> list[Outcome]:
-        """The outcomes of all calls that have ended; none where none ends within `timeout` seconds."""
-        outcomes: list[Outcome] = []
-        with suppress(queue.Empty):
-            outcomes.append(self._outcomes.get(timeout=timeout))
-            while True:
-                outcomes.append(self._outcomes.get_nowait())
-        self.under_way -= len(outcomes)
-        return outcomes
+    def next(self, timeout: float) -> Outcome | None:
+        """The outcome of a call that has ended; None where none ends within `timeout` seconds."""
+        try:
+            outcome = self._outcomes.get(timeout=timeout)
+        except queue.Empty:
+            return None
+        self.under_way -= 1
+        return outcome
 
     async def cancel(self) -> None:
         """In the loop: give up what is under way, and wait until it has ended."""

@@ -1,7 +1,6 @@
-"""How the outcomes of calls are stored, as they come."""
+"""How the outcome of a call is stored: each by itself, as it comes."""
 
 import random
-from collections.abc import Iterable
 
 from django.db import transaction
 from django.db.models import F
@@ -9,7 +8,7 @@ from django.db.models import F
 from evaluations.models import Attempt, Job, Result
 from evaluations.pipeline.calls import Outcome
 from evaluations.pipeline.ending import end_job, ended_fields, fail_results
-from providers.adapters.base import ProviderError
+from providers.adapters.base import ProviderError, Transcription
 from providers.pricing import PriceList
 from providers.reasons import Reason
 
@@ -20,17 +19,11 @@ BACKOFF_SECONDS = 0.5  # doubled with each failure
 ENDS_JOB = {Reason.INVALID_CREDENTIALS, Reason.QUOTA_EXHAUSTED}
 
 
-def store_answers(outcomes: Iterable[Outcome], prices: PriceList) -> None:
-    """The answers among them: an UPDATE for each, which does nothing where the result has ended otherwise.
-
-    Each is committed by itself: together they would lock rows that a cancel locks in another order.
-    """
-    for outcome in outcomes:
-        result, answer = outcome.result, outcome.transcription
-        if answer is not None:
-            cost = prices.cost_of_call(result.audio_seconds, answer.input_tokens, answer.output_tokens)
-            row = Result.objects.filter(pk=result.pk).pending()
-            row.update(calls=F("calls") + 1, **ended_fields(answer, cost))
+def store_answer(result: Result, answer: Transcription, prices: PriceList) -> None:
+    """One UPDATE, which does nothing where the result has ended otherwise in the meantime."""
+    cost = prices.cost_of_call(result.audio_seconds, answer.input_tokens, answer.output_tokens)
+    row = Result.objects.filter(pk=result.pk).pending()
+    row.update(calls=F("calls") + 1, **ended_fields(answer, cost))
 
 
 def pause_before_next(result: Result, error: ProviderError, *, is_outage: bool) -> float | None:
