@@ -52,11 +52,13 @@ secret: install
 	@scripts/install $<
 	@touch $@ .venv/local.stamp
 
-# Every version with the hashes of all its files, from whatever index pip is set up for. The smaller files keep to the
-# versions of the largest.
+# Every version with the hashes of all its files, from whatever index pip is set up for: the lines that would name it,
+# which are all that begin so, are left out. The smaller files keep to the versions of the largest.
 COMPILE = CUSTOM_COMPILE_COMMAND="make lock" $(PYTHON_IN_VENV) -m piptools compile --quiet --upgrade --strip-extras \
-	--generate-hashes --allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+	--generate-hashes --allow-unsafe
 lock: .venv/dev.stamp
 	@$(COMPILE) --extra local --extra dev --output-file requirements-dev.lock pyproject.toml
+	@sed -i '/^--/d' requirements-dev.lock
 	@$(COMPILE) --extra local --constraint requirements-dev.lock --output-file requirements-local.lock pyproject.toml
 	@$(COMPILE) --constraint requirements-dev.lock --output-file requirements.lock pyproject.toml
+	@sed -i '/^--/d' requirements-local.lock requirements.lock
