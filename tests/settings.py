@@ -1,11 +1,16 @@
 """The site's own settings, with what a test run needs different: files in a temporary folder, cheap passwords."""
 
+import atexit
 import os
+import shutil
 import tempfile
 
 os.environ["ENV_FILE"] = os.devnull
 os.environ["SECRET_KEY"] = "only for tests, and for nothing else at all"
-os.environ.setdefault("MEDIA_ROOT", tempfile.mkdtemp(prefix="earshot-media-"))
+if "TEST_FOLDER" not in os.environ:  # else: a process that a test run has started
+    os.environ["TEST_FOLDER"] = tempfile.mkdtemp(prefix="earshot-test-")
+    atexit.register(shutil.rmtree, os.environ["TEST_FOLDER"], ignore_errors=True)
+os.environ.setdefault("MEDIA_ROOT", os.environ["TEST_FOLDER"] + "/media")
 for name in (
     "GEMINI_API_KEY",
     "GEMINI_BASE_URL",
@@ -24,7 +29,7 @@ DATABASES["default"]["CONN_MAX_AGE"] = 0
 DATABASES["default"].setdefault("TEST", {})
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A file, not memory: real qcluster processes work on the same database.
-    DATABASES["default"]["TEST"]["NAME"] = tempfile.mkdtemp(prefix="earshot-db-") + "/test.sqlite3"
+    DATABASES["default"]["TEST"]["NAME"] = os.environ["TEST_FOLDER"] + "/test.sqlite3"
 
 INSTALLED_APPS += ["tests.scripted.apps.ScriptedConfig"]
 

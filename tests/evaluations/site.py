@@ -31,7 +31,7 @@ def running_site(tmp_path, **env):
             yield address
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 def answers(address):

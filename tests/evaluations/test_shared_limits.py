@@ -193,7 +193,7 @@ def test_a_cluster_that_is_stopped_in_good_order_takes_nothing_with_it(workspace
     wait_for(lambda: len(by_process(journal)) == 2, every=0.02)
     stopped = clusters.both.pop()
     stopped.process.send_signal(signal.SIGTERM)
-    stopped.process.wait(timeout=20)
+    stopped.process.wait(timeout=60)
     clusters.both.append(clusters.start())
     pending = Result.objects.filter(run=run).pending()
     assert pending.exists()

@@ -156,7 +156,7 @@ def test_a_cancelled_run_stops_calling_the_model(workspace, calls, tmp_path):
     with running_cluster(tmp_path):
         wait_for(lambda: len(calls()) > 10)
         cancel_run(run=run)
-        wait_for(lambda: was_quiet(calls), seconds=20, every=1)
+        wait_for(lambda: was_quiet(calls), seconds=30, every=1)
     job = Job.objects.get(run=run)
     assert job.completed + job.cancelled == 200
     assert len(calls()) < 150

@@ -17,7 +17,7 @@ def http(live):
         provider = make_gemini(live.workspace, gemini)
         client.gemini = gemini
         client.model = f"gemini/{provider.models.filter(speech_to_text=True).first().name}"
-        wait_for(lambda: client.get(f"/models/{client.model}").status_code == 200, seconds=20)
+        wait_for(lambda: client.get(f"/models/{client.model}").status_code == 200, seconds=30)
         yield client
 
 

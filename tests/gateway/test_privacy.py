@@ -50,7 +50,7 @@ def site(committed, tmp_path_factory):
 @pytest.fixture(scope="module")
 def answers(site):
     """What every kind of request was answered, errors included, after all of them were made."""
-    with httpx.Client(base_url=site.api, timeout=20, params={"token": CANARIES["query"]}) as client:
+    with httpx.Client(base_url=site.api, timeout=60, params={"token": CANARIES["query"]}) as client:
         client.headers["Authorization"] = f"Bearer {site.key}"
         client.headers["X-Custom"] = CANARIES["header"]
         made = [*successes(client), *wrong_requests(client)]
@@ -68,7 +68,7 @@ def answers(site):
 
 
 def wait_until_all_is_settled():
-    wait_for(lambda: not UsageRecord.objects.filter(state="reserved").exists(), seconds=20)
+    wait_for(lambda: not UsageRecord.objects.filter(state="reserved").exists(), seconds=30)
 
 
 def transcribe(client, path="/audio/transcriptions", audio=None, **fields):
@@ -165,7 +165,7 @@ def of_gemini(client, site):
     with GeminiServer.start() as gemini:
         gemini.answers({sha256_of(audio): CANARIES["transcript"]})
         make_gemini(site.workspace, gemini)
-        wait_for(lambda: client.get(f"/models/{speaks}").status_code == 200, seconds=20)
+        wait_for(lambda: client.get(f"/models/{speaks}").status_code == 200, seconds=30)
         made = [transcribe(client, audio=audio, model=hears), speak(client, model=speaks, voice="Kore")]
         assert [answer.status_code for answer in made] == [200, 200]
         message = f"Cannot do {CANARIES['prompt']} {CANARIES['spoken text']}"

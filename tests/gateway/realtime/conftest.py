@@ -35,7 +35,7 @@ def sessions(live):
 
     def ended(count=1):
         found = RealtimeSession.objects.exclude(pk__in=before).order_by("pk")
-        wait_for(lambda: found.exclude(ended_at=None).count() == count, seconds=10, every=0.02)
+        wait_for(lambda: found.exclude(ended_at=None).count() == count, seconds=30, every=0.02)
         return list(found)
 
     return ended

@@ -62,11 +62,11 @@ def served_here(live):
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     try:
-        wait_for(lambda: server.started, seconds=20, every=0.02)
+        wait_for(lambda: server.started, seconds=30, every=0.02)
         yield Here(f"http://127.0.0.1:{port}/v1", live.key, found["loop"], stream)
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(60)
         logging.getLogger().removeHandler(handler)
         ledger.close()
         close_permits()

@@ -42,7 +42,7 @@ def talk(live, conversation, session=BY_HAND):
 
 
 async def eventually(condition):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not await beside(condition):
             await asyncio.sleep(0.01)
 
@@ -163,7 +163,7 @@ def test_a_dropped_socket_closes_the_streams_and_is_paid_for_once(live, studio, 
         client.socket.transport.abort()
 
     talk(live, conversation)
-    wait_for(lambda: studio.open_streams == 0, seconds=5, every=0.02)
+    wait_for(lambda: studio.open_streams == 0, seconds=30, every=0.02)
     (session,) = sessions()
     assert session.end == "dropped"
     results = {record.endpoint: record.result for record in live.records(3, session_id=session.pk)}

@@ -44,9 +44,9 @@ def nothing_is_left(here, studio):
     studio.settings(text="hello there", chat_text="One two three. Four five six.", part_delay=0.005)
     before = here.tasks()
     yield
-    wait_for(lambda: not RealtimeSession.objects.filter(ended_at=None).exists(), seconds=15, every=0.05)
-    wait_for(lambda: not UsageRecord.objects.filter(state="reserved").exists(), seconds=5, every=0.05)
-    wait_for(lambda: here.tasks() <= before, seconds=5, every=0.05)
+    wait_for(lambda: not RealtimeSession.objects.filter(ended_at=None).exists(), seconds=30, every=0.05)
+    wait_for(lambda: not UsageRecord.objects.filter(state="reserved").exists(), seconds=30, every=0.05)
+    wait_for(lambda: here.tasks() <= before, seconds=30, every=0.05)
     assert not RealtimeSession.objects.filter(end="fault").exists()
     assert "Traceback" not in here.log()
 
