@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from django.db import connection
-from django.test.utils import setup_databases, teardown_databases
+from django.test.utils import override_settings, setup_databases, teardown_databases
 from rest_framework.test import APIClient
 
 from accounts.models import Membership, Organization, Role, User, Workspace
@@ -33,6 +33,13 @@ def end_other_connections():
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_static_files():
+    """Every new test client would look for all of them; browsers get them from servers that look for themselves."""
+    with override_settings(SERVESTATIC_USE_FINDERS=False, SERVESTATIC_USE_STATIC_ROOT=False):
+        yield
 
 
 @pytest.fixture
