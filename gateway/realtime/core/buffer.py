@@ -24,9 +24,12 @@ class InputBuffer:
 
     def append(self, audio: bytes) -> tuple[bytes, float]:
         """The samples that are whole now, and where they start: audio may be cut in the middle of one."""
-        start = self._whole()
+        start, before = self._whole(), len(self._audio)
         self._audio += audio
-        return bytes(self._audio[start : self._whole()]), self.start_ms + start / self.audio_format.bytes_per_ms
+        end = self._whole()
+        is_cut = start < before or end < len(self._audio)
+        samples = bytes(self._audio[start:end]) if is_cut else audio
+        return samples, self.start_ms + start / self.audio_format.bytes_per_ms
 
     def drop_until(self, ms: float) -> None:
         """Let go of what is older."""

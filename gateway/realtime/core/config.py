@@ -16,19 +16,11 @@ class AudioFormat(Enum):
     ULAW = "audio/pcmu"  # G.711, 8 kHz
     ALAW = "audio/pcma"
 
-    @property
-    def sample_rate(self) -> int:
-        """Hz"""
-        return 24_000 if self is AudioFormat.PCM16 else 8_000
-
-    @property
-    def frame_bytes(self) -> int:
-        """Bytes of one sample."""
-        return 2 if self is AudioFormat.PCM16 else 1
-
-    @property
-    def bytes_per_ms(self) -> int:
-        return self.sample_rate * self.frame_bytes // 1000
+    def __init__(self, name: str) -> None:
+        is_pcm = name == "audio/pcm"
+        self.sample_rate = 24_000 if is_pcm else 8_000  # Hz
+        self.frame_bytes = 2 if is_pcm else 1  # of one sample
+        self.bytes_per_ms = self.sample_rate * self.frame_bytes // 1000
 
 
 @dataclass(frozen=True)

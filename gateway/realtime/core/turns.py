@@ -47,20 +47,25 @@ class Turns:
             )
         if not audio:
             return
-        if self._is_too_much(audio) and self._speech is not None:
+        if self._is_too_much(audio):
+            self._make_room(audio)
+        samples, at_ms = self._buffer.append(audio)
+        if samples and self._shared.config.turn_detection is not None:
+            self._shared.out.order(Listen(samples, at_ms))
+
+    def _make_room(self, audio: bytes) -> None:
+        """Raises ProtocolError: there is none for so much."""
+        if self._speech is not None:
             # Speech without a pause has filled the buffer: what there is becomes an item, and the speech goes on.
             self._stop(self._speech, self._buffer.end_ms)
             self._start(self._buffer.start_ms)
         if self._is_too_much(audio):
             raise ProtocolError(
                 "input_audio_buffer_full",
-                f"The input audio buffer holds at most {limits.audio_seconds} seconds, and this append was not taken: "
-                "commit or clear what is there.",
+                f"The input audio buffer holds at most {self._shared.limits.audio_seconds} seconds, and this append "
+                "was not taken: commit or clear what is there.",
                 "audio",
             )
-        samples, at_ms = self._buffer.append(audio)
-        if samples and self._shared.config.turn_detection is not None:
-            self._shared.out.order(Listen(samples, at_ms))
 
     def _is_too_much(self, audio: bytes) -> bool:
         most = self._shared.limits.audio_seconds * 1000 * self._buffer.audio_format.bytes_per_ms

@@ -1,9 +1,9 @@
 """A session as its client sees it: frames in; frames and commands out."""
 
-import json
-import math
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+import msgspec
 
 from gateway.realtime.core import client, happenings, server
 from gateway.realtime.core.commands import Command
@@ -74,7 +74,7 @@ class Wire:
         rendered = self._dialect.render(event)
         if rendered is not None:
             rendered["event_id"] = self._ids.new("event")
-            self._step.frames.append(WRITER.encode(rendered))
+            self._step.frames.append(msgspec.json.encode(rendered).decode())
 
     def order(self, command: Command) -> None:
         self._step.commands.append(command)
@@ -84,23 +84,10 @@ class Wire:
         return step
 
 
-def _finite(number: str) -> float:
-    value = float(number)
-    if not math.isfinite(value):
-        raise ValueError(number)
-    return value
-
-
-READER = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
-WRITER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
-
 def _loaded(frame: str) -> dict[str, Any]:
     """The frame's object. Raises ProtocolError."""
     try:
-        raw = READER.decode(frame)
-        if "\\u" in frame:
-            WRITER.encode(raw).encode()  # half of a surrogate pair cannot be passed on
+        raw = msgspec.json.decode(frame)
     except (ValueError, RecursionError):
         raise ProtocolError("invalid_event", "The event is not valid JSON.") from None
     if not isinstance(raw, dict):

@@ -1,9 +1,10 @@
 """Client events as both dialects write them."""
 
-import base64
 import binascii
 from collections.abc import Callable
 from typing import Any, Literal, Protocol
+
+import pybase64
 
 from gateway.realtime.core import client
 from gateway.realtime.core.client import ClientEvent, ItemType, NewContent, NewItem, Role, SessionPatch
@@ -41,7 +42,7 @@ def audio_of(fields: Fields, name: str) -> bytes | None:
     if text is None:
         return None
     try:
-        return base64.b64decode(text, validate=True)
+        return pybase64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise fields.invalid(name, "it is not valid base64") from None
 

@@ -1,8 +1,9 @@
 """Server events as both dialects write them."""
 
-import base64
 from dataclasses import asdict
 from typing import Any, Protocol
+
+import pybase64
 
 from gateway.realtime.core import server
 from gateway.realtime.core.config import SessionConfig, Transcription, TurnDetection
@@ -62,7 +63,7 @@ def fields(event: server.ServerEvent, words: Words) -> dict[str, Any]:
 def _said(event: server.PartEvent) -> dict[str, Any]:
     match event:
         case server.AudioDelta(audio=audio):
-            return {"delta": base64.b64encode(audio).decode()}
+            return {"delta": pybase64.b64encode_as_string(audio)}
         case server.TextDelta(delta=delta) | server.TranscriptDelta(delta=delta):
             return {"delta": delta}
         case server.TextDone(text=text):
