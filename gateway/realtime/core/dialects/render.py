@@ -3,8 +3,6 @@
 from dataclasses import asdict
 from typing import Any, Protocol
 
-import pybase64
-
 from gateway.realtime.core import server
 from gateway.realtime.core.config import SessionConfig, Transcription, TurnDetection
 from gateway.realtime.core.items import Item, Part
@@ -63,7 +61,7 @@ def fields(event: server.ServerEvent, words: Words) -> dict[str, Any]:
 def _said(event: server.PartEvent) -> dict[str, Any]:
     match event:
         case server.AudioDelta(audio=audio):
-            return {"delta": pybase64.b64encode_as_string(audio)}
+            return {"delta": audio}
         case server.TextDelta(delta=delta) | server.TranscriptDelta(delta=delta):
             return {"delta": delta}
         case server.TextDone(text=text):
