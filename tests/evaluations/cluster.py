@@ -67,7 +67,7 @@ def running_cluster(tmp_path, **env):
             cluster.kill()
 
 
-def wait_for(condition, seconds=60, every=0.1):
+def wait_for(condition, seconds=120, every=0.1):
     """The first true value of `condition()`; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
