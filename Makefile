@@ -52,8 +52,8 @@ secret: install
 	@scripts/install $<
 	@touch $@ .venv/local.stamp
 
-# Every version with the hashes of all its files, from whatever index pip is set up for: the lines that would name it,
-# which are all that begin so, are left out. The smaller files keep to the versions of the largest.
+# Every version with the hashes of all its files, from whatever index pip is set up for: the lines that name it begin
+# with two dashes, and are deleted. The smaller files keep to the versions of the largest.
 COMPILE = CUSTOM_COMPILE_COMMAND="make lock" $(PYTHON_IN_VENV) -m piptools compile --quiet --upgrade --strip-extras \
 	--generate-hashes --allow-unsafe
 lock: .venv/dev.stamp

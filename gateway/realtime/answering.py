@@ -19,7 +19,7 @@ from gateway.realtime.core.happenings import (
     SentenceStarted,
     SpeechAudio,
 )
-from gateway.realtime.sentences import Sentences, is_speakable
+from gateway.realtime.sentences import Sentences, is_speakable, whole_letters
 from gateway.realtime.turn_log import TurnLog
 from providers.adapters.base import (
     CapabilityNotSupported,
@@ -114,10 +114,10 @@ class Answer:
             async with aclosing(parts):
                 async for part in parts:
                     self._note(part, usage)
-                    if part.text:
+                    if text := whole_letters(part.text):
                         self._log.first_text()
-                        self._tell(ChatText(command.response_id, part.text))
-                        on_text(part.text)
+                        self._tell(ChatText(command.response_id, text))
+                        on_text(text)
                         await self._room()
 
     def _note(self, part: ChatPart, usage: Usage) -> None:

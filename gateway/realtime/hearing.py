@@ -10,6 +10,7 @@ from gateway.realtime.audio_source import SpokenAudio
 from gateway.realtime.calls import Caller, Problem, first_that_answers, problem_of
 from gateway.realtime.core.commands import Transcribe
 from gateway.realtime.core.happenings import Happening, Transcribed, TranscriptionDelta, TranscriptionFailed
+from gateway.realtime.sentences import whole_letters
 from gateway.realtime.turn_log import TurnLog
 from providers.adapters.base import (
     StreamingTranscriber,
@@ -57,13 +58,14 @@ async def _transcribe(
         async with aclosing(first_that_answers(usage, targets, lambda target: _parts(target, request))) as parts:
             async for part in parts:
                 if part.delta:
-                    tell(TranscriptionDelta(*where, part.delta))
+                    tell(TranscriptionDelta(*where, whole_letters(part.delta)))
                 if part.whole is not None:
                     whole = part.whole
         usage.input_tokens, usage.output_tokens = whole.input_tokens, whole.output_tokens
         log.transcribed()
         # Before the books are closed: the answer waits for nothing else.
-        tell(Transcribed(*where, whole.text, audio.duration, whole.input_tokens, whole.output_tokens))
+        text = whole_letters(whole.text)
+        tell(Transcribed(*where, text, audio.duration, whole.input_tokens, whole.output_tokens))
 
 
 async def _parts(target: Target, request: TranscriptionRequest) -> AsyncGenerator[TranscriptionPart, None]:

@@ -5,6 +5,8 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from gateway.http.errors import INVALID, HttpError, invalid, of_refusal
 from gateway.http.request import Request
 from gateway.realtime import client_secrets
@@ -70,7 +72,7 @@ async def _object(request: Request) -> dict[str, Any]:
     """The body's JSON object; empty where there is none. Raises HttpError 400."""
     body = await request.read_all(MAX_BODY)
     try:
-        given = json.loads(body) if body.strip() else {}
+        given = msgspec.json.decode(body) if body.strip() else {}
     except (ValueError, RecursionError):
         given = None
     if not isinstance(given, dict):

@@ -1,6 +1,8 @@
 """Does what a session wants done, and tells it what comes of it."""
 
 import asyncio
+import logging
+import traceback
 from collections.abc import Coroutine
 from typing import Any
 
@@ -15,6 +17,8 @@ from gateway.realtime.models import RealtimeTurn
 from gateway.realtime.outbox import Outbox
 from gateway.realtime.turn_log import TurnLog
 from gateway.realtime.vad import listener
+
+logger = logging.getLogger(__name__)
 
 Status = RealtimeTurn.Status
 
@@ -83,7 +87,14 @@ class Runner:
     def _begin(self, name: object, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks[name] = task
-        task.add_done_callback(lambda _: self._tasks.pop(name, None))
+        task.add_done_callback(lambda _: self._ended(name, task))
+
+    def _ended(self, name: object, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(name, None)
+        if not task.cancelled() and (error := task.exception()):
+            # asyncio would log the error's own text, which may hold what was said.
+            where = "".join(traceback.format_tb(error.__traceback__))
+            logger.error("A realtime session failed with %s at\n%s", type(error).__name__, where)
 
     def _cancel(self, name: object) -> None:
         if task := self._tasks.get(name):

@@ -7,9 +7,12 @@ the memories and the probabilities of all frames.
 """
 
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,45 +21,85 @@ import numpy as np
 from gateway.realtime.silero import FRAME, HIDDEN, Floats, Memory, silero
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
+# It hears what strangers say: the site's secrets are not in its environment.
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a frame is too little work to be shared
+PATIENCE = 30.0  # seconds for an answer, the start of the process included
+PAUSE = 1.0  # seconds before another try where it cannot start
 
 Streams = Sequence[tuple[Floats, Memory]]
 
 
 class SileroProcess:
-    """`Silero`, elsewhere. For one thread at a time."""
+    """`Silero`, elsewhere. For one thread at a time; the process starts when it is first asked."""
 
     def __init__(self) -> None:
-        self._process = _start()
+        self._child: _Child | None = None
 
     def probabilities(self, streams: Streams) -> list[list[float]]:
-        """As `Silero.probabilities`. Raises EOFError where the process dies of this; where it had died before, another
-        one is asked."""
+        """As `Silero.probabilities`. Where the process has died another one is asked. Raises OSError or EOFError where
+        none answers."""
+        is_proven = self._child is not None
         try:
             return self._ask(streams)
         except (OSError, EOFError):
-            self.close()
-            self._process = _start()
-            return self._ask(streams)
+            if is_proven:
+                return self._ask(streams)
+            time.sleep(PAUSE)
+            raise
 
     def close(self) -> None:
         """End the process."""
-        self._process.kill()
-        self._process.communicate()
+        if self._child is not None:
+            self._child.close()
+            self._child = None
 
     def _ask(self, streams: Streams) -> list[list[float]]:
-        assert self._process.stdin is not None  # noqa: S101
-        assert self._process.stdout is not None  # noqa: S101
-        _write_streams(self._process.stdin, streams)
-        memories = _read(self._process.stdout, np.float32, (len(streams), 2, HIDDEN))
-        found = _read(self._process.stdout, np.float32, (sum(len(frames) for frames, _ in streams),)).tolist()
+        if self._child is None:
+            self._child = _Child()
+        try:
+            return self._child.ask(streams)
+        except BaseException:
+            self.close()  # what it may still answer would be taken for the answer to the next request
+            raise
+
+
+class _Child:
+    """The process, from its start to its end."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            self._process = subprocess.Popen(  # noqa: S603  (only ever our own command line)
+                [sys.executable, "-m", __spec__.name],
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                stderr=subprocess.DEVNULL,
+                cwd=BASE_DIR,
+                env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ} | ONE_THREAD,
+                start_new_session=True,  # Ctrl-C is for the site
+            )
+            ours.settimeout(PATIENCE)
+            self._requests, self._answers = ours.makefile("wb"), ours.makefile("rb")
+
+    def ask(self, streams: Streams) -> list[list[float]]:
+        """Raises OSError or EOFError, and is of no use afterwards."""
+        _write_streams(self._requests, streams)
+        memories = _read(self._answers, np.float32, (len(streams), 2, HIDDEN))
+        found = _read(self._answers, np.float32, (sum(len(frames) for frames, _ in streams),)).tolist()
         answers = []
         for (frames, memory), renewed in zip(streams, memories, strict=True):
             memory.hidden, memory.cell = renewed
             answers.append(found[: len(frames)])
             del found[: len(frames)]
         return answers
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._answers.close()
+        with suppress(OSError):  # what was not written yet
+            self._requests.close()
 
 
 def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
@@ -67,18 +110,6 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
         answers.write(_memories(streams))
         answers.write(np.concatenate([np.array(each, np.float32) for each in found]).tobytes())
         answers.flush()
-
-
-def _start() -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(  # noqa: S603  (only ever our own command line)
-        [sys.executable, "-m", __spec__.name],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        cwd=BASE_DIR,
-        env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ} | ONE_THREAD,
-        start_new_session=True,  # Ctrl-C is for the site
-    )
 
 
 def _write_streams(out: IO[bytes], streams: Streams) -> None:

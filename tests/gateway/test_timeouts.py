@@ -11,12 +11,13 @@ from tests.gateway.live import live_site, make_alias, make_provider
 
 @pytest.fixture(scope="module")
 def live(committed, tmp_path_factory):
-    """With calls that may take two seconds, and a second provider."""
-    with live_site(tmp_path_factory.mktemp("site"), CALL_TIMEOUT_SECONDS="2") as site:
+    """With calls that may take three seconds, and a second provider."""
+    with live_site(tmp_path_factory.mktemp("site"), CALL_TIMEOUT_SECONDS="3") as site:
         spare = make_provider(site.workspace, "spare", site.studio.url)
         SpeechModel.objects.create(provider=spare, name="hears", upstream_name="whisper-1", speech_to_text=True)
         make_alias(site.workspace, "hearing", "studio/transcribe", "spare/hears")
-        ask(site, "studio/transcribe", stream="true")  # the first stream waits for OpenAI's SDK to be loaded
+        warm_up = ask(site, "studio/transcribe", stream="true")  # which waits for OpenAI's SDK to be loaded
+        assert warm_up.status_code == 200
         yield site
 
 

@@ -27,7 +27,7 @@ class InputBuffer:
         start, before = self._whole(), len(self._audio)
         self._audio += audio
         end = self._whole()
-        is_cut = start < before or end < len(self._audio)
+        is_cut = start < before or end < len(self._audio)  # else nothing need be copied
         samples = bytes(self._audio[start:end]) if is_cut else audio
         return samples, self.start_ms + start / self.audio_format.bytes_per_ms
 

@@ -16,8 +16,8 @@ class AudioFormat(Enum):
     ULAW = "audio/pcmu"  # G.711, 8 kHz
     ALAW = "audio/pcma"
 
-    def __init__(self, name: str) -> None:
-        is_pcm = name == "audio/pcm"
+    def __init__(self, value: str) -> None:
+        is_pcm = value == "audio/pcm"
         self.sample_rate = 24_000 if is_pcm else 8_000  # Hz
         self.frame_bytes = 2 if is_pcm else 1  # of one sample
         self.bytes_per_ms = self.sample_rate * self.frame_bytes // 1000

