@@ -1,8 +1,8 @@
 """Text to speech by eSpeak NG, as a process of its own: `python -m providers.engines.espeak`.
 
 No options. Request `{"text", "voice", "speed"}` (voice by eSpeak's name, speed 1 is 175 words a minute), answer
-`{"sample_rate"}` with a WAV file as its body. The library's state is global: one process a request gives the same bytes
-for the same request.
+`{"sample_rate"}` with a WAV file as its body. The library's state is global: one process a request, and a seed, give the
+same bytes for the same request.
 """
 
 import ctypes
@@ -20,6 +20,7 @@ except ImportError:
 AUDIO_OUTPUT_SYNCHRONOUS = 2
 INITIALIZE_DONT_EXIT = 0x8000
 PARAMETER_RATE = 1
+SEED = 1  # of the breath in some voices, which would be seeded by the time
 CHARACTERS_UTF8 = 1
 OK = 0
 CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
@@ -37,6 +38,7 @@ def load(options: dict[str, Any]) -> Handler:
     rate = library.espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, BUFFER_MILLISECONDS, data, INITIALIZE_DONT_EXIT)
     if rate <= 0:
         raise EngineError("engine_missing", f"eSpeak NG does not start. {INSTALL_LOCAL}")
+    library.espeak_ng_SetRandSeed(ctypes.c_long(SEED))
 
     def speak(request: dict[str, Any]) -> Message:
         choose_voice(library, request["voice"], request["speed"])
