@@ -1,8 +1,8 @@
 """Text to speech by eSpeak NG, as a process of its own: `python -m providers.engines.espeak`.
 
 No options. Request `{"text", "voice", "speed"}` (voice by eSpeak's name, speed 1 is 175 words a minute), answer
-`{"sample_rate"}` with a WAV file as its body. The library's state is global: one process a request, and a seed, give the
-same bytes for the same request.
+`{"sample_rate"}` with a WAV file as its body. The library's state is global: one process a request, and a seed, give
+the same bytes for the same request.
 """
 
 import ctypes
