@@ -3,6 +3,7 @@
     python bench/gemini_batches.py                     # 500 and 5,000 samples at zero latency
     python bench/gemini_batches.py --latency           # 30 ms storage, 150 ms provider, 40 uploads at once
     python bench/gemini_batches.py --samples 50 --kb 8192
+    python bench/gemini_batches.py --rounds 5          # more often, alternately: the median counts
 
 The plain pattern: read each object whole, upload with a pool of 10 threads, one batch, read the result file whole,
 insert rows by 200, score each row by itself, delete one file after another. Both do the same work on the same stand-in
@@ -14,6 +15,7 @@ file is left at the provider; "visible" is when all results are stored and score
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -111,9 +113,9 @@ def ours(dataset, warm, model, server):
         before = cpu_of(processes)
         started = time.perf_counter()
         run = start_run(dataset=dataset, models=[model])
-        wait_for(lambda: Run.objects.get(pk=run.pk).is_finished, seconds=1800, every=0.05)
+        wait_for(lambda: Run.objects.get(pk=run.pk).is_finished, seconds=1800, every=0.02)
         visible = time.perf_counter() - started
-        wait_for(lambda: not Upload.objects.alive().filter(run=run).exists(), seconds=1800, every=0.05)
+        wait_for(lambda: not Upload.objects.alive().filter(run=run).exists(), seconds=1800, every=0.02)
         seconds = time.perf_counter() - started
         cpu = cpu_of(processes) - before
         peak = max(peak_mb(process.pid) for process in processes)
@@ -276,18 +278,22 @@ def main():
     parser.add_argument("--samples", type=int, nargs="*", default=[500, 5000])
     parser.add_argument("--kb", type=int, default=32)
     parser.add_argument("--only-ours", action="store_true")
+    parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
     if options.one:
         way, samples, size, provider = options.one
         measure(way, int(samples), int(size), float(provider))
         return
     storage, provider, at_once = (0.03, 0.15, 40) if options.latency else (0.0, 0.0, 4)
+    ways = ["ours"] if options.only_ours else ["ours", "plain"]
     for samples in options.samples:
-        size = options.kb * 1024
-        rate = run_one("ours", samples, size, storage, provider, at_once)
+        rates = {way: [] for way in ways}
+        for _ in range(options.rounds):
+            for way in ways:
+                rates[way].append(run_one(way, samples, options.kb * 1024, storage, provider, at_once))
+        medians = [statistics.median(rates[way]) for way in ways]
         if not options.only_ours:
-            plain_rate = run_one("plain", samples, size, storage, provider, at_once)
-            print(f"        {rate / plain_rate:.2f} x the plain pattern")
+            print(f"        {medians[0] / medians[1]:.2f} x the plain pattern, of {options.rounds} (median)")
 
 
 if __name__ == "__main__":

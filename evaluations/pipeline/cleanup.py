@@ -25,7 +25,7 @@ from providers.registry import adapter_for
 logger = logging.getLogger(__name__)
 
 HELP = "evaluations.tasks.help_clean_up"
-GROUP = 100
+GROUP = 50  # files that a worker claims at a time
 LONGEST_PAUSE = 3600.0
 
 

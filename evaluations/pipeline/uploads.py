@@ -25,6 +25,7 @@ from datasets.audio_source import StoredAudio
 from datasets.errors import AudioRefused
 from datasets.models import Audio
 from datasets.transcoding import as_flac
+from evaluations.bulk import update_each
 from evaluations.models import Run, Upload
 from evaluations.pipeline.ending import fail_results
 from evaluations.querysets import ResultQuerySet, UploadQuerySet
@@ -195,9 +196,10 @@ class Uploader:
         return self.under_way > 0
 
     def _claim(self) -> list[Upload]:
-        """The next files that are nobody else's; none where there are no more."""
-        at_once = 8 * settings.UPLOAD_CONCURRENCY
+        """The next files that are nobody else's; none where there are no more. Fewer and fewer at the end, so that
+        the workers come to it together."""
         while self.left:
+            at_once = settings.UPLOAD_CONCURRENCY * min(8, 1 + len(self.left) // (8 * settings.UPLOAD_CONCURRENCY))
             planned = Upload.objects.planned().filter(pk__in=self.left[:at_once], delete_due_at=None)
             del self.left[:at_once]
             if planned.free().update(lease_token=self.token, lease_until=lease_end()):
@@ -218,14 +220,12 @@ class Uploader:
 
     @transaction.atomic
     def _store(self, batch: list[_Ended]) -> None:
-        """By one statement; rows that have been taken out of this worker's hands in the meantime stay as they are.
+        """Together; rows that have been taken out of this worker's hands in the meantime stay as they are.
         Those that are still under way are held for another lease in good time."""
         held = Upload.objects.planned().filter(lease_token=self.token)
         ids = held.filter(pk__in=[ended.upload.pk for ended in batch]).select_for_update().values_list("pk", flat=True)
         mine = set(ids)
-        rows = [_with_outcome(ended) for ended in batch if ended.upload.pk in mine]
-        if rows:
-            Upload.objects.bulk_create(rows, update_conflicts=True, unique_fields=["id"], update_fields=OUTCOME_FIELDS)
+        update_each([_with_outcome(ended) for ended in batch if ended.upload.pk in mine], OUTCOME_FIELDS)
         if time.monotonic() >= self.renew_at:
             held.filter(lease_until__isnull=False).update(lease_until=lease_end())
             self.renew_at = time.monotonic() + settings.SHARD_LEASE_SECONDS / 3

@@ -32,16 +32,28 @@ class Normalizer:
 
 _APOSTROPHES = re.compile("[\u2018\u2019\u02bc\uff07`\u00b4]")
 # What stays although it is punctuation: an apostrophe inside a word, a point or comma inside a number.
-_KEPT = re.compile(r"(?<=\w)'(?=\w)|(?<=\d)[.,](?=\d)")
+_KEPT = re.compile(r"['.,](?:(?<=\w')(?=\w)|(?<=\d[.,])(?=\d))")
+
+
+class _Spaced(dict[int, str]):
+    """For `str.translate`: punctuation and symbols (Unicode categories P, S and C) become spaces."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        self[code] = " " if unicodedata.category(char)[0] in "PSC" else char
+        return self[code]
+
+
+_spaced = _Spaced()
 
 
 def _basic(text: str) -> str:
     """Lower case; no punctuation or symbols. Marks (Unicode category M) stay: Indic words are spelt with them."""
     text = _APOSTROPHES.sub("'", unicodedata.normalize("NFC", text)).lower()
-    kept = {match.start() for match in _KEPT.finditer(text)}
-    return "".join(
-        " " if unicodedata.category(char)[0] in "PSC" and index not in kept else char for index, char in enumerate(text)
-    )
+    chars = list(text.translate(_spaced))
+    for match in _KEPT.finditer(text):
+        chars[match.start()] = match[0]
+    return "".join(chars)
 
 
 NORMALIZERS = [
