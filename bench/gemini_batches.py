@@ -9,7 +9,8 @@ The plain pattern: read each object whole, upload with a pool of 10 threads, one
 insert rows by 200, score each row by itself, delete one file after another. Both do the same work on the same stand-in
 (a process of its own), one after the other, each in a fresh process that has loaded the SDK before the clock starts;
 ours by a real qcluster of two workers, which have done a small run before. Time is from the start of the run until no
-file is left at the provider; "visible" is when all results are stored and scored.
+file is left at the provider; "visible" is when all results are stored and scored. "sdk" is the SDK's own share:
+nothing but its uploads and deletes, by as many processes and threads as ours.
 """
 
 import argparse
@@ -237,6 +238,60 @@ def plain(dataset, warm, model, server):
     return {"seconds": seconds, "visible": visible, "cpu": cpu, "peak_mb": peak_mb("self")}
 
 
+def sdk(dataset, warm, model, server):
+    """Nothing but the SDK's uploads and deletes, by as many processes and threads as ours has."""
+    from django.conf import settings
+
+    folder = str(Path(settings.MEDIA_ROOT) / "audio")
+    numbers = [int(key) for key in dataset.samples.values_list("key", flat=True)]
+    asked = [
+        json.dumps(
+            [folder, server.base_url, numbers[worker :: settings.Q_CLUSTER["workers"]], settings.UPLOAD_CONCURRENCY]
+        )
+        for worker in range(settings.Q_CLUSTER["workers"])
+    ]
+    command = [sys.executable, __file__, "--sdk-worker"]
+    workers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in asked]
+    for worker in workers:
+        worker.stdout.readline()  # it has loaded the SDK
+    started = time.perf_counter()
+    for worker, line in zip(workers, asked, strict=True):
+        worker.stdin.write(line + "\n")
+        worker.stdin.flush()
+    ended = [json.loads(worker.communicate()[0]) for worker in workers]
+    seconds = time.perf_counter() - started
+    return {
+        "seconds": seconds,
+        "visible": seconds,
+        "cpu": sum(cpu for cpu, _ in ended),
+        "peak_mb": max(peak for _, peak in ended),
+    }
+
+
+def sdk_worker():
+    from concurrent.futures import ThreadPoolExecutor
+
+    from google import genai
+    from google.genai import types
+
+    from tests.servers.gemini import API_KEY
+
+    print("ready", flush=True)
+    folder, base_url, numbers, at_once = json.loads(sys.stdin.readline())
+    options = types.HttpOptions(base_url=base_url, api_version="v1beta")
+    client = genai.Client(vertexai=False, api_key=API_KEY, http_options=options)
+
+    def upload_and_delete(number):
+        with Path(folder, f"{number}.wav").open("rb") as stream:
+            client.files.delete(name=client.files.upload(file=stream, config={"mime_type": "audio/wav"}).name)
+
+    with ThreadPoolExecutor(at_once) as threads:
+        list(threads.map(upload_and_delete, numbers[:20]))  # connections are made
+        cpu = time.process_time()
+        list(threads.map(upload_and_delete, numbers))
+    print(json.dumps([time.process_time() - cpu, peak_mb("self")]))
+
+
 def measure(way, samples, size, provider_seconds):
     """In a process of its own: seconds, CPU seconds and peak memory (of the worker with the most)."""
     from tests.servers.gemini import GeminiServer
@@ -248,7 +303,7 @@ def measure(way, samples, size, provider_seconds):
             dataset = make_dataset(model.provider.workspace, "bench", range(samples), size)
             warm = make_dataset(model.provider.workspace, "warm", range(samples, samples + WARM), size)
             server.settings(latency_seconds=provider_seconds)
-            print(json.dumps({"ours": ours, "plain": plain}[way](dataset, warm, model, server)))
+            print(json.dumps({"ours": ours, "plain": plain, "sdk": sdk}[way](dataset, warm, model, server)))
 
 
 def run_one(way, samples, size, storage_seconds, provider_seconds, at_once):
@@ -268,32 +323,44 @@ def run_one(way, samples, size, storage_seconds, provider_seconds, at_once):
         f"{1000 * got['cpu'] / samples:6.2f} ms of CPU a sample, peak {got['peak_mb']:.0f} MB",
         flush=True,
     )
-    return samples / got["seconds"]
+    return samples / got["seconds"], 1000 * got["cpu"] / samples
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--one", nargs=4)
+    parser.add_argument("--sdk-worker", action="store_true")
     parser.add_argument("--latency", action="store_true")
     parser.add_argument("--samples", type=int, nargs="*", default=[500, 5000])
     parser.add_argument("--kb", type=int, default=32)
     parser.add_argument("--only-ours", action="store_true")
     parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
+    if options.sdk_worker:
+        sdk_worker()
+        return
     if options.one:
         way, samples, size, provider = options.one
         measure(way, int(samples), int(size), float(provider))
         return
     storage, provider, at_once = (0.03, 0.15, 40) if options.latency else (0.0, 0.0, 4)
-    ways = ["ours"] if options.only_ours else ["ours", "plain"]
+    ways = ["ours"] if options.only_ours else ["ours", "plain", "sdk"]
     for samples in options.samples:
-        rates = {way: [] for way in ways}
+        got = {way: [] for way in ways}
         for _ in range(options.rounds):
             for way in ways:
-                rates[way].append(run_one(way, samples, options.kb * 1024, storage, provider, at_once))
-        medians = [statistics.median(rates[way]) for way in ways]
+                got[way].append(run_one(way, samples, options.kb * 1024, storage, provider, at_once))
         if not options.only_ours:
-            print(f"        {medians[0] / medians[1]:.2f} x the plain pattern, of {options.rounds} (median)")
+            compare(got)
+
+
+def compare(got):
+    """Prints the medians of rates and costs: {way: [(samples a second, ms of CPU a sample), ...]}."""
+    rates, costs = ({way: statistics.median(one[i] for one in got[way]) for way in got} for i in (0, 1))
+    print(
+        f"        {rates['ours'] / rates['plain']:.2f} x the plain pattern; of the CPU {costs['sdk']:.2f} ms are the "
+        f"SDK's, {costs['ours'] - costs['sdk']:.2f} ms the rest (medians of {len(got['ours'])})"
+    )
 
 
 if __name__ == "__main__":
