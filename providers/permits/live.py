@@ -236,8 +236,11 @@ _lock = threading.Lock()
 
 def permits_for(provider: Provider) -> Permits:
     """Those of this process."""
+    key = (os.getpid(), provider.pk)
+    if found := _permits.get(key):
+        return found
     with _lock:
-        return _permits.setdefault((os.getpid(), provider.pk), Permits(provider.pk))
+        return _permits.setdefault(key, Permits(provider.pk))
 
 
 @atexit.register
