@@ -21,11 +21,11 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from config.statements import Row, update_rows
 from datasets.audio_source import StoredAudio
 from datasets.errors import AudioRefused
 from datasets.models import Audio
 from datasets.transcoding import as_flac
-from evaluations.bulk import update_each
 from evaluations.models import Run, Upload
 from evaluations.pipeline.ending import fail_results
 from evaluations.querysets import ResultQuerySet, UploadQuerySet
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 GROUP = 50  # outcomes stored at a time
 STORE_SECONDS = 0.5
-OUTCOME_FIELDS = ["state", "uri", "expires_at", "mime_type", "reason", "error", "lease_until"]
+OUTCOME = ("state", "uri", "expires_at", "mime_type", "reason", "error", "lease_until")
 MAX_CALLS = 8  # of a file, where the fault may pass
 BACKOFF_SECONDS = 0.5  # doubled with each call, up to LONGEST_BACKOFF
 LONGEST_BACKOFF = 8.0
@@ -225,7 +225,7 @@ class Uploader:
         held = Upload.objects.planned().filter(lease_token=self.token)
         ids = held.filter(pk__in=[ended.upload.pk for ended in batch]).select_for_update().values_list("pk", flat=True)
         mine = set(ids)
-        update_each([_with_outcome(ended) for ended in batch if ended.upload.pk in mine], OUTCOME_FIELDS)
+        update_rows(Upload, OUTCOME, [_outcome(ended) for ended in batch if ended.upload.pk in mine])
         if time.monotonic() >= self.renew_at:
             held.filter(lease_until__isnull=False).update(lease_until=lease_end())
             self.renew_at = time.monotonic() + settings.SHARD_LEASE_SECONDS / 3
@@ -288,15 +288,14 @@ def lease_end() -> datetime:
     return timezone.now() + timedelta(seconds=settings.SHARD_LEASE_SECONDS)
 
 
-def _with_outcome(ended: _Ended) -> Upload:
-    row = ended.upload
-    row.lease_until = None
+def _outcome(ended: _Ended) -> Row:
+    """The values of the fields OUTCOME, and the upload's id."""
+    state, uri, expires_at, reason, error = Upload.State.PLANNED, "", None, "", ""
     if ended.file is not None:
-        row.state, row.uri, row.expires_at = Upload.State.ACTIVE, ended.file.uri, ended.file.expires_at
+        state, uri, expires_at = Upload.State.ACTIVE, ended.file.uri, ended.file.expires_at
     elif ended.fault is not None:
-        row.state = Upload.State.FAILED
-        row.reason, row.error = ended.fault.reason, str(ended.fault)
-    return row
+        state, reason, error = Upload.State.FAILED, ended.fault.reason, str(ended.fault)
+    return state, uri, expires_at, ended.upload.mime_type, reason, error, None, ended.upload.pk
 
 
 def once_active(store: FileStore, file: RemoteFile) -> RemoteFile:

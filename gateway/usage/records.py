@@ -10,12 +10,12 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from config.statements import Row, Select, insert_rows, update_rows
 from gateway.models import UsageRecord
 from gateway.refused import Refused
 from gateway.usage.calls import Call, Reservation, Settlement
 from gateway.usage.costs import cost_of
 from gateway.usage.spending import Account, Spending, accounts_of
-from gateway.usage.statements import Row, Select, insert_rows, update_rows
 
 Answer = Reservation | Refused | bool
 LONGEST_NAME = 200

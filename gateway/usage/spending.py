@@ -8,9 +8,9 @@ from decimal import Decimal
 from django.db.models import Case, OuterRef, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 
+from config.statements import Select, update_rows
 from gateway.models import Budget, MonthlySpend
 from gateway.refused import Refused
-from gateway.usage.statements import Select, update_rows
 from providers.pricing import SMALLEST
 
 SUMS = ("spent_usd", "reserved_usd", "calls", "unknown")

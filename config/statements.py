@@ -1,4 +1,4 @@
-"""Statements that run for every call: the ORM says them once, and needs ten times as long to say them each time."""
+"""Statements that run for each call or file: the ORM says them once, and needs ten times as long to say them again."""
 
 from collections.abc import Callable, Collection, Sequence
 from functools import cache
