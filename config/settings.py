@@ -182,7 +182,7 @@ Q_CLUSTER = {
     "workers": env.int("Q_WORKERS", default=2),
     "timeout": Q_TIMEOUT,
     "retry": Q_RETRY,
-    "poll": 0.05,
+    "poll": 0.1,
     "queue_limit": 1,
     "bulk": 1,
     "ack_failures": True,

@@ -1,4 +1,4 @@
-"""Statements that run for each call or file: the ORM says them once, and needs ten times as long to say them again."""
+"""SQL that runs for each call or file: made once, where the ORM would make it each time."""
 
 from collections.abc import Callable, Collection, Sequence
 from functools import cache
@@ -70,7 +70,7 @@ def _columns(
     """The fields' columns, and what makes their values fit for the database."""
     by_name: dict[str, Field[Any, Any]] = {field.name: field for field in model._meta.concrete_fields}
     fields = [by_name[name] for name in names]
-    # Only these differ between Python and databases.
+    # Of the kinds that are used here only these differ between Python and databases: no UUID, no JSON, no duration is.
     special = [(i, field) for i, field in enumerate(fields) if isinstance(field, DateField | DecimalField)]
 
     def prepare(rows: Collection[Row]) -> Sequence[Row]:

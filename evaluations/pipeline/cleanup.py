@@ -25,7 +25,8 @@ from providers.registry import adapter_for
 logger = logging.getLogger(__name__)
 
 HELP = "evaluations.tasks.help_clean_up"
-GROUP = 50  # files that a worker claims at a time
+HELP_FROM = 100  # files; below that it is not worth while to ask other workers
+ROUNDS = 6  # files for each thread that a worker claims at a time
 LONGEST_PAUSE = 3600.0
 
 
@@ -33,7 +34,7 @@ def clean_up_run(run_id: int) -> None:
     """One round: stop batches, delete files. What is left is queued again, later and later while it fails."""
     _stop_at_providers(run_id)
     _expire(run_id)
-    if _due(run_id).count() > GROUP:
+    if _due(run_id).count() > HELP_FROM:
         for _ in range(settings.Q_CLUSTER["workers"] - 1):
             enqueue(HELP, run_id)
     delete_due_files(run_id)
@@ -157,12 +158,15 @@ class _Deleter:
                 )
 
     def _claim(self) -> list[Upload]:
+        """The next files that are nobody else's; none where nothing is due."""
         token = uuid.uuid4()
         due = _due(self.run_id).filter(provider=self.provider)
-        ids = list(due.values_list("pk", flat=True)[:GROUP])
-        lease_until = timezone.now() + timedelta(seconds=settings.SHARD_LEASE_SECONDS)
-        due.filter(pk__in=ids).update(lease_token=token, lease_until=lease_until)
-        return list(Upload.objects.filter(pk__in=ids, lease_token=token).only("name", "delete_attempts", "expires_at"))
+        while ids := list(due.values_list("pk", flat=True)[: ROUNDS * settings.UPLOAD_CONCURRENCY]):
+            lease_until = timezone.now() + timedelta(seconds=settings.SHARD_LEASE_SECONDS)
+            if due.filter(pk__in=ids).update(lease_token=token, lease_until=lease_until):
+                mine = Upload.objects.filter(pk__in=ids, lease_token=token)
+                return list(mine.only("name", "delete_attempts", "expires_at"))
+        return []
 
     def _delete(self, upload: Upload) -> _Tried:
         """In a thread of its own; touches no row."""

@@ -37,7 +37,6 @@ logger = logging.getLogger(__name__)
 
 GROUP = 50  # outcomes stored at a time
 STORE_SECONDS = 0.5
-OUTCOME = ("state", "uri", "expires_at", "mime_type", "reason", "error", "lease_until")
 MAX_CALLS = 8  # of a file, where the fault may pass
 BACKOFF_SECONDS = 0.5  # doubled with each call, up to LONGEST_BACKOFF
 LONGEST_BACKOFF = 8.0
@@ -211,7 +210,9 @@ class Uploader:
         """Wait for some outcomes, not for long, and store them."""
         batch: list[_Ended] = []
         store_at = time.monotonic() + STORE_SECONDS
-        while len(batch) < min(GROUP, self.under_way) and (left := store_at - time.monotonic()) > 0:
+        spare = settings.UPLOAD_CONCURRENCY if self.left else 0  # so that no thread waits for the next claim
+        enough = min(GROUP, max(1, self.under_way - spare))
+        while len(batch) < enough and (left := store_at - time.monotonic()) > 0:
             with suppress(queue.Empty):
                 batch.append(self.ended.get(timeout=left))
         self.under_way -= len(batch)
@@ -286,6 +287,9 @@ class Uploader:
 def lease_end() -> datetime:
     """Until when a file that is being uploaded is nobody else's, unless its worker says so again."""
     return timezone.now() + timedelta(seconds=settings.SHARD_LEASE_SECONDS)
+
+
+OUTCOME = ("state", "uri", "expires_at", "mime_type", "reason", "error", "lease_until")
 
 
 def _outcome(ended: _Ended) -> Row:

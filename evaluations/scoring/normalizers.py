@@ -31,16 +31,17 @@ class Normalizer:
 
 
 _APOSTROPHES = re.compile("[\u2018\u2019\u02bc\uff07`\u00b4]")
-# What stays although it is punctuation: an apostrophe inside a word, a point or comma inside a number.
+# What stays although it is punctuation: an apostrophe inside a word, a point or comma inside a number. It begins with
+# what is looked for, so that the search passes over everything else.
 _KEPT = re.compile(r"['.,](?:(?<=\w')(?=\w)|(?<=\d[.,])(?=\d))")
 
 
-class _Spaced(dict[int, str]):
-    """For `str.translate`: punctuation and symbols (Unicode categories P, S and C) become spaces."""
+class _Spaced(dict[int, int]):
+    """For `str.translate`: punctuation, symbols and control characters (Unicode categories P, S and C) become spaces.
+    A letter's category is asked for once."""
 
-    def __missing__(self, code: int) -> str:
-        char = chr(code)
-        self[code] = " " if unicodedata.category(char)[0] in "PSC" else char
+    def __missing__(self, code: int) -> int:
+        self[code] = ord(" ") if unicodedata.category(chr(code))[0] in "PSC" else code
         return self[code]
 
 

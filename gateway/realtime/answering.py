@@ -99,7 +99,7 @@ class Answer:
 
     # --- written ----------------------------------------------------------------------------------
 
-    async def _write(self, on_text: Callable[[str], None]) -> None:
+    async def _write(self, on_text: Callable[[str], None], on_end: Callable[[], None] = lambda: None) -> None:
         """Tell the text as it comes. Raises Refused, HttpError and ProviderError."""
         command = self._command
         targets = self._caller.offer.find_for("chat", command.llm_model)
@@ -119,6 +119,7 @@ class Answer:
                         self._tell(ChatText(command.response_id, text))
                         on_text(text)
                         await self._room()
+            on_end()  # before the books are closed: the voice waits for nothing else
 
     def _note(self, part: ChatPart, usage: Usage) -> None:
         self._cut_off = self._cut_off or part.cut_off
@@ -145,13 +146,12 @@ class Answer:
                 for sentence in sentences.push(text):
                     speak(sentence)
 
-            async def write() -> None:
-                await self._write(on_text)
+            def on_end() -> None:
                 if rest := sentences.rest():
                     speak(rest)
                 lines.put_nowait(None)
 
-            group.create_task(write())
+            group.create_task(self._write(on_text, on_end))
             async with self._caller.metered("tts", self._command.tts_model) as reserved:
                 usage.set_result(reserved)
                 for _ in range(VOICES_AT_ONCE):

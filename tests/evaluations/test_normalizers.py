@@ -35,6 +35,25 @@ def test_parting_by_hyphens_makes_words():
     assert basic("ill-disposed") == "ill disposed"
 
 
+@pytest.mark.parametrize(
+    ("text", "normalized"),
+    [
+        ("snake_case", "snake case"),
+        ("x² + y²", "x² y²"),
+        ("\u0663\u066b\u0665 and \u0663.\u0665", "\u0663 \u0665 and \u0663.\u0665"),
+        ("1.2.3, 4.,5", "1.2.3 4 5"),
+        ("rock'n'roll 'n' o''clock", "rock'n'roll n o clock"),
+        ("İstanbul", "i\u0307stanbul"),
+        ("क्\u200dष", "क् ष"),
+        ("\ud800a", "a"),
+        ("a\x00b", "a b"),
+    ],
+)
+def test_basic_v1_stays_as_it_is(text, normalized):
+    """Scores were made with it."""
+    assert get_normalizer("basic", 1)(text) == normalized
+
+
 def test_an_unknown_normalizer_is_named_with_those_there_are():
     with pytest.raises(UnknownNormalizer, match=r"'nope'. Known: basic, raw"):
         get_normalizer("nope")
