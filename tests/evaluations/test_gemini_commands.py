@@ -1,11 +1,13 @@
 """What commands say and do about what is at providers, and about kept result files."""
 
 import io
+import uuid
 from datetime import timedelta
 
 import pytest
 from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 from django_q.models import OrmQ
 
@@ -37,11 +39,11 @@ def waiting_run(workspace, gemini, flash):
     return run
 
 
-def run_with_stubborn_files(workspace, gemini, flash):
-    """A finished run whose files the provider does not delete."""
+def run_with_stubborn_files(workspace, gemini, flash, samples=3):
+    """A finished run whose files the provider does not delete: the samples', and two of the batch."""
     gemini.fault("file_delete", "status", status=500, message="not today")
-    run = start_run(dataset=make_audio_dataset(workspace, samples=3), models=[flash])
-    deliver_until(lambda: Upload.objects.filter(run=run, delete_attempts__gt=0).count() == 5)
+    run = start_run(dataset=make_audio_dataset(workspace, samples=samples), models=[flash])
+    deliver_until(lambda: Upload.objects.filter(run=run, delete_attempts__gt=0).count() == samples + 2)
     run.refresh_from_db()
     assert run.is_finished
     return run
@@ -114,6 +116,26 @@ def test_a_provider_that_cannot_be_called_at_all_is_said_to_be_why_files_stay(wo
     Upload.objects.update(delete_due_at=timezone.now())
     clean_up_run(run.pk)
     assert "no providers of the kind 'bygone'" in Upload.objects.alive().first().delete_error
+
+
+def test_who_comes_second_to_some_files_goes_on_with_the_others(workspace, gemini, flash, settings):
+    settings.UPLOAD_CONCURRENCY = 1
+    run = run_with_stubborn_files(workspace, gemini, flash, samples=10)
+    gemini.clear_faults()
+    Upload.objects.update(delete_due_at=timezone.now())
+    others = []
+
+    def come_first(execute, sql, params, many, context):
+        if sql.startswith("UPDATE") and "lease_token" in sql and not others:
+            others.extend(Upload.objects.to_delete().values_list("pk", flat=True)[:6])
+            taken_until = timezone.now() + timedelta(minutes=1)
+            Upload.objects.filter(pk__in=others).update(lease_token=uuid.uuid4(), lease_until=taken_until)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(come_first):
+        clean_up_run(run.pk)
+    assert set(Upload.objects.alive().values_list("pk", flat=True)) == set(others)
+    assert len(gemini.state()["files"]) == 6
 
 
 def test_what_is_still_to_be_stopped_does_not_pile_up_tasks(workspace, gemini, flash):
