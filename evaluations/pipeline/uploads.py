@@ -4,15 +4,15 @@ import hashlib
 import hmac
 import logging
 import os
-import queue
 import random
 import threading
 import time
 import traceback
 import uuid
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -166,7 +166,9 @@ class Uploader:
         self.left = list(_wanted(plan).free().values_list("pk", flat=True))  # that may still be free
         self.under_way = 0  # claimed, and not stored yet
         self.renew_at = 0.0  # by time.monotonic()
-        self.ended: queue.SimpleQueue[_Ended] = queue.SimpleQueue()
+        self.ended: deque[_Ended] = deque()
+        self.enough = 1  # of those that have ended for this worker's thread to wake up
+        self.are_enough = threading.Event()
         self.stopped = threading.Event()
 
     def work(self) -> bool:
@@ -182,7 +184,7 @@ class Uploader:
             finally:
                 self.stopped.set()
                 threads.shutdown(cancel_futures=True)
-                self._store([self.ended.get() for _ in range(self.ended.qsize())])
+                self._store(list(self.ended))
                 Upload.objects.planned().filter(lease_token=self.token).update(lease_until=None)
         return not _wanted(self.plan).exists()
 
@@ -207,14 +209,14 @@ class Uploader:
         return []
 
     def _store_outcomes(self) -> None:
-        """Wait for some outcomes, not for long, and store them."""
-        batch: list[_Ended] = []
-        store_at = time.monotonic() + STORE_SECONDS
+        """Wait for some outcomes, not for long, and store them. To wake up for each of them would cost as much as to
+        store it."""
         spare = settings.UPLOAD_CONCURRENCY if self.left else 0  # so that no thread waits for the next claim
-        enough = min(GROUP, max(1, self.under_way - spare))
-        while len(batch) < enough and (left := store_at - time.monotonic()) > 0:
-            with suppress(queue.Empty):
-                batch.append(self.ended.get(timeout=left))
+        self.are_enough.clear()
+        self.enough = min(GROUP, max(1, self.under_way - spare))
+        if len(self.ended) < self.enough:
+            self.are_enough.wait(STORE_SECONDS)
+        batch = [self.ended.popleft() for _ in range(min(GROUP, len(self.ended)))]
         self.under_way -= len(batch)
         self._store(batch)
         self.check()
@@ -233,17 +235,21 @@ class Uploader:
 
     def _upload(self, upload: Upload) -> None:
         """In a thread of its own; touches no row."""
+        self.ended.append(self._outcome_of(upload))
+        if len(self.ended) >= self.enough:
+            self.are_enough.set()
+
+    def _outcome_of(self, upload: Upload) -> _Ended:
         if self.stopped.is_set() or time.monotonic() >= self.ends_at:
-            self.ended.put(_Ended(upload))
-            return
+            return _Ended(upload)
         try:
-            self.ended.put(self._tried(upload))
+            return self._tried(upload)
         except Exception as error:
             # Its message may hold anything: only its kind and place are logged.
             place = "".join(traceback.format_tb(error.__traceback__))
             logger.error("%s in upload %s:\n%s", type(error).__name__, upload.pk, place)
             fault = ProviderError(Reason.INTERNAL_ERROR, f"{type(error).__name__} in Earshot; see the worker's log.")
-            self.ended.put(_Ended(upload, fault=fault))
+            return _Ended(upload, fault=fault)
 
     def _tried(self, upload: Upload) -> _Ended:
         sample = upload.sample
