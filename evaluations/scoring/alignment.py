@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Literal
 
-import jiwer
-
 from evaluations.scoring.normalizers import Normalizer
 
 Op = Literal["equal", "sub", "ins", "del"]
@@ -23,6 +21,8 @@ class Step:
 
 def align(reference: str, hypothesis: str, normalizer: Normalizer) -> list[Step]:
     """The normalised words, aligned as the scores count them."""
+    import jiwer  # here, where it is needed: it takes 4 MB
+
     output = jiwer.process_words(normalizer(reference), normalizer(hypothesis))
     refs, hyps = output.references[0], output.hypotheses[0]
     return [

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import jiwer
+from typing import TYPE_CHECKING
 
 from evaluations.scoring.normalizers import Normalizer
 
-_words = jiwer.Compose([jiwer.ReduceToListOfListOfWords()])
-_characters = jiwer.Compose([jiwer.ReduceToListOfListOfChars()])
+if TYPE_CHECKING:
+    from jiwer import AlignmentChunk
 
 
 @dataclass(frozen=True)
@@ -39,12 +38,18 @@ def count_errors(references: Sequence[str], hypotheses: Sequence[str], normalize
 
     An empty reference counts every hypothesis word as inserted, an empty hypothesis every reference word as deleted.
     """
+    import jiwer  # here, where it is needed: it takes 4 MB, and web servers score nothing
+
     refs = [normalizer(text) for text in references]
     hyps = [normalizer(text) for text in hypotheses]
     if not refs:
         return []
-    words = jiwer.process_words(refs, hyps, reference_transform=_words, hypothesis_transform=_words)
-    characters = jiwer.process_characters(refs, hyps, reference_transform=_characters, hypothesis_transform=_characters)
+    by_words = jiwer.Compose([jiwer.ReduceToListOfListOfWords()])
+    by_characters = jiwer.Compose([jiwer.ReduceToListOfListOfChars()])
+    words = jiwer.process_words(refs, hyps, reference_transform=by_words, hypothesis_transform=by_words)
+    characters = jiwer.process_characters(
+        refs, hyps, reference_transform=by_characters, hypothesis_transform=by_characters
+    )
     return [
         _pair_counts(word_chunks, character_chunks, len(ref))
         for word_chunks, character_chunks, ref in zip(words.alignments, characters.alignments, refs, strict=True)
@@ -52,7 +57,7 @@ def count_errors(references: Sequence[str], hypotheses: Sequence[str], normalize
 
 
 def _pair_counts(
-    words: list[jiwer.AlignmentChunk], characters: list[jiwer.AlignmentChunk], reference_characters: int
+    words: "list[AlignmentChunk]", characters: "list[AlignmentChunk]", reference_characters: int
 ) -> Counts:
     of_words = _by_type(words)
     of_characters = _by_type(characters)
@@ -66,7 +71,7 @@ def _pair_counts(
     )
 
 
-def _by_type(chunks: list[jiwer.AlignmentChunk]) -> dict[str, int]:
+def _by_type(chunks: "list[AlignmentChunk]") -> dict[str, int]:
     sums = {"equal": 0, "substitute": 0, "delete": 0, "insert": 0}
     for chunk in chunks:
         sums[chunk.type] += max(chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx)
