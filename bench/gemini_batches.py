@@ -244,12 +244,8 @@ def sdk(dataset, warm, model, server):
 
     folder = str(Path(settings.MEDIA_ROOT) / "audio")
     numbers = [int(key) for key in dataset.samples.values_list("key", flat=True)]
-    asked = [
-        json.dumps(
-            [folder, server.base_url, numbers[worker :: settings.Q_CLUSTER["workers"]], settings.UPLOAD_CONCURRENCY]
-        )
-        for worker in range(settings.Q_CLUSTER["workers"])
-    ]
+    count, threads = settings.Q_CLUSTER["workers"], settings.UPLOAD_CONCURRENCY
+    asked = [json.dumps([folder, server.base_url, numbers[first::count], threads]) for first in range(count)]
     command = [sys.executable, __file__, "--sdk-worker"]
     workers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in asked]
     for worker in workers:

@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 State = Batch.State
 HELP = "evaluations.tasks.help_with_uploads"
-HELP_FROM = 100  # files to upload; below that it is not worth while to ask other workers
+HELP_FROM = 100  # files to upload or to delete; below that it is not worth while to ask other workers
 OTHERS_UPLOAD_SECONDS = 0.5  # that other workers' last uploads are waited for; and before they are looked for again
 LONGEST_PAUSE = 600.0
 LONGEST_ASKED = 3600.0  # a provider may ask for a longer pause

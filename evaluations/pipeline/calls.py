@@ -3,13 +3,13 @@
 import asyncio
 import logging
 import time
-import traceback
 from dataclasses import dataclass
 
 from django.conf import settings
 
 from evaluations.models import Result
 from providers.adapters.base import ModelConfig, ProviderError, Transcriber, Transcription, TranscriptionRequest
+from providers.faults import place_of
 from providers.reasons import Reason
 
 logger = logging.getLogger(__name__)
@@ -56,6 +56,5 @@ def _as_provider_error(error: Exception, limit: float) -> ProviderError:
     if isinstance(error, OSError):
         message = f"The stored audio could not be read ({type(error).__name__})."
         return ProviderError(Reason.AUDIO_UNREADABLE, message, retryable=True)
-    # The message of an unforeseen error may hold anything: only its kind and place are logged.
-    logger.error("%s in a call:\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
+    logger.error("%s in a call:\n%s", type(error).__name__, place_of(error))
     return ProviderError(Reason.INTERNAL_ERROR, f"{type(error).__name__} in Earshot; see the worker's log.")

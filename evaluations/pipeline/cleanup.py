@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from config.queue import enqueue
 from evaluations.models import Batch, Upload
-from evaluations.pipeline.batches import note_output, settled
+from evaluations.pipeline.batches import HELP_FROM, note_output, settled
 from evaluations.pipeline.releasing import CLEAN_UP, FILE_HOURS
 from evaluations.querysets import BatchQuerySet, UploadQuerySet
 from providers.adapters.base import BatchTranscriber, FileStore, ProviderError, as_batch_transcriber
@@ -25,7 +25,6 @@ from providers.registry import adapter_for
 logger = logging.getLogger(__name__)
 
 HELP = "evaluations.tasks.help_clean_up"
-HELP_FROM = 100  # files; below that it is not worth while to ask other workers
 ROUNDS = 6  # files for each thread that a worker claims at a time
 LONGEST_PAUSE = 3600.0
 

@@ -7,7 +7,6 @@ import os
 import random
 import threading
 import time
-import traceback
 import uuid
 from collections import deque
 from collections.abc import Callable
@@ -21,7 +20,6 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from config.statements import Row, update_rows
 from datasets.audio_source import StoredAudio
 from datasets.errors import AudioRefused
 from datasets.models import Audio
@@ -30,8 +28,10 @@ from evaluations.models import Run, Upload
 from evaluations.pipeline.ending import fail_results
 from evaluations.querysets import ResultQuerySet, UploadQuerySet
 from providers.adapters.base import FileStore, ProviderError, RemoteFile
+from providers.faults import place_of
 from providers.models import Provider
 from providers.reasons import Reason
+from providers.statements import Row, update_rows
 
 logger = logging.getLogger(__name__)
 
@@ -245,9 +245,7 @@ class Uploader:
         try:
             return self._tried(upload)
         except Exception as error:
-            # Its message may hold anything: only its kind and place are logged.
-            place = "".join(traceback.format_tb(error.__traceback__))
-            logger.error("%s in upload %s:\n%s", type(error).__name__, upload.pk, place)
+            logger.error("%s in upload %s:\n%s", type(error).__name__, upload.pk, place_of(error))
             fault = ProviderError(Reason.INTERNAL_ERROR, f"{type(error).__name__} in Earshot; see the worker's log.")
             return _Ended(upload, fault=fault)
 

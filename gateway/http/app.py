@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import traceback
 from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
@@ -12,6 +11,7 @@ from gateway.http.errors import Disconnected, HttpError, of_refusal
 from gateway.http.request import Receive, Request, Scope, Send
 from gateway.realtime import rest
 from gateway.refused import Refused
+from providers.faults import place_of
 
 logger = logging.getLogger(__name__)
 
@@ -55,9 +55,7 @@ async def _serve(request: Request) -> None:
     except (Disconnected, asyncio.CancelledError):
         raise
     except Exception as error:
-        # Its own text may hold what the caller sent: the lines of code say enough.
-        where = "".join(traceback.format_tb(error.__traceback__))
-        logger.error("Request %s failed with %s at\n%s", request.request_id, type(error).__name__, where)
+        logger.error("Request %s failed with %s at\n%s", request.request_id, type(error).__name__, place_of(error))
         message = f"Something went wrong here. Tell whoever looks after this site about request {request.request_id}."
         await _fail(request, HttpError(500, message, kind="server_error", code="internal_error"))
 

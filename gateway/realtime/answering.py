@@ -19,7 +19,7 @@ from gateway.realtime.core.happenings import (
     SentenceStarted,
     SpeechAudio,
 )
-from gateway.realtime.sentences import Sentences, is_speakable, whole_letters
+from gateway.realtime.sentences import Sentences, is_speakable
 from gateway.realtime.turn_log import TurnLog
 from providers.adapters.base import (
     CapabilityNotSupported,
@@ -34,6 +34,7 @@ from providers.adapters.base import (
     as_speaker,
 )
 from providers.reasons import Reason
+from providers.texts import whole_letters
 
 VOICES_AT_ONCE = 2  # the next sentence is being spoken while the one before is on its way to the client
 PIECES_AHEAD = 16  # of a sentence's audio

@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import logging
 import time
-import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from gateway.refused import Refused
 from gateway.usage.calls import Call, Endpoint, Outcome, Result
 from gateway.usage.ledger import reserve, settle
 from providers.adapters.base import ProviderError
+from providers.faults import place_of
 
 logger = logging.getLogger(__name__)
 
@@ -136,6 +136,5 @@ def problem_of(error: BaseException, model_name: str) -> Problem:
         return Problem(error.code or "invalid_value", error.message)
     if isinstance(error, Refused):
         return Problem(error.code, error.message)
-    where = "".join(traceback.format_tb(error.__traceback__))
-    logger.error("A realtime turn failed with %s at\n%s", type(error).__name__, where)
+    logger.error("A realtime turn failed with %s at\n%s", type(error).__name__, place_of(error))
     return Problem("internal_error", "Something went wrong here. Tell whoever looks after this site.")

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import secrets
 import time
-import traceback
 from contextlib import suppress
 from typing import Any
 
@@ -24,6 +23,7 @@ from gateway.realtime.outbox import Outbox, SlowReader
 from gateway.realtime.records import Ending, end_session, open_session, renew_session
 from gateway.realtime.runner import Runner
 from gateway.refused import Refused
+from providers.faults import place_of
 
 logger = logging.getLogger(__name__)
 
@@ -99,8 +99,7 @@ class RealtimeConsumer(AsyncWebsocketConsumer):
             elif bytes_data is not None:
                 await self._runner.audio(bytes_data)
         except Exception as error:
-            where = "".join(traceback.format_tb(error.__traceback__))  # its own text may hold what was said
-            logger.error("A realtime session failed with %s at\n%s", type(error).__name__, where)
+            logger.error("A realtime session failed with %s at\n%s", type(error).__name__, place_of(error))
             await self._leave(End.FAULT, FAULT, "Something went wrong here.")
 
     async def disconnect(self, code: int) -> None:

@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-import traceback
 from collections import deque
 from collections.abc import Callable
 
 from gateway.realtime.core.commands import DetectTurns, Listen
 from gateway.realtime.core.happenings import Happening, RunnerError
 from gateway.realtime.vad import Listener, VoiceActivity
+from providers.faults import place_of
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +85,6 @@ class Detector:
     def _note_failure(self, error: Exception) -> None:
         """The client is told once, until something is heard again."""
         if not self._is_failing:
-            where = "".join(traceback.format_tb(error.__traceback__))
-            logger.error("Turn detection failed with %s at\n%s", type(error).__name__, where)
+            logger.error("Turn detection failed with %s at\n%s", type(error).__name__, place_of(error))
             self._tell(RunnerError("turn_detection_failed", FAILED))
         self._is_failing = True

@@ -10,7 +10,6 @@ from gateway.realtime.audio_source import SpokenAudio
 from gateway.realtime.calls import Caller, Problem, first_that_answers, problem_of
 from gateway.realtime.core.commands import Transcribe
 from gateway.realtime.core.happenings import Happening, Transcribed, TranscriptionDelta, TranscriptionFailed
-from gateway.realtime.sentences import whole_letters
 from gateway.realtime.turn_log import TurnLog
 from providers.adapters.base import (
     StreamingTranscriber,
@@ -19,6 +18,7 @@ from providers.adapters.base import (
     TranscriptionRequest,
     as_transcriber,
 )
+from providers.texts import whole_letters
 
 LARGE = 1024 * 1024  # bytes of audio whose conversion would be felt by other sessions
 

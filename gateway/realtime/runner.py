@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import traceback
 from collections.abc import Coroutine
 from typing import Any
 
@@ -17,6 +16,7 @@ from gateway.realtime.models import RealtimeTurn
 from gateway.realtime.outbox import Outbox
 from gateway.realtime.turn_log import TurnLog
 from gateway.realtime.vad import listener
+from providers.faults import place_of
 
 logger = logging.getLogger(__name__)
 
@@ -92,9 +92,8 @@ class Runner:
     def _ended(self, name: object, task: asyncio.Task[None]) -> None:
         self._tasks.pop(name, None)
         if not task.cancelled() and (error := task.exception()):
-            # asyncio would log the error's own text, which may hold what was said.
-            where = "".join(traceback.format_tb(error.__traceback__))
-            logger.error("A realtime session failed with %s at\n%s", type(error).__name__, where)
+            # asyncio would log the error's own text.
+            logger.error("A realtime session failed with %s at\n%s", type(error).__name__, place_of(error))
 
     def _cancel(self, name: object) -> None:
         if task := self._tasks.get(name):

@@ -21,12 +21,6 @@ ABBREVIATIONS = re.compile(
 SPEAKABLE = re.compile(r"\w")
 
 
-def whole_letters(text: str) -> str:
-    """`text` with U+FFFD for each half of a surrogate pair: a model's text may be cut within a letter, and nobody could
-    pass it on."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
 class Sentences:
     """Takes a text as it comes and gives it back, unchanged, in pieces that sound right one by one."""
 

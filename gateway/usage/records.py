@@ -10,12 +10,13 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from config.statements import Row, Select, insert_rows, update_rows
 from gateway.models import UsageRecord
 from gateway.refused import Refused
 from gateway.usage.calls import Call, Reservation, Settlement
 from gateway.usage.costs import cost_of
 from gateway.usage.spending import Account, Spending, accounts_of
+from providers.statements import Row, Select, insert_rows, update_rows
+from providers.texts import storable
 
 Answer = Reservation | Refused | bool
 LONGEST_NAME = 200
@@ -149,7 +150,7 @@ def _values(call: Call, held: Decimal, now: datetime) -> Row:
     """Of the fields RESERVED."""
     access = call.access
     key_name = access.api_key.name if access.api_key else ""
-    asked = (_printable(call.model_name)[:LONGEST_NAME], call.endpoint, call.request_id, call.session_id)
+    asked = (storable(call.model_name)[:LONGEST_NAME], call.endpoint, call.request_id, call.session_id)
     state = (UsageRecord.State.RESERVED, "", "", "", "")
     return access.workspace.pk, access.api_key_id, key_name, *asked, held, now, _expiry(now), *state
 
@@ -160,11 +161,6 @@ def _accounts(entry: Call | Ended, now: datetime) -> list[Account]:
         return accounts_of(entry.access.workspace.pk, entry.access.api_key_id, now)
     reservation = entry.settlement.reservation
     return accounts_of(reservation.workspace_id, reservation.api_key_id, reservation.created_at)
-
-
-def _printable(text: str) -> str:
-    """Without what no database takes: NUL, and halves of surrogate pairs."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def _expiry(now: datetime) -> datetime:

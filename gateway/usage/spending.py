@@ -8,10 +8,10 @@ from decimal import Decimal
 from django.db.models import Case, OuterRef, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 
-from config.statements import Select, update_rows
 from gateway.models import Budget, MonthlySpend
 from gateway.refused import Refused
 from providers.pricing import SMALLEST
+from providers.statements import Select, update_rows
 
 SUMS = ("spent_usd", "reserved_usd", "calls", "unknown")
 
