@@ -9,8 +9,8 @@ The plain pattern: read each object whole, upload with a pool of 10 threads, one
 insert rows by 200, score each row by itself, delete one file after another. Both do the same work on the same stand-in
 (a process of its own), one after the other, each in a fresh process that has loaded the SDK before the clock starts;
 ours by a real qcluster of two workers, which have done a small run before. Time is from the start of the run until no
-file is left at the provider; "visible" is when all results are stored and scored. "sdk" is what the SDK's uploads and
-deletes cost alone, by as many processes and threads as ours.
+file is left at the provider; "visible" is when all results are stored and scored. "calls" is what ours costs in
+uploads and deletes alone, by as many processes and threads.
 """
 
 import argparse
@@ -238,15 +238,15 @@ def plain(dataset, warm, model, server):
     return {"seconds": seconds, "visible": visible, "cpu": cpu, "peak_mb": peak_mb("self")}
 
 
-def sdk(dataset, warm, model, server):
-    """Nothing but the SDK's uploads and deletes, by as many processes and threads as ours has."""
+def calls(dataset, warm, model, server):
+    """Nothing but the uploads and deletes, made as ours makes them, by as many processes and threads."""
     from django.conf import settings
 
     folder = str(Path(settings.MEDIA_ROOT) / "audio")
     numbers = [int(key) for key in dataset.samples.values_list("key", flat=True)]
     count, threads = settings.Q_CLUSTER["workers"], settings.UPLOAD_CONCURRENCY
     asked = [json.dumps([folder, server.base_url, numbers[first::count], threads]) for first in range(count)]
-    command = [sys.executable, __file__, "--sdk-worker"]
+    command = [sys.executable, __file__, "--calls-worker"]
     workers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in asked]
     for worker in workers:
         worker.stdout.readline()  # it has loaded the SDK
@@ -256,22 +256,24 @@ def sdk(dataset, warm, model, server):
     return {"cpu": sum(float(worker.communicate()[0]) for worker in workers)}
 
 
-def sdk_worker():
+def calls_worker():
     from concurrent.futures import ThreadPoolExecutor
 
-    from google import genai
-    from google.genai import types
-
+    from providers.adapters.base import ProviderConfig
+    from providers.adapters.gemini import GeminiAdapter
+    from providers.adapters.gemini.sdk import genai
     from tests.servers.gemini import API_KEY
 
+    genai()
     print("ready", flush=True)
     folder, base_url, numbers, at_once = json.loads(sys.stdin.readline())
-    options = types.HttpOptions(base_url=base_url, api_version="v1beta")
-    client = genai.Client(vertexai=False, api_key=API_KEY, http_options=options)
+    adapter = GeminiAdapter(ProviderConfig(kind="gemini", name="bench", base_url=base_url, credential=API_KEY))
 
     def upload_and_delete(number):
-        with Path(folder, f"{number}.wav").open("rb") as stream:
-            client.files.delete(name=client.files.upload(file=stream, config={"mime_type": "audio/wav"}).name)
+        path = Path(folder, f"{number}.wav")
+        with path.open("rb") as stream:
+            adapter.upload_file(f"bench-{number}", stream, path.stat().st_size, "audio/wav")
+        adapter.delete_file(f"bench-{number}")
 
     with ThreadPoolExecutor(at_once) as threads:
         list(threads.map(upload_and_delete, numbers[:20]))  # connections are made
@@ -291,7 +293,7 @@ def measure(way, samples, size, provider_seconds):
             dataset = make_dataset(model.provider.workspace, "bench", range(samples), size)
             warm = make_dataset(model.provider.workspace, "warm", range(samples, samples + WARM), size)
             server.settings(latency_seconds=provider_seconds)
-            print(json.dumps({"ours": ours, "plain": plain, "sdk": sdk}[way](dataset, warm, model, server)))
+            print(json.dumps({"ours": ours, "plain": plain, "calls": calls}[way](dataset, warm, model, server)))
 
 
 def run_one(way, samples, size, storage_seconds, provider_seconds, at_once):
@@ -306,8 +308,8 @@ def run_one(way, samples, size, storage_seconds, provider_seconds, at_once):
         raise SystemExit(done.stderr[-3000:])
     got = json.loads(done.stdout.splitlines()[-1])
     each = 1000 * got["cpu"] / samples
-    if way == "sdk":
-        print(f"   sdk  {samples:>6} x {size // 1024:>5} KB: {each:6.2f} ms of CPU a sample", flush=True)
+    if way == "calls":
+        print(f" calls  {samples:>6} x {size // 1024:>5} KB: {each:6.2f} ms of CPU a sample", flush=True)
         return 0.0, each
     print(
         f"{way:>6}  {samples:>6} x {size // 1024:>5} KB: {samples / got['seconds']:7.1f} samples/s, "
@@ -321,22 +323,22 @@ def run_one(way, samples, size, storage_seconds, provider_seconds, at_once):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--one", nargs=4)
-    parser.add_argument("--sdk-worker", action="store_true")
+    parser.add_argument("--calls-worker", action="store_true")
     parser.add_argument("--latency", action="store_true")
     parser.add_argument("--samples", type=int, nargs="*", default=[500, 5000])
     parser.add_argument("--kb", type=int, default=32)
     parser.add_argument("--only-ours", action="store_true")
     parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
-    if options.sdk_worker:
-        sdk_worker()
+    if options.calls_worker:
+        calls_worker()
         return
     if options.one:
         way, samples, size, provider = options.one
         measure(way, int(samples), int(size), float(provider))
         return
     storage, provider, at_once = (0.03, 0.15, 40) if options.latency else (0.0, 0.0, 4)
-    ways = ["ours"] if options.only_ours else ["ours", "plain", "sdk"]
+    ways = ["ours"] if options.only_ours else ["ours", "plain", "calls"]
     for samples in options.samples:
         got = {way: [] for way in ways}
         for _ in range(options.rounds):
@@ -350,8 +352,8 @@ def compare(got):
     """Prints the medians of rates and costs: {way: [(samples a second, ms of CPU a sample), ...]}."""
     rates, costs = ({way: statistics.median(one[i] for one in got[way]) for way in got} for i in (0, 1))
     print(
-        f"        {rates['ours'] / rates['plain']:.2f} x the plain pattern; the SDK's uploads and deletes alone cost "
-        f"{costs['sdk']:.2f} ms of CPU a sample, ours {costs['ours'] - costs['sdk']:.2f} ms more "
+        f"        {rates['ours'] / rates['plain']:.2f} x the plain pattern; of ours, uploads and deletes cost "
+        f"{costs['calls']:.2f} ms of CPU a sample, the rest {costs['ours'] - costs['calls']:.2f} ms "
         f"(medians of {len(got['ours'])})"
     )
 

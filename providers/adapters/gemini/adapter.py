@@ -206,7 +206,7 @@ class GeminiAdapter:
         config = genai().types.UploadFileConfig(name=name, mime_type=mime_type)
         try:
             with provider_errors():
-                return _remote_file(self._client.sdk.files.upload(file=SizedStream(stream, size), config=config))
+                return _remote_file(self._client.upload(SizedStream(stream, size), config))
         except ProviderError as error:
             if error.status != 409 and not (error.status == 400 and "already exists" in str(error)):
                 raise
