@@ -5,6 +5,7 @@ import io
 import socket
 import ssl
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -24,7 +25,6 @@ from providers.reasons import Reason
 from tests.servers.gemini import API_KEY, GeminiServer, sha256_of
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-SILENCE = b""
 
 
 class Served:
@@ -41,7 +41,7 @@ class Served:
 
 @contextmanager
 def server(*answers, tls=None):
-    """Gives the connections one after the other their answers, each a list; after its last one, hangs up."""
+    """Gives the connections one after the other their answers, bytes or what sends some; after its last, hangs up."""
     listener = socket.create_server(("127.0.0.1", 0))
     served = Served(f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}/files")
     threads = []
@@ -59,9 +59,7 @@ def server(*answers, tls=None):
         with suppress(OSError), tls.wrap_socket(connection, server_side=True) if tls else connection as stream:
             for one in each:
                 requests.append(receive(stream))
-                if one is SILENCE:
-                    receive(stream)  # until the caller has enough
-                stream.sendall(one)
+                one(stream) if callable(one) else stream.sendall(one)
 
     accepting = threading.Thread(target=serve)
     accepting.start()
@@ -133,8 +131,8 @@ def test_threads_do_not_get_in_each_others_way(client):
 
 
 def test_a_server_that_does_not_answer_is_not_waited_for_longer_than_asked(client):
-    with server([SILENCE]) as served, pytest.raises(httpx2.ReadTimeout):
-        client.post(served.url, timeout=0.2)
+    with server([receive]) as served, pytest.raises(httpx2.ReadTimeout):
+        client.post(served.url, timeout=1)
 
 
 def test_an_answer_that_breaks_off_is_an_error(client):
@@ -143,8 +141,32 @@ def test_an_answer_that_breaks_off_is_an_error(client):
 
 
 def test_a_connection_that_is_dropped_is_an_error(client):
-    with server([b" "]) as served, pytest.raises(httpx2.ReadError):
-        client.get(served.url)
+    with server([lambda stream: None]) as served, pytest.raises(httpx2.ReadError):
+        client.post(served.url, content=b"audio")
+
+
+def test_a_body_that_was_sent_is_not_sent_again(client):
+    with server([OK, lambda stream: None], [OK]) as served:
+        client.post(served.url, content=b"first")
+        with pytest.raises(httpx2.ReadError):
+            client.post(served.url, content=b"second")
+    assert len(served.connections) == 1
+
+
+def test_a_slow_line_is_no_reason_to_give_up(client):
+    def slowly(stream):
+        stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n")
+        for _ in range(5):
+            time.sleep(0.5)
+            stream.sendall(b"abc")
+
+    with server([slowly]) as served:
+        assert client.get(served.url, timeout=1).text == "abc" * 5
+
+
+def test_a_header_cannot_bring_another_one(client):
+    with server() as served, pytest.raises(httpx2.LocalProtocolError):
+        CurlTransport().send("DELETE", served.url, [(b"x-goog-api-key", b"a\r\nX-Evil: 1")], seconds=5)
 
 
 def test_where_nobody_listens_there_is_no_connection(client):
@@ -220,10 +242,14 @@ def test_certificates_are_those_that_openssl_is_told_of(monkeypatch, certificate
         assert client.get(served.url).text == "ok"
 
 
+def adapter_at(url, key):
+    return GeminiAdapter(ProviderConfig(kind="gemini", name="g", base_url=url, credential=key))
+
+
 def test_uploads_at_an_address_where_nobody_listens_say_so_and_can_be_tried_again():
     with server() as served:
         pass
-    adapter = GeminiAdapter(ProviderConfig(kind="gemini", name="g", base_url=served.url, credential="key"))
+    adapter = adapter_at(served.url, "key")
     with pytest.raises(ProviderError, match="connection to the provider failed") as caught:
         adapter.upload_file("name", io.BytesIO(b"RIFF"), 4, "audio/wav")
     assert (caught.value.reason, caught.value.retryable) == (Reason.PROVIDER_ERROR, True)
@@ -232,9 +258,7 @@ def test_uploads_at_an_address_where_nobody_listens_say_so_and_can_be_tried_agai
 
 def test_what_was_uploaded_is_there_and_what_was_deleted_is_not():
     with GeminiServer.start() as gemini:
-        adapter = GeminiAdapter(
-            ProviderConfig(kind="gemini", name="g", base_url=gemini.base_url, credential=API_KEY),
-        )
+        adapter = adapter_at(gemini.base_url, API_KEY)
         audio = bytes(range(256)) * (1 << 13)  # two pieces
         adapter.upload_file("name", io.BytesIO(audio), len(audio), "audio/wav")
         [file] = gemini.state()["files"]
@@ -242,4 +266,17 @@ def test_what_was_uploaded_is_there_and_what_was_deleted_is_not():
         adapter.delete_file("name")
         assert gemini.state()["files"] == []
         adapter.delete_file("name")  # gone is gone
+        adapter.close()
+
+
+def test_an_upload_whose_connection_broke_off_can_be_tried_again():
+    audio = bytes(1 << 21)
+    with GeminiServer.start() as gemini:
+        gemini.fault("upload_chunk", "drop", effect=True, times=1)
+        adapter = adapter_at(gemini.base_url, API_KEY)
+        with pytest.raises(ProviderError) as caught:
+            adapter.upload_file("name", io.BytesIO(audio), len(audio), "audio/wav")
+        assert caught.value.retryable
+        adapter.upload_file("name", io.BytesIO(audio), len(audio), "audio/wav")
+        assert [file["name"] for file in gemini.state()["files"]] == ["files/name"]
         adapter.close()

@@ -1,10 +1,10 @@
 """The SDK's client as we use it, and its failures as ours."""
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -42,7 +42,7 @@ class ClosingClient(httpx2.AsyncClient):
 
 
 class GeminiClient:
-    """One client of the SDK and, for what the SDK leaves out of its answers, the same API without it.
+    """The SDK and, for what it leaves out of its answers, the same API without it.
 
     Thread-safe. Retries are off everywhere: whether a call may be repeated is ours to decide.
     """
@@ -54,13 +54,15 @@ class GeminiClient:
             )
         self.base_url = base_url.rstrip("/") or BASE_URL
         limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
-        self._headers = httpx2.Headers({"x-goog-api-key": api_key})
+        self._headers = {"x-goog-api-key": api_key}
         self._timeout = timeout
         self.http = httpx2.Client(limits=limits, timeout=timeout)
         self._streamed = False
         # As many streams as are allowed elsewhere: one lasts as long as somebody listens.
         self._streams = ClosingClient(limits=httpx2.Limits(max_keepalive_connections=connections), timeout=timeout)
         self.sdk = self._sdk_by(self.http)
+        self._making = threading.Lock()
+        self._files: tuple[CurlTransport, Client] | None = None
 
     def _sdk_by(self, http: httpx2.Client) -> "Client":
         return genai().Client(
@@ -76,19 +78,19 @@ class GeminiClient:
             ),
         )
 
-    @cached_property
-    def _curl(self) -> "CurlTransport":
-        from providers.adapters.gemini.curl import CurlTransport
+    def _for_files(self) -> tuple["CurlTransport", "Client"]:
+        """A transport that suits many small files, and the SDK on it: made when the first one comes or goes."""
+        with self._making:
+            if self._files is None:
+                from providers.adapters.gemini.curl import CurlTransport
 
-        return CurlTransport()
-
-    @cached_property
-    def _uploading(self) -> "Client":
-        return self._sdk_by(httpx2.Client(transport=self._curl))
+                curl = CurlTransport()
+                self._files = curl, self._sdk_by(httpx2.Client(transport=curl))
+            return self._files
 
     def upload(self, stream: SizedStream, config: "types.UploadFileConfig") -> "types.File":
-        """By the SDK, on a transport that suits small files."""
-        return self._uploading.files.upload(file=stream, config=config)
+        _, sdk = self._for_files()
+        return sdk.files.upload(file=stream, config=config)
 
     def get_json(self, path: str, **params: Any) -> dict[str, Any]:
         """GET of a resource as the API answers it; an answer that is no JSON object is an error."""
@@ -101,8 +103,9 @@ class GeminiClient:
 
     def delete(self, path: str) -> None:
         """DELETE of a resource. By the SDK it costs several times the CPU, and the answer is empty."""
+        curl, _ = self._for_files()
         url = f"{self.base_url}/{API_VERSION}/{path}"
-        answer = self._curl.send("DELETE", url, self._headers.raw, seconds=self._timeout)
+        answer = curl.send("DELETE", url, httpx2.Headers(self._headers).raw, seconds=self._timeout)
         genai().errors.APIError.raise_for_response(answer)
 
     @contextmanager
@@ -140,8 +143,8 @@ class GeminiClient:
     def close(self) -> None:
         self.sdk.close()
         self.http.close()
-        if "_curl" in self.__dict__:
-            self._curl.close()
+        if self._files is not None:
+            self._files[0].close()
         if self._streamed:
             asyncio.run_coroutine_threadsafe(self._streams.aclose(), background_loop()).result(CLOSE_SECONDS)
 

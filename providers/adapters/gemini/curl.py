@@ -3,13 +3,16 @@
 Imported with the first of them, for libcurl takes 7 MB and most processes never make one.
 """
 
+import os
 import ssl
 from collections import deque
-from collections.abc import Iterable
 from io import BytesIO
+from pathlib import Path
 
 import httpx2
 import pycurl
+
+Headers = list[tuple[bytes, bytes]]
 
 NOT_CONNECTED = {
     pycurl.E_COULDNT_RESOLVE_PROXY,
@@ -27,33 +30,34 @@ UNSAID = [b"Accept:", b"Content-Type:", b"Expect:", b"User-Agent:"]
 class CurlTransport(httpx2.BaseTransport):
     """A transport for clients of httpx2. Thread-safe; keeps its connections; holds requests and answers whole.
 
-    Only for calls that may be repeated: libcurl sends one again where a kept connection proves to be closed.
+    A kept connection that proves to be closed is replaced, and the call sent again unless its body was sent already.
+    Proxies are those of the environment, as libcurl reads it.
     """
 
     def __init__(self) -> None:
         self._idle: deque[pycurl.Curl] = deque()  # each with its connection, the one used last at the end
-        self._certificates = ssl.get_default_verify_paths()
+        self._trusted = _trusted()
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         seconds = request.extensions["timeout"]["read"]
         return self.send(request.method, str(request.url), request.headers.raw, request.read(), seconds=seconds)
 
     def send(
-        self,
-        method: str,
-        url: str,
-        headers: Iterable[tuple[bytes, bytes]],
-        body: bytes = b"",
-        *,
-        seconds: float | None,
+        self, method: str, url: str, headers: Headers, body: bytes = b"", *, seconds: float | None
     ) -> httpx2.Response:
-        """One call, which may last so many seconds in all. Raises httpx2.RequestError."""
+        """One call. It fails where it takes so many seconds to connect, or where nothing moves for as long.
+
+        Raises httpx2.RequestError.
+        """
         try:
             handle = self._idle.pop()
         except IndexError:
             handle = pycurl.Curl()
         answer, head = BytesIO(), _Head()
-        self._set(handle, method, url, headers, body, seconds)
+        _ask(handle, method, url, headers, body)
+        _bound(handle, seconds)
+        for option, path in self._trusted:
+            handle.setopt(option, path) if path else handle.unsetopt(option)
         handle.setopt(pycurl.HEADERFUNCTION, head.line)
         handle.setopt(pycurl.WRITEFUNCTION, answer.write)
         try:
@@ -65,32 +69,46 @@ class CurlTransport(httpx2.BaseTransport):
         self._idle.append(handle)
         return httpx2.Response(status, headers=head.headers, content=answer.getvalue())
 
-    def _set(
-        self,
-        handle: pycurl.Curl,
-        method: str,
-        url: str,
-        headers: Iterable[tuple[bytes, bytes]],
-        body: bytes,
-        seconds: float | None,
-    ) -> None:
-        handle.setopt(pycurl.NOSIGNAL, 1)  # signals are for the main thread
-        handle.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)  # whatever address an answer names
-        handle.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
-        if self._certificates.cafile:
-            handle.setopt(pycurl.CAINFO, self._certificates.cafile)
-        if self._certificates.capath:
-            handle.setopt(pycurl.CAPATH, self._certificates.capath)
-        if seconds is not None:
-            handle.setopt(pycurl.TIMEOUT_MS, max(1, round(seconds * 1000)))
-        handle.setopt(pycurl.URL, url)
-        if body or method == "POST":
-            handle.setopt(pycurl.POSTFIELDS, body)
-        handle.setopt(pycurl.CUSTOMREQUEST, method)
-        handle.setopt(pycurl.HTTPHEADER, UNSAID + [name + b": " + value for name, value in headers])
-
     def close(self) -> None:
         self._idle.clear()
+
+
+def _ask(handle: pycurl.Curl, method: str, url: str, headers: Headers, body: bytes) -> None:
+    if any(byte in value for _, value in headers for byte in b"\r\n\0"):
+        raise httpx2.LocalProtocolError("a header with a line break")
+    handle.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)  # whatever address an answer names
+    handle.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+    handle.setopt(pycurl.URL, url)
+    if body or method == "POST":
+        handle.setopt(pycurl.POST, 1)
+        handle.setopt(pycurl.POSTFIELDSIZE, len(body))
+        handle.setopt(pycurl.READFUNCTION, BytesIO(body).read)  # once: a piece that has arrived is not taken again
+    handle.setopt(pycurl.CUSTOMREQUEST, method)
+    handle.setopt(pycurl.HTTPHEADER, UNSAID + [name + b": " + value for name, value in headers])
+
+
+def _bound(handle: pycurl.Curl, seconds: float | None) -> None:
+    handle.setopt(pycurl.NOSIGNAL, 1)  # signals are for the main thread
+    if seconds is not None:
+        handle.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, round(seconds * 1000)))
+        handle.setopt(pycurl.LOW_SPEED_LIMIT, 1)  # bytes a second
+        handle.setopt(pycurl.LOW_SPEED_TIME, max(1, round(seconds)))
+
+
+def _trusted() -> list[tuple[int, str | None]]:
+    """The certificates that httpx2 trusts: of one file or one folder, the other option being none.
+
+    OpenSSL's own are read from the folder, where it has one by hashes: each connection would hold 0.8 MB of the file.
+    """
+    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    if not file and not folder:
+        paths = ssl.get_default_verify_paths()
+        file = paths.cafile
+        if paths.capath and any(Path(paths.capath).glob("*.[0-9]")):
+            file, folder = None, paths.capath
+    if file:
+        return [(pycurl.CAINFO, file), (pycurl.CAPATH, None)]
+    return [(pycurl.CAINFO, None), (pycurl.CAPATH, folder)] if folder else []
 
 
 class _Head:
