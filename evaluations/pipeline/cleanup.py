@@ -25,7 +25,7 @@ from providers.registry import adapter_for
 logger = logging.getLogger(__name__)
 
 HELP = "evaluations.tasks.help_clean_up"
-ROUNDS = 6  # files for each thread that a worker claims at a time
+ROUNDS = 20  # files for each thread that a worker claims at a time
 LONGEST_PAUSE = 3600.0
 
 
