@@ -44,7 +44,8 @@ class ClosingClient(httpx2.AsyncClient):
 class GeminiClient:
     """The SDK and, for what it leaves out of its answers, the same API without it.
 
-    Thread-safe. Retries are off everywhere: whether a call may be repeated is ours to decide.
+    Thread-safe. Retries are off everywhere: whether a call may be repeated is ours to decide. Only a kept
+    connection that proves to be closed is replaced without a word.
     """
 
     def __init__(self, *, api_key: str, base_url: str, connections: int, timeout: float) -> None:

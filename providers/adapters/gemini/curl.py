@@ -57,7 +57,10 @@ class CurlTransport(httpx2.BaseTransport):
         _ask(handle, method, url, headers, body)
         _bound(handle, seconds)
         for option, path in self._trusted:
-            handle.setopt(option, path) if path else handle.unsetopt(option)
+            if path:
+                handle.setopt(option, path)
+            else:
+                handle.unsetopt(option)
         handle.setopt(pycurl.HEADERFUNCTION, head.line)
         handle.setopt(pycurl.WRITEFUNCTION, answer.write)
         try:
@@ -103,12 +106,11 @@ def _trusted() -> list[tuple[int, str | None]]:
     file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     if not file and not folder:
         paths = ssl.get_default_verify_paths()
-        file = paths.cafile
-        if paths.capath and any(Path(paths.capath).glob("*.[0-9]")):
-            file, folder = None, paths.capath
-    if file:
-        return [(pycurl.CAINFO, file), (pycurl.CAPATH, None)]
-    return [(pycurl.CAINFO, None), (pycurl.CAPATH, folder)] if folder else []
+        has_hashes = paths.capath and any(Path(paths.capath).glob("*.[0-9]"))
+        file, folder = (None, paths.capath) if has_hashes else (paths.cafile, None)
+    if not file and not folder:
+        return []
+    return [(pycurl.CAINFO, file), (pycurl.CAPATH, None if file else folder)]
 
 
 class _Head:
