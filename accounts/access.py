@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from django.core.management.base import CommandError
+
 from accounts.models import ApiKey, Membership, Role, User, Workspace
 
 
@@ -38,3 +40,14 @@ def access_of_user(user: User, slug: str | None = None) -> Access | None:
         return Access(workspace, Role.OWNER, user=user)
     membership = Membership.objects.filter(user=user, workspace=workspace).first()
     return Access(workspace, Role(membership.role), user=user) if membership else None
+
+
+def workspace_named(slug: str | None) -> Workspace:
+    """The workspace `slug`; the first by name without one. Raises CommandError."""
+    found = (Workspace.objects.filter(slug=slug) if slug else Workspace.objects.all()).first()
+    if found is not None:
+        return found
+    known = ", ".join(Workspace.objects.values_list("slug", flat=True))
+    if not known:
+        raise CommandError("There is no workspace yet. Run manage.py setup.")
+    raise CommandError(f"There is no workspace {slug!r}. There are: {known}.")

@@ -38,8 +38,8 @@ def measure(lines):
     call_command("migrate", verbosity=0)
     from accounts.services import ensure_workspace
     from evaluations.models import Result, Score, Shard
-    from evaluations.pipeline.batches import new_batch
-    from evaluations.pipeline.collecting import Collector
+    from evaluations.pipeline.batch import new_batch
+    from evaluations.pipeline.batch_output import Collector
     from evaluations.scoring.normalizers import get_normalizer
     from evaluations.scoring.services import score_results
     from evaluations.services import start_run

@@ -34,7 +34,7 @@ from django.core.management import call_command  # noqa: E402
 from django.db.models import Max, Sum  # noqa: E402
 
 from accounts.services import ensure_workspace  # noqa: E402
-from config.queue import enqueue, waiting  # noqa: E402
+from core.queue import enqueue, waiting  # noqa: E402
 from evaluations.models import Result, Run, Timer  # noqa: E402
 from evaluations.services import start_run  # noqa: E402
 from providers.models import Provider, SpeechModel  # noqa: E402

@@ -24,7 +24,7 @@ django.setup()
 from config.demo_speech import sentences  # noqa: E402
 from providers.adapters.base import ModelConfig, ProviderConfig, SpeechRequest, TranscriptionRequest  # noqa: E402
 from providers.adapters.local import LocalAdapter  # noqa: E402
-from providers.checkup import WavAudio  # noqa: E402
+from providers.connection_test import WavAudio  # noqa: E402
 from providers.engines.pool import engines_at_once  # noqa: E402
 
 ADAPTER = LocalAdapter(ProviderConfig("local", "local"))

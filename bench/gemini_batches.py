@@ -100,7 +100,7 @@ def ours(dataset, warm, model, server):
     """By a real qcluster with two workers, started before the clock is, that have run `warm`."""
     import psutil
 
-    from config.queue import enqueue, waiting
+    from core.queue import enqueue, waiting
     from evaluations.models import Result, Run, Timer, Upload
     from evaluations.services import start_run
     from tests.evaluations.cluster import running_cluster, wait_for

@@ -67,7 +67,7 @@ def work(archive: Path) -> None:
 
     django.setup()
     from accounts.services import ensure_workspace
-    from datasets import prober
+    from datasets import probe_pool
     from datasets.models import Import
     from datasets.services import create_dataset, start_import
     from datasets.tasks import run_import
@@ -82,7 +82,7 @@ def work(archive: Path) -> None:
     begun.refresh_from_db()
     assert (begun.status, begun.done, begun.bad) == ("completed", int(archive.stem), 0), begun.error
     assert dataset.samples.count() == int(archive.stem)
-    decoders = [one._process.pid for one in prober._current_pool().idle.queue if one is not None]
+    decoders = [one._process.pid for one in probe_pool._current_pool().idle.queue if one is not None]
     result = {"seconds": seconds, "worker_mb": peak_mb("self"), "decoders_mb": [peak_mb(pid) for pid in decoders]}
     print(json.dumps(result))
 

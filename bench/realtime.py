@@ -31,7 +31,7 @@ import numpy as np  # noqa: E402
 from websockets.asyncio.client import connect  # noqa: E402
 
 from bench.gateway_site import earshot, standin  # noqa: E402
-from tests.gateway.realtime.speech import spoken  # noqa: E402
+from tests.voice.speech import spoken  # noqa: E402
 
 LATENCY, PART_DELAY = 0.1, 0.02  # seconds
 ANSWER = "Good morning to you. The weather is fine today."

@@ -28,9 +28,9 @@ def measure(calls):
 
     call_command("migrate", verbosity=0)
     from accounts.services import create_api_key, ensure_workspace
-    from gateway.admission import admit
+    from gateway.auth import admit
     from gateway.models import Budget, MonthlySpend, UsageRecord
-    from gateway.usage import ledger
+    from gateway.usage import recorder
     from providers.models import Provider, SpeechModel
 
     workspace = ensure_workspace(slug="bench", name="Bench")
@@ -44,9 +44,11 @@ def measure(calls):
     async def one(number, latencies):
         began = time.perf_counter()
         access = await admit(f"Bearer {secret}")
-        reservation = await ledger.reserve(ledger.Call(access, "transcription", "acme/m", f"req-{number}"))
+        reservation = await recorder.reserve(recorder.Call(access, "transcription", "acme/m", f"req-{number}"))
         reserved = time.perf_counter()
-        await ledger.settle(reservation, ledger.Outcome("success", 200, model=model, audio_seconds=6.25, latency=0.2))
+        await recorder.settle(
+            reservation, recorder.Outcome("success", 200, model=model, audio_seconds=6.25, latency=0.2)
+        )
         latencies.append((reserved - began, time.perf_counter() - began))
 
     async def many(first, at_once):
@@ -74,7 +76,7 @@ def measure(calls):
     asyncio.run(one(10**9, []))
     for position, at_once in enumerate((1, 8, 32)):
         timed(position * calls, at_once)
-    ledger.close()
+    recorder.close()
     spend = MonthlySpend.objects.get(api_key=None)
     assert UsageRecord.objects.filter(state="settled").count() == spend.calls == 3 * calls + 1
 

@@ -19,11 +19,14 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 site = get_asgi_application()
 
-from gateway.http.app import gateway  # noqa: E402 - its models need Django to be set up
-from gateway.http.upstream import close_upstreams  # noqa: E402
-from gateway.realtime.routing import websockets  # noqa: E402
-from gateway.usage import ledger  # noqa: E402
-from providers.permits import close_permits  # noqa: E402
+from gateway.http import app  # noqa: E402 - its models need Django to be set up
+from gateway.http.client import close_upstreams  # noqa: E402
+from gateway.usage import recorder  # noqa: E402
+from providers.limits import close_permits  # noqa: E402
+from voice import http as voice_http  # noqa: E402
+from voice.consumer import websockets  # noqa: E402
+
+app.ROUTES.update(voice_http.ROUTES)
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -42,7 +45,7 @@ async def application(scope: dict[str, Any], receive: Receive, send: Send) -> No
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
     elif scope["type"] == "http" and (scope["path"] == "/v1" or scope["path"].startswith("/v1/")):
-        await gateway(scope, receive, send)
+        await app.gateway(scope, receive, send)
     elif scope["type"] == "websocket":
         await websockets(scope, receive, send)
     else:
@@ -65,7 +68,7 @@ async def lifespan(receive: Receive, send: Send) -> None:
     await send({"type": "lifespan.startup.complete"})
     await receive()
     close_upstreams()
-    await asyncio.to_thread(ledger.close)
+    await asyncio.to_thread(recorder.close)
     await asyncio.to_thread(close_permits)
     await send({"type": "lifespan.shutdown.complete"})
 

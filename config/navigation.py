@@ -28,9 +28,9 @@ LISTS: dict[str, list[tuple[str, ...]]] = {
         ("Calls", "list_alt", "gateway.UsageRecord"),
         ("Budgets", "savings", "gateway.Budget"),
         ("Model aliases", "alt_route", "gateway.ModelAlias"),
-        ("Talk", "mic", "gateway.VoicePipeline", "talk"),
-        ("Voice pipelines", "settings_voice", "gateway.VoicePipeline"),
-        ("Voice sessions", "forum", "gateway.RealtimeSession"),
+        ("Talk", "mic", "voice.VoicePipeline", "talk"),
+        ("Voice pipelines", "settings_voice", "voice.VoicePipeline"),
+        ("Voice sessions", "forum", "voice.RealtimeSession"),
     ],
     "Access": [
         ("API keys", "key", "accounts.ApiKey"),

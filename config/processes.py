@@ -16,7 +16,7 @@ from django.conf import settings
 
 logger = logging.getLogger(__name__)
 
-ATTACHED = Path(__file__).with_name("attached.py")
+PARENT_DEATH = Path(__file__).with_name("parent_death.py")
 DRAIN_SECONDS = 30  # for requests under way when a web server is told to stop
 PATIENCE = 10.0  # seconds to end by itself; killing loses nothing, so there is no need for more
 LONGEST_PAUSE = 60.0  # seconds between two starts of something that keeps dying
@@ -43,7 +43,7 @@ def uvicorn(host: str, port: int) -> list[str]:
 def start(command: Sequence[str], environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Start `command` as the leader of a new process group, with `environment` on top of this process's."""
     return subprocess.Popen(  # noqa: S603  (only ever our own command lines)
-        [sys.executable, "-I", "-S", str(ATTACHED), str(os.getpid()), *command],
+        [sys.executable, "-I", "-S", str(PARENT_DEATH), str(os.getpid()), *command],
         cwd=settings.BASE_DIR,
         env={**os.environ, **(environment or {})},
         stdin=subprocess.DEVNULL,

@@ -42,6 +42,7 @@ INSTALLED_APPS = [
     "providers",
     "evaluations",
     "gateway",
+    "voice",
     "config.apps.ConfigConfig",
     "django_q",
 ]
@@ -146,7 +147,7 @@ CALL_TIMEOUT_SECONDS = env.float("CALL_TIMEOUT_SECONDS", default=300)  # for one
 SHARD_LEASE_SECONDS = env.int("SHARD_LEASE_SECONDS", default=300)
 SHARD_MAX_ATTEMPTS = env.int("SHARD_MAX_ATTEMPTS", default=5)
 SWEEP_SECONDS = env.int("SWEEP_SECONDS", default=60)
-SWEEP_TASKS = ["gateway.tasks.sweep"]  # put on the queue with every sweep
+SWEEP_TASKS = ["gateway.tasks.sweep", "voice.tasks.sweep"]  # put on the queue with every sweep
 ENGINE_PROCESSES = env.int("ENGINE_PROCESSES", default=0)  # 0: as many as the host has cores
 
 # --- Gateway ------------------------------------------------------------------------------------
@@ -201,13 +202,13 @@ REST_FRAMEWORK = {
         "accounts.api.authentication.WorkspaceSessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.api.permissions.RolePermission"],
-    "DEFAULT_PAGINATION_CLASS": "accounts.api.pagination.CursorPagination",
+    "DEFAULT_PAGINATION_CLASS": "core.api.pagination.CursorPagination",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["accounts.api.parsers.JSONParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "accounts.api.negotiation.LenientNegotiation",
-    "EXCEPTION_HANDLER": "accounts.api.errors.problem_response",
+    "DEFAULT_PARSER_CLASSES": ["core.api.parsers.JSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "core.api.parsers.LenientNegotiation",
+    "EXCEPTION_HANDLER": "core.api.errors.problem_response",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 

@@ -2,8 +2,9 @@
 
 from django.conf import settings
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
 from django.templatetags.static import static
-from django.urls import include, path
+from django.urls import include, path, re_path, reverse
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
@@ -15,11 +16,19 @@ api = [
     path("", include("providers.api.urls")),
     path("", include("evaluations.api.urls")),
     path("", include("gateway.api.urls")),
+    path("", include("voice.api.urls")),
 ]
+
+
+def moved_to_voice(request: HttpRequest, model: str, rest: str) -> HttpResponse:
+    query = f"?{request.META['QUERY_STRING']}" if request.META["QUERY_STRING"] else ""
+    return HttpResponsePermanentRedirect(f"{reverse('admin:index')}voice/{model}/{rest}{query}")
+
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("favicon.ico", RedirectView.as_view(url=static(settings.FAVICON))),
+    re_path(r"^admin/gateway/(voicepipeline|realtimesession)/(.*)$", moved_to_voice),  # links of before
     path("admin/", admin.site.urls),
     path("api/v1/", include(api)),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
@@ -28,5 +37,5 @@ urlpatterns = [
     path("readyz", health.ready),
 ]
 
-handler404 = "accounts.api.errors.not_found"
-handler500 = "accounts.api.errors.server_error"
+handler404 = "core.api.errors.not_found"
+handler500 = "core.api.errors.server_error"

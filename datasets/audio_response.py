@@ -10,7 +10,7 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
 from django.utils.http import content_disposition_header
 
-from accounts.streaming import streamable
+from core.streaming import streamable
 from datasets.models import Audio
 
 CHUNK = 256 * 1024  # bytes

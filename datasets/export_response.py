@@ -3,7 +3,7 @@
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
-from accounts.streaming import streamable
+from core.streaming import streamable
 from datasets.audio_response import safe_name
 from datasets.exporting import export_dataset
 from datasets.models import Dataset

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from datasets.audio_source import StoredAudio
+from datasets.cleaning import COLUMNS
 from datasets.models import Audio, Dataset, Sample
-from datasets.names import COLUMNS
 
 ROWS_AT_ONCE = 500
 CHUNK = 1024 * 1024  # bytes

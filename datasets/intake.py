@@ -22,7 +22,7 @@ from accounts.models import Workspace
 from datasets.errors import AudioReason, AudioRefused
 from datasets.models import Audio
 from datasets.probe import Probe
-from datasets.prober import probe_safely
+from datasets.probe_pool import probe_safely
 
 CHUNK = 1024 * 1024  # bytes
 SPOOL_KEPT_SECONDS = 24 * 3600

@@ -1,16 +1,22 @@
 """Datasets, their samples and the audio behind them."""
 
+from typing import Self
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 
-from accounts.models import Workspace
-from datasets.querysets import AudioQuerySet, DatasetQuerySet, ImportQuerySet, SampleQuerySet
+from accounts.models import Workspace, WorkspaceOwnedQuerySet
 
 
 class Task(models.TextChoices):
     STT = "stt", "Speech to text"
     TTS = "tts", "Text to speech"
+
+
+class DatasetQuerySet(WorkspaceOwnedQuerySet):
+    pass
 
 
 class Dataset(models.Model):
@@ -36,6 +42,10 @@ class Dataset(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class AudioQuerySet(WorkspaceOwnedQuerySet):
+    pass
 
 
 class Audio(models.Model):
@@ -64,6 +74,19 @@ class Audio(models.Model):
 
     def __str__(self) -> str:
         return f"{self.codec} {self.duration:.1f} s"
+
+
+class SampleQuerySet(models.QuerySet["Sample"]):
+    def for_workspace(self, workspace: "Workspace") -> Self:
+        return self.filter(dataset__workspace=workspace)
+
+    def spoken_in(self, language: str) -> Self:
+        """Samples in `language`: their own or, where they have none, their dataset's."""
+        return self.filter(Q(language=language) | Q(language="", dataset__language=language))
+
+    def with_audio_facts(self) -> Self:
+        """Each with its audio, for lists: without the waveform, which is large and shown for one sample only."""
+        return self.select_related("audio").defer("audio__peaks")
 
 
 class Sample(models.Model):
@@ -114,6 +137,21 @@ class ReferenceRevision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.sample} r{self.number}"
+
+
+class ImportQuerySet(models.QuerySet["Import"]):
+    def for_workspace(self, workspace: "Workspace") -> Self:
+        return self.filter(dataset__workspace=workspace)
+
+    def unfinished(self) -> Self:
+        return self.filter(status__in=["pending", "running"])
+
+    def ended(self) -> Self:
+        return self.exclude(status__in=["pending", "running"])
+
+    def stale(self) -> Self:
+        """Unfinished imports that no worker holds: never begun, or their worker is gone."""
+        return self.unfinished().filter(Q(lease_until=None) | Q(lease_until__lt=Now()))
 
 
 class Import(models.Model):

@@ -1,6 +1,6 @@
 """What an audio file really is: measured by decoding all of it, never taken from its name or its headers.
 
-Run as a program (`python -m datasets.probe`) it answers one JSON request a line. `datasets.prober` starts it so,
+Run as a program (`python -m datasets.probe`) it answers one JSON request a line. `datasets.probe_pool` starts it so,
 because FFmpeg reads untrusted bytes here and may crash or hang. It knows no Django, no setting, no secret.
 """
 

@@ -11,15 +11,15 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, ProtectedError, Q
 
 from accounts.models import User, Workspace
-from config.queue import enqueue, waiting
+from core.queue import enqueue, waiting
+from datasets.cleaning import clean_key, clean_language, clean_tags, clean_text, key_of_file, numbered
 from datasets.errors import InUse, InvalidSample, KeyTaken, NameTaken
-from datasets.importing.claims import claim_import
-from datasets.importing.publishing import fail
+from datasets.importing.commit import fail
+from datasets.importing.leases import claim_import
+from datasets.importing.runner import remove_source
 from datasets.importing.sources import check_upload
-from datasets.importing.work import remove_source
 from datasets.intake import record, remove_old_spool_files, take_in
 from datasets.models import Audio, Dataset, Import, ReferenceRevision, Sample, Task
-from datasets.names import clean_key, clean_language, clean_tags, clean_text, key_of_file, numbered
 
 KEY_TRIES = 20  # against uploads of the same name in the same moment
 

@@ -1,7 +1,7 @@
 """What datasets do in the queue."""
 
-from datasets.importing.claims import claim_import
-from datasets.importing.work import work_slice
+from datasets.importing.leases import claim_import
+from datasets.importing.runner import work_slice
 
 
 def run_import(import_id: int) -> None:

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from evaluations.models import Result, Run
-from evaluations.querysets import ResultQuerySet
+from evaluations.models import Result, ResultQuerySet, Run
 
 FORMATS = ("csv", "jsonl")
 SLICE = 1000

@@ -7,7 +7,7 @@ from django.db.models import Count
 from django.utils import timezone
 
 from evaluations.models import Result, Run
-from evaluations.remote import Stage, stages_of
+from evaluations.provider_state import Stage, stages_of
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,15 @@ from django.db.models import Max
 from django.utils import timezone
 
 from accounts.models import User
-from config.queue import enqueue
+from core.queue import enqueue
 from datasets.models import Dataset, Sample, Task
-from evaluations.models import UNFINISHED, Batch, Job, Result, Run, Shard, Status
-from evaluations.pipeline.again import collect_again
-from evaluations.pipeline.finishing import refresh_counts
-from evaluations.pipeline.history import keep_history
+from evaluations.choices import UNFINISHED, Status
+from evaluations.models import Batch, Job, Result, Run, Shard
+from evaluations.pipeline.batch_output import collect_again
+from evaluations.pipeline.completion import refresh_counts
 from evaluations.pipeline.leases import queue_shards
-from evaluations.pipeline.releasing import release_files, stop_batches
+from evaluations.pipeline.remote_files import release_files, stop_batches
+from evaluations.pipeline.results import keep_history
 from evaluations.scoring.normalizers import DEFAULT, Normalizer, UnknownNormalizer, get_normalizer
 from evaluations.scoring.services import score_results
 from providers.capabilities import goes_in_batches, problem_with

@@ -1,10 +1,10 @@
 """What workers do. Each function may be delivered more than once, and more than once at the same time."""
 
 from evaluations.models import Run
-from evaluations.pipeline import batches, cleanup
-from evaluations.pipeline.again import collect_again
-from evaluations.pipeline.shards import work_on_shard
+from evaluations.pipeline import batch, cleanup
+from evaluations.pipeline.batch_output import collect_again
 from evaluations.pipeline.sweep import sweep_if_due
+from evaluations.pipeline.worker import work_on_shard
 from evaluations.services import rescore
 
 
@@ -39,7 +39,7 @@ def collect_run(run_id: int) -> None:
 
 def help_with_uploads(shard_id: int) -> None:
     """Upload beside the worker that holds the shard."""
-    batches.help_with_uploads(shard_id)
+    batch.help_with_uploads(shard_id)
 
 
 def help_clean_up(run_id: int) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from django.http import HttpRequest, StreamingHttpResponse
 
-from accounts.streaming import streamable
-from gateway.querysets import UsageRecordQuerySet
+from core.streaming import streamable
+from gateway.models import UsageRecordQuerySet
 
 SLICE = 1000
 # A spreadsheet takes a cell that begins with one of these for a formula, and runs it.

@@ -1,34 +1,57 @@
 """What goes through the gateway: usage, budgets and model aliases."""
 
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any, Self
 
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db.models.functions import TruncDate
 
-from accounts.models import ApiKey, Workspace
-from accounts.querysets import WorkspaceOwnedQuerySet
-from gateway.querysets import (
-    AliasTargetQuerySet,
-    ModelAliasQuerySet,
-    UsageRecordQuerySet,
-)
-from gateway.realtime.models import ClientSecret, RealtimeSession, RealtimeTurn, VoicePipeline
+from accounts.models import ApiKey, Workspace, WorkspaceOwnedQuerySet
 from providers.models import SpeechModel
 
-__all__ = [
-    "AliasTarget",
-    "Budget",
-    "ClientSecret",
-    "KeyAllowance",
-    "ModelAlias",
-    "MonthlySpend",
-    "RealtimeSession",
-    "RealtimeTurn",
-    "UsageRecord",
-    "VoicePipeline",
-]
+TOTALS = {
+    "calls": Count("pk"),
+    "successes": Count("pk", filter=Q(result="success")),
+    "failed": Count("pk", filter=Q(result__in=["failed", "lost"])),
+    "under_way": Count("pk", filter=Q(state="reserved")),
+    "unknown": Count("pk", filter=Q(state="settled", cost_usd=None)),  # before the sum takes the column's name
+    "cost_usd": Sum("cost_usd"),
+    "audio_seconds": Sum("audio_seconds"),
+    "characters": Sum("characters"),
+    "input_tokens": Sum("input_tokens"),
+    "output_tokens": Sum("output_tokens"),
+    "latency_sum": Sum("latency", filter=Q(result="success")),
+}
+
+GROUPS: dict[str, dict[str, Any]] = {
+    "day": {"day": TruncDate("created_at", tzinfo=UTC)},
+    "model": {"name": F("served_by")},
+    "key": {"key_id": F("api_key"), "caller": F("key_name")},
+}
+
+
+class UsageRecordQuerySet(WorkspaceOwnedQuerySet):
+    def under_way(self) -> Self:
+        return self.filter(state="reserved")
+
+    def lost(self, now: datetime) -> Self:
+        """Calls under way that nobody renews: their process died."""
+        return self.under_way().filter(expires_at__lt=now)
+
+    def in_month(self, month: date) -> Self:
+        """Calls that began in the calendar month (UTC) of that day."""
+        first = datetime(month.year, month.month, 1, tzinfo=UTC)
+        following = (first + timedelta(days=31)).replace(day=1)
+        return self.filter(created_at__gte=first, created_at__lt=following)
+
+    def totals_by(self, *groups: str) -> "QuerySet[Any, dict[str, Any]]":
+        """TOTALS of each of the GROUPS: `day` (UTC), `name` of the model that served (empty: none did), `key_id` and
+        `caller` (its name). Sums of nothing are None."""
+        columns = {name: column for group in groups for name, column in GROUPS[group].items()}
+        return self.values(**columns).annotate(**TOTALS).order_by(*columns)
 
 
 class UsageRecord(models.Model):
@@ -203,6 +226,12 @@ class KeyAllowance(models.Model):
         self.filled_at = max(now, self.filled_at)
 
 
+class ModelAliasQuerySet(WorkspaceOwnedQuerySet):
+    def with_targets(self) -> Self:
+        """With all that a call needs to know of its models, in their order."""
+        return self.prefetch_related("targets__model__provider")
+
+
 class ModelAlias(models.Model):
     """A name under which several models can be asked for: when one fails, the next is tried."""
 
@@ -235,6 +264,11 @@ class ModelAlias(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class AliasTargetQuerySet(models.QuerySet["AliasTarget"]):
+    def for_workspace(self, workspace: "Workspace") -> Self:
+        return self.filter(alias__workspace=workspace)
 
 
 class AliasTarget(models.Model):

@@ -20,12 +20,12 @@ from accounts.models import Role
 from providers import model_services, services
 from providers.adapters.kinds import KindInfo
 from providers.capabilities import TASK_NAMES, lists_models, streamed_tasks, tasks_of_kind
-from providers.checkup import check_up
+from providers.connection_test import check_up
 from providers.forms import ProviderForm, SpeechModelForm
+from providers.limits import why_waiting
+from providers.model_listing import upstream_models
 from providers.models import Price, Provider, SpeechModel
-from providers.permits import why_waiting
 from providers.registry import KINDS
-from providers.upstream import upstream_models
 
 
 class OwnersChange(WorkspaceAdmin):

@@ -1,16 +1,21 @@
 """Providers of speech models, the models they offer and what these cost."""
 
 from datetime import date, datetime
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.functional import cached_property
 
-from accounts.models import Workspace
+from accounts.models import Workspace, WorkspaceOwnedQuerySet
 from providers.crypto import decrypt, encrypt
-from providers.querysets import PriceQuerySet, ProviderQuerySet, SpeechModelQuerySet
+
+
+class ProviderQuerySet(WorkspaceOwnedQuerySet):
+    def with_models(self) -> Self:
+        """With their models, and what holds calls back."""
+        return self.select_related("gate").prefetch_related("models")
 
 
 class Provider(models.Model):
@@ -113,6 +118,24 @@ class SlotLease(models.Model):
         return f"{self.slots} slots of {self.provider_id}"
 
 
+class SpeechModelQuerySet(models.QuerySet["SpeechModel"]):
+    def for_workspace(self, workspace: "Workspace") -> Self:
+        return self.filter(provider__workspace=workspace)
+
+    def usable(self) -> Self:
+        """Models that may be used for new work: neither they nor their provider are switched off."""
+        return self.filter(is_active=True, provider__is_active=True).select_related("provider")
+
+    def with_prices(self) -> Self:
+        """With all prices of each model, past and future ones too, for `SpeechModel.prices_on`."""
+        return self.prefetch_related("prices")
+
+    def named(self, public_name: str) -> Self:
+        """The model of a public name, provider/name; none where it is not of that form."""
+        provider, _, name = public_name.partition("/")
+        return self.filter(provider__name=provider, name=name)
+
+
 class SpeechModel(models.Model):
     """A model of a provider. What it can do is data that staff may edit, not code."""
 
@@ -195,6 +218,12 @@ class SpeechModel(models.Model):
         """The price of each unit that holds on that day, from prices that were prefetched."""
         begun = sorted((price for price in self.prices.all() if price.valid_from <= day), key=lambda p: p.valid_from)
         return list({price.unit: price for price in begun}.values())
+
+
+class PriceQuerySet(models.QuerySet["Price"]):
+    def in_force(self, on: date) -> Self:
+        """Prices that have begun by that day, the latest first: the first of a model and unit is the one that holds."""
+        return self.filter(valid_from__lte=on).order_by("-valid_from")
 
 
 class Price(models.Model):

@@ -10,8 +10,8 @@ from django.db import IntegrityError, transaction
 from accounts.models import Workspace
 from providers.addresses import AddressRefused, check_public_url
 from providers.engines.pool import engines_at_once
+from providers.limits import reopen
 from providers.models import Price, Provider, SpeechModel
-from providers.permits import reopen
 from providers.registry import KINDS
 
 

@@ -74,7 +74,7 @@ def talk(page: Page, address: str) -> None:
     """A conversation with the embedded engines, by three recordings of the demonstration."""
     page.goto(f"{address}datasets/sample/")
     recordings = [audio.get_attribute("src") or "" for audio in page.locator("audio").all()[2:23:10]]
-    page.goto(f"{address}gateway/voicepipeline/talk/")
+    page.goto(f"{address}voice/voicepipeline/talk/")
     page.get_by_role("button", name="Connect").click()
     page.locator("#talk-state", has_text="Connected").wait_for()
     for turn, recording in enumerate(recordings):

@@ -9,7 +9,7 @@ from rest_framework.exceptions import AuthenticationFailed, NotFound, Permission
 from rest_framework.request import Request
 
 from accounts.access import Access, access_of_user
-from accounts.keys import access_of_key
+from accounts.api_keys import access_of_key
 from accounts.workspaces import access_of_session
 
 

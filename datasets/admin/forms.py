@@ -4,9 +4,9 @@ from django import forms
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldBooleanWidget
 
 from accounts.models import Workspace
+from datasets.cleaning import clean_language
 from datasets.errors import Refused
 from datasets.models import Dataset
-from datasets.names import clean_language
 
 
 class DatasetForm(forms.ModelForm):

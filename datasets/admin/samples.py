@@ -13,12 +13,11 @@ from unfold.contrib.filters.admin import RelatedDropdownFilter, TextFilter
 from unfold.decorators import display
 
 from accounts.admin_base import WorkspaceAdmin, access_of
-from accounts.admin_paging import NoCountMixin
 from accounts.models import Role
+from core.admin_paging import NoCountMixin
 from datasets import services
 from datasets.errors import Refused
-from datasets.models import Sample
-from datasets.querysets import SampleQuerySet
+from datasets.models import Sample, SampleQuerySet
 from datasets.templatetags.datasets import clock
 
 

@@ -3,8 +3,7 @@
 from django.db.models import Q
 from django_filters import rest_framework as filters
 
-from datasets.models import Dataset, Sample, Task
-from datasets.querysets import DatasetQuerySet, SampleQuerySet
+from datasets.models import Dataset, DatasetQuerySet, Sample, SampleQuerySet, Task
 
 
 class DatasetFilter(filters.FilterSet):

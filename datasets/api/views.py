@@ -16,10 +16,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
-from accounts.api.negotiation import LenientNegotiation
-from accounts.api.pagination import CursorPagination
-from accounts.api.parsers import JSONParser
 from accounts.api.permissions import access_of
+from core.api.pagination import CursorPagination
+from core.api.parsers import JSONParser, LenientNegotiation
 from datasets import services
 from datasets.api.filters import DatasetFilter, SampleFilter
 from datasets.api.refusals import refusals

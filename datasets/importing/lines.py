@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol
 
+from datasets.cleaning import COLUMNS, clean_key, clean_language, clean_tags, clean_text
 from datasets.errors import InvalidSample, Refused
-from datasets.names import COLUMNS, clean_key, clean_language, clean_tags, clean_text
 
 Opener = Callable[[], AbstractContextManager[BinaryIO]]
 YES, NO = ("true", "1", "yes"), ("false", "0", "no", "")

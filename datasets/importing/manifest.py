@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 
 from django.conf import settings
 
+from datasets.cleaning import COLUMNS
 from datasets.errors import ImportRefused, InvalidSample
 from datasets.importing.lines import Files, Line, line_of_row
-from datasets.names import COLUMNS
 
 LONGEST_LINE = 2 * 1024 * 1024  # characters; what is said in ten hours fits
 LARGEST_MANIFEST = 512 * 1024 * 1024  # characters

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import F, Max
 
 from datasets.errors import Refused
-from datasets.importing.claims import Claim
+from datasets.importing.leases import Claim
 from datasets.importing.lines import Line, Opener, Source
 from datasets.intake import StoredFile, record, take_in
 from datasets.models import Audio, ImportLine, Sample, Task

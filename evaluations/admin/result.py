@@ -12,12 +12,11 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from accounts.admin_base import WorkspaceAdmin
-from accounts.admin_paging import NoCountChangeList, NoCountMixin, NoCountPaginator
+from core.admin_paging import NoCountChangeList, NoCountMixin, NoCountPaginator
 from evaluations.admin.labels import status_pill
 from evaluations.admin.result_filters import RESULT_FILTERS, chosen_filters, run_of
 from evaluations.admin.result_page import result_context
-from evaluations.models import Result
-from evaluations.querysets import ResultQuerySet
+from evaluations.models import Result, ResultQuerySet
 from evaluations.templatetags import figures
 
 SHORT = 90  # characters of a hypothesis in the list

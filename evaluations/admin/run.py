@@ -21,8 +21,7 @@ from accounts.workspaces import WorkspaceRequest
 from evaluations.admin.labels import chips, run_bar, status_pill
 from evaluations.admin.run_page import board_context, live_context, prompts_of, remote_context
 from evaluations.admin.start import StartForm, estimate_of, model_choices
-from evaluations.models import Run
-from evaluations.querysets import RunQuerySet
+from evaluations.models import Run, RunQuerySet
 from evaluations.services import (
     RunRefused,
     cancel_run,

@@ -4,7 +4,7 @@ from typing import Any
 
 from evaluations.models import Batch, Run
 from evaluations.progress import run_progress
-from evaluations.remote import files_of
+from evaluations.provider_state import files_of
 from evaluations.scoring.leaderboard import leaderboard
 from evaluations.scoring.normalizers import NORMALIZERS
 

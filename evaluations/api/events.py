@@ -10,7 +10,8 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db import close_old_connections, connections
 
-from evaluations.models import UNFINISHED, Run
+from evaluations.choices import UNFINISHED
+from evaluations.models import Run
 from evaluations.progress import RunProgress, run_progress
 
 LOOK_SECONDS = 1.0

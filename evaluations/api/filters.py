@@ -5,8 +5,8 @@ from typing import Any
 from django.core.validators import RegexValidator
 from django_filters import rest_framework as filters
 
-from evaluations.models import Result, Run, Status
-from evaluations.querysets import ResultQuerySet
+from evaluations.choices import Status
+from evaluations.models import Result, ResultQuerySet, Run
 from providers.reasons import Reason
 
 

@@ -11,7 +11,7 @@ from accounts.api.serializers import StrictMixin
 from datasets.models import Dataset
 from evaluations.models import Attempt, Batch, Job, Result, Run
 from evaluations.progress import JobProgress
-from evaluations.remote import Files
+from evaluations.provider_state import Files
 from evaluations.scoring.leaderboard import Leaderboard, Row
 from evaluations.scoring.normalizers import DEFAULT, NORMALIZERS
 from evaluations.services import MODES

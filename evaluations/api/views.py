@@ -16,9 +16,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from accounts.api.keyset import KeysetPagination
 from accounts.api.permissions import access_of
-from accounts.streaming import streamable
+from core.api.pagination import KeysetPagination
+from core.streaming import streamable
 from datasets.audio_response import audio_response
 from evaluations.api.events import progress_events
 from evaluations.api.filters import ResultFilter, RunFilter
@@ -33,11 +33,11 @@ from evaluations.api.serializers import (
     RunSerializer,
     StepSerializer,
 )
+from evaluations.choices import Status
 from evaluations.exporting import FORMATS, export_run
-from evaluations.models import Result, Run, Status
+from evaluations.models import Result, ResultQuerySet, Run, RunQuerySet
 from evaluations.progress import run_progress
-from evaluations.querysets import ResultQuerySet, RunQuerySet
-from evaluations.remote import batches_by_job, files_of
+from evaluations.provider_state import batches_by_job, files_of
 from evaluations.scoring.alignment import align
 from evaluations.scoring.leaderboard import leaderboard
 from evaluations.scoring.normalizers import UnknownNormalizer, get_normalizer

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
+from core.tracebacks import place_of
 from evaluations.models import Result
 from providers.adapters.base import ModelConfig, ProviderError, Transcriber, Transcription, TranscriptionRequest
-from providers.faults import place_of
 from providers.reasons import Reason
 
 logger = logging.getLogger(__name__)

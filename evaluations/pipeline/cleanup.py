@@ -12,11 +12,11 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from config.queue import enqueue
-from evaluations.models import Batch, Upload
-from evaluations.pipeline.batches import HELP_FROM, note_output, settled
-from evaluations.pipeline.releasing import CLEAN_UP, FILE_HOURS
-from evaluations.querysets import BatchQuerySet, UploadQuerySet
+from core.queue import enqueue
+from evaluations.choices import UNFINISHED
+from evaluations.models import Batch, BatchQuerySet, Run, Upload, UploadQuerySet
+from evaluations.pipeline.batch import HELP_FROM
+from evaluations.pipeline.remote_files import CLEAN_UP, FILE_HOURS, note_output, release_files, settled
 from providers.adapters.base import BatchTranscriber, FileStore, ProviderError, as_batch_transcriber
 from providers.models import Provider
 from providers.reasons import Reason
@@ -199,3 +199,38 @@ def _expire(run_id: int) -> None:
     abandoned = Q(provider=None, expires_at=None, created_at__lt=now - timedelta(hours=FILE_HOURS)) | unknown
     expired = Upload.objects.alive().filter(Q(expires_at__lt=now) | abandoned, run=run_id, delete_due_at__isnull=False)
     expired.update(state=Upload.State.GONE, gone_at=now)
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """Files of one run that are, or may be, at one provider."""
+
+    run_id: int
+    run_status: str
+    at: str | None  # the provider's name; None: it was deleted here, and nobody can delete the files
+    files: int
+    oldest: datetime
+    expires: datetime | None  # when the last of them is gone by itself; None: not known
+    deletion_failures: int
+
+
+def leftovers() -> list[Leftover]:
+    return [Leftover(**row) for row in Upload.objects.alive().by_run()]
+
+
+def live_batches() -> list[Batch]:
+    """Batches that have not ended, or are still to be stopped at the provider."""
+    return list(Batch.objects.unsettled().select_related("shard__job__run").order_by("pk"))
+
+
+def remove_leftovers() -> None:
+    """Delete now what no unfinished run needs, whether or not deleting it has failed before; one try each."""
+    over = Run.objects.exclude(status__in=UNFINISHED)
+    for run_id in over.filter(pk__in=Upload.objects.alive().values("run")).values_list("pk", flat=True):
+        release_files(run_id)
+        of_run = Upload.objects.alive().filter(run=run_id)
+        of_run.update(delete_due_at=timezone.now())
+        left = None
+        while (now_left := of_run.to_delete().count()) and now_left != left:
+            left = now_left
+            clean_up_run(run_id)

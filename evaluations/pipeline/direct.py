@@ -9,20 +9,18 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from config.queue import is_stopping
+from core.queue import is_stopping
 from datasets.audio_source import StoredAudio
 from evaluations.models import Result
-from evaluations.pipeline.backlog import Backlog
 from evaluations.pipeline.calls import Outcome, transcribe
-from evaluations.pipeline.ending import fail_results
-from evaluations.pipeline.fanout import FanOut, fan_out
-from evaluations.pipeline.keeping import kept
-from evaluations.pipeline.leases import Lease, LeaseLost
-from evaluations.pipeline.outcomes import ENDS_JOB, pause_before_next, store_answer, store_failure
+from evaluations.pipeline.concurrency import FanOut, fan_out
+from evaluations.pipeline.leases import Lease, LeaseLost, kept
+from evaluations.pipeline.results import ENDS_JOB, fail_results, pause_before_next, store_answer, store_failure
+from evaluations.pipeline.retry_queue import Backlog
 from evaluations.pipeline.uploads import Plan, Uploader, fail_without_upload, live_audio, plan_uploads
 from providers.adapters.base import FileStore, RemoteAudio, TranscriptionRequest, as_transcriber
+from providers.limits import Share
 from providers.models import SpeechModel
-from providers.permits import Share
 from providers.pricing import price_list
 from providers.reasons import Reason
 from providers.registry import adapter_for, model_config

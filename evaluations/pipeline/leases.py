@@ -1,17 +1,21 @@
 """Who works on a shard: one worker at a time, for as long as it renews its lease."""
 
+import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Case, Count, F, OuterRef, Subquery, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from config.queue import enqueue
-from evaluations.models import Job, Result, Run, Shard, Status
+from core.queue import enqueue
+from evaluations.choices import Status
+from evaluations.models import Job, Result, Run, Shard
 
 WORK = "evaluations.tasks.work_shard"
 
@@ -85,3 +89,44 @@ def close_shard(lease: Lease) -> bool:
     the lease has run out."""
     ended = Shard.objects.held_by(lease.shard.pk, lease.token).without_pending_results()
     return bool(ended.update(state=Shard.State.DONE, lease_token=None, lease_until=None))
+
+
+NOTICE_SECONDS = 5.0  # how soon a cancelled run is noticed
+
+
+class KeptLease:
+    """Renewed by a thread, every third of its length at the latest."""
+
+    def __init__(self, lease: Lease) -> None:
+        self.lease = lease
+        self._lost = threading.Event()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+
+    def check(self) -> None:
+        """Raises LeaseLost where it could not be renewed."""
+        if self._lost.is_set():
+            raise LeaseLost
+
+    def _keep(self) -> None:
+        try:
+            period = min(NOTICE_SECONDS, settings.SHARD_LEASE_SECONDS / 3)
+            while not self._done.wait(period) and self.lease.renew():
+                pass
+        finally:
+            # Also where the database did not answer: the lease runs out, and somebody else takes it.
+            if not self._done.is_set():
+                self._lost.set()
+            connection.close()
+
+
+@contextmanager
+def kept(lease: Lease) -> Iterator[KeptLease]:
+    """Inside, `lease` is renewed as long as it can be."""
+    keeper = KeptLease(lease)
+    keeper._thread.start()
+    try:
+        yield keeper
+    finally:
+        keeper._done.set()
+        keeper._thread.join()

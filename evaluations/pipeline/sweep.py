@@ -7,13 +7,13 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from config.queue import enqueue, waiting
+from core.queue import enqueue, waiting
 from datasets.services import resume_stale_imports
 from evaluations.models import Job, Run, Shard, Timer
 from evaluations.pipeline.cleanup import runs_to_clean_up
-from evaluations.pipeline.finishing import finish_job, finish_run
+from evaluations.pipeline.completion import finish_job, finish_run
 from evaluations.pipeline.leases import queue_shards
-from evaluations.pipeline.releasing import CLEAN_UP, release_files
+from evaluations.pipeline.remote_files import CLEAN_UP, release_files
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,5 @@
 """Audio of a run put at a provider: each file once for all of the provider's models, whoever comes first."""
 
-import hashlib
-import hmac
 import logging
 import os
 import random
@@ -20,18 +18,18 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from core.sql import Row, update_rows
+from core.tracebacks import place_of
 from datasets.audio_source import StoredAudio
 from datasets.errors import AudioRefused
 from datasets.models import Audio
 from datasets.transcoding import as_flac
-from evaluations.models import Run, Upload
-from evaluations.pipeline.ending import fail_results
-from evaluations.querysets import ResultQuerySet, UploadQuerySet
+from evaluations.models import ResultQuerySet, Run, Upload, UploadQuerySet
+from evaluations.pipeline.remote_files import upload_name
+from evaluations.pipeline.results import fail_results
 from providers.adapters.base import FileStore, ProviderError, RemoteFile
-from providers.faults import place_of
 from providers.models import Provider
 from providers.reasons import Reason
-from providers.statements import Row, update_rows
 
 logger = logging.getLogger(__name__)
 
@@ -43,16 +41,6 @@ LONGEST_BACKOFF = 8.0
 TRY_SECONDS = 180.0  # no call for a file begins later than that after its first: a worker's time is limited
 ACTIVE_WITHIN = 120.0  # seconds a provider may take to process a file
 FLAC = "audio/flac"
-
-
-def upload_name(run: Run, provider_id: int, subject: str, generation: int) -> str:
-    """The name that a file has at the provider: 40 characters, the same for the same file, told by nobody else.
-
-    Ids alone would not do: a database that was set back gives them out again, while the provider has files by them.
-    """
-    text = f"{run.pk}/{run.created_at.timestamp()}/{provider_id}/{subject}/{generation}"
-    digest = hmac.new(settings.SECRET_KEY.encode(), text.encode(), hashlib.sha256).hexdigest()
-    return f"es-{digest[:37]}"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Scores of results, written in bulk."""
 
-from evaluations.models import Result, Score
-from evaluations.querysets import ResultQuerySet
+from evaluations.models import Result, ResultQuerySet, Score
 from evaluations.scoring.counts import count_errors
 from evaluations.scoring.normalizers import Normalizer
 

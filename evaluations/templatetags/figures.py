@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from django import template
 
-from evaluations.models import Status
+from evaluations.choices import Status
 from providers.reasons import Reason
 
 register = template.Library()

@@ -5,7 +5,7 @@ from typing import Any
 from django import template
 from unfold.templatetags.unfold_list import result_headers
 
-from accounts.admin_paging import NoCountChangeList
+from core.admin_paging import NoCountChangeList
 
 register = template.Library()
 

@@ -2,8 +2,6 @@
 
 from gateway.admin.aliases import ModelAliasAdmin
 from gateway.admin.budgets import BudgetAdmin
-from gateway.admin.pipelines import VoicePipelineAdmin
-from gateway.admin.sessions import RealtimeSessionAdmin
 from gateway.admin.usage import UsageRecordAdmin
 
-__all__ = ["BudgetAdmin", "ModelAliasAdmin", "RealtimeSessionAdmin", "UsageRecordAdmin", "VoicePipelineAdmin"]
+__all__ = ["BudgetAdmin", "ModelAliasAdmin", "UsageRecordAdmin"]

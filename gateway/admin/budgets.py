@@ -17,7 +17,7 @@ from accounts.models import ApiKey, Role, Workspace
 from gateway.figures import NONE, usd
 from gateway.models import Budget
 from gateway.services import change_budget, create_budget
-from gateway.usage.spending import month_of, with_spending
+from gateway.usage.budgets import month_of, with_spending
 
 
 class NewBudgetForm(forms.ModelForm):

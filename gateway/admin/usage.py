@@ -18,13 +18,13 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from accounts.admin_base import WorkspaceAdmin, access_of, rows_of
-from accounts.admin_paging import NoCountMixin
 from accounts.models import ApiKey, Role
+from core.admin_paging import NoCountMixin
 from gateway import figures
 from gateway.admin.usage_page import months_until, usage_context
 from gateway.exporting import usage_file
 from gateway.models import UsageRecord
-from gateway.usage.spending import month_of
+from gateway.usage.budgets import month_of
 from providers.models import SpeechModel
 
 
@@ -176,7 +176,7 @@ class UsageRecordAdmin(NoCountMixin, WorkspaceAdmin):
     def session(self, record: UsageRecord) -> SafeString | str:
         if record.session_id is None:
             return figures.NONE
-        address = reverse("admin:gateway_realtimesession_change", args=[record.session_id])
+        address = reverse("admin:voice_realtimesession_change", args=[record.session_id])
         return format_html('<a class="gw-link" href="{}">Session {}</a>', address, record.session_id)
 
     @display(description="SHA-256 of the request's body")

@@ -9,9 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from accounts.models import ApiKey, Workspace
-from gateway.models import UsageRecord
-from gateway.querysets import UsageRecordQuerySet
-from gateway.usage.spending import month_named, month_of
+from gateway.models import UsageRecord, UsageRecordQuerySet
+from gateway.usage.budgets import month_named, month_of
 from gateway.usage.summary import Total
 from providers.models import SpeechModel
 

@@ -4,8 +4,8 @@ from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters
 from rest_framework.exceptions import ValidationError
 
-from gateway.models import RealtimeSession, UsageRecord
-from gateway.usage.spending import month_named
+from gateway.models import UsageRecord
+from gateway.usage.budgets import month_named
 
 LARGEST_ID = 2**63 - 1
 
@@ -31,12 +31,3 @@ class UsageFilter(filters.FilterSet):
 
     def of_model(self, records: QuerySet[UsageRecord], name: str, model: str) -> QuerySet[UsageRecord]:
         return records.filter(Q(served_by=model) | Q(model_name=model))
-
-
-class RealtimeSessionFilter(filters.FilterSet):
-    key = filters.NumberFilter(field_name="api_key", max_value=LARGEST_ID, help_text="An API key's id.")
-    kind = filters.ChoiceFilter(choices=RealtimeSession.Kind.choices)
-    dialect = filters.ChoiceFilter(choices=RealtimeSession.Dialect.choices)
-    end = filters.ChoiceFilter(choices=RealtimeSession.End.choices)
-    after = filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="gte")
-    before = filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="lt")

@@ -17,9 +17,9 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
-from accounts.api.pagination import CursorPagination
 from accounts.api.permissions import access_of
 from accounts.models import Role, Workspace
+from core.api.pagination import CursorPagination
 from gateway import services
 from gateway.api.filters import UsageFilter
 from gateway.api.serializers import (
@@ -32,7 +32,7 @@ from gateway.api.serializers import (
 )
 from gateway.exporting import usage_file
 from gateway.models import Budget, ModelAlias, UsageRecord
-from gateway.usage.spending import month_of, with_spending
+from gateway.usage.budgets import month_of, with_spending
 from gateway.usage.summary import Total
 from providers.models import SpeechModel
 

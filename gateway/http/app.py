@@ -5,13 +5,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
-from gateway.admission import admit
+from core.tracebacks import place_of
+from gateway.auth import admit
+from gateway.errors import Refused
 from gateway.http import models, speech, transcriptions
 from gateway.http.errors import Disconnected, HttpError, of_refusal
 from gateway.http.request import Receive, Request, Scope, Send
-from gateway.realtime import rest
-from gateway.refused import Refused
-from providers.faults import place_of
 
 logger = logging.getLogger(__name__)
 
@@ -22,9 +21,6 @@ ROUTES: dict[str, dict[str, Handler]] = {
     "/v1/audio/transcriptions": {"POST": transcriptions.transcribe},
     "/v1/audio/translations": {"POST": transcriptions.translate},
     "/v1/audio/speech": {"POST": speech.speak},
-    "/v1/realtime/client_secrets": {"POST": rest.make_client_secret},
-    "/v1/realtime/sessions": {"POST": rest.make_session},
-    "/v1/realtime/transcription_sessions": {"POST": rest.make_transcription_session},
 }
 ONE_MODEL = "/v1/models/"  # what follows is the model's name, which may hold a slash
 

@@ -4,9 +4,9 @@ import json
 import math
 from collections.abc import Mapping
 
-from gateway.refused import Refused
+from gateway.errors import Refused
 from providers.adapters.base import ProviderError
-from providers.permits import ProviderPaused
+from providers.limits import ProviderPaused
 from providers.reasons import Reason
 
 INVALID = "invalid_request_error"

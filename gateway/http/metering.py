@@ -10,12 +10,12 @@ from typing import TypeVar
 
 from django.conf import settings
 
+from gateway.catalog import Target
+from gateway.errors import Refused
 from gateway.http.errors import Disconnected, HttpError, of_provider
 from gateway.http.request import Request
-from gateway.http.routing import Target
-from gateway.refused import Refused
-from gateway.usage.calls import Call, Endpoint, Outcome, Reservation, Result
-from gateway.usage.ledger import reserve, settle
+from gateway.usage.recorder import reserve, settle
+from gateway.usage.types import Call, Endpoint, Outcome, Reservation, Result
 from providers.adapters.base import ProviderError
 from providers.reasons import Reason
 

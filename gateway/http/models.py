@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
+from gateway.catalog import Offer, offer_for
 from gateway.http.request import Request
-from gateway.http.routing import Offer, offer_for
 
 
 async def list_models(request: Request) -> None:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
 from gateway.audio.transcode import in_encoding
+from gateway.catalog import Target, offer_for
 from gateway.http.errors import invalid, of_provider
 from gateway.http.metering import SERVED_BY, Usage, first_in_time, first_success, metered
+from gateway.http.passthrough import can_relay_speech, relay_speech
 from gateway.http.request import Request
-from gateway.http.routing import Target, offer_for
-from gateway.http.speech_relay import can_relay, relay
 from providers.adapters.base import (
     AudioEncoding,
     ProviderError,
@@ -174,8 +174,8 @@ async def _parts(target: Target, speech: SpeechRequest, usage: Usage) -> AsyncGe
 def _spoken(target: Target, speech: SpeechRequest) -> AsyncGenerator[SpeechPart, None]:
     """By the shortest way that there is. Raises ProviderError."""
     adapter = target.adapter
-    if can_relay(adapter, target.config):
-        return relay(adapter, target.config, speech)
+    if can_relay_speech(adapter, target.config):
+        return relay_speech(adapter, target.config, speech)
     if isinstance(adapter, StreamingSpeaker):
         return adapter.stream_speech(target.config, speech)
     return _at_once(as_speaker(adapter), target, speech)

@@ -11,16 +11,16 @@ from typing import Any, Literal
 from django.conf import settings
 
 from datasets.errors import AudioRefused
-from gateway.audio.intake import UploadedAudio, as_taken, take_in
-from gateway.audio.storing import put_at
-from gateway.http import relay
+from gateway.audio.provider_upload import put_at
+from gateway.audio.upload import UploadedAudio, as_taken, take_in
+from gateway.catalog import Target, Task, offer_for
+from gateway.http import passthrough
 from gateway.http.errors import invalid, of_provider
 from gateway.http.formats import CONTENT_TYPES, Transcript, as_object, as_text, transcript_of, usage_of
 from gateway.http.metering import SERVED_BY, Usage, first_in_time, first_success, metered
 from gateway.http.multipart import Form, read_form
+from gateway.http.params import Wishes, read_wishes
 from gateway.http.request import Request
-from gateway.http.routing import Target, Task, offer_for
-from gateway.http.wishes import Wishes, read_wishes
 from providers.adapters.base import (
     CapabilityNotSupported,
     ProviderError,
@@ -44,7 +44,7 @@ class Kind:
 
     task: Task
     endpoint: Literal["transcription", "translation"]
-    operation: relay.Operation
+    operation: passthrough.Operation
     word: Literal["transcribe", "translate"]
 
 
@@ -124,9 +124,9 @@ async def _answer_at_once(request: Request, job: Job, usage: Usage) -> None:
     usage.input_tokens, usage.output_tokens = heard.input_tokens, heard.output_tokens
     wanted = job.wishes.response_format
     if CONTENT_TYPES[wanted] == "application/json":
-        told = relay.with_details(as_object(transcript, wanted, job.wishes.times), raw)
+        told = passthrough.with_details(as_object(transcript, wanted, job.wishes.times), raw)
         if wanted == "diarized_json":
-            told["segments"] = relay.speakers(raw)
+            told["segments"] = passthrough.speakers(raw)
         body = json.dumps(told, ensure_ascii=False).encode()
     else:
         body = as_text(transcript, wanted)
@@ -139,14 +139,16 @@ async def _ask(job: Job, usage: Usage, target: Target) -> tuple[Transcription, d
     async with _in_format(job.audio, target) as audio:
         endpoint = target.wire.endpoint() if target.wire else None
         async with target.permit(is_last=usage.is_last):
-            if endpoint and relay.can_relay(endpoint, target.config, audio):
-                raw = await relay.relay(endpoint, target.config, job.kind.operation, job.form, job.wishes, audio)
-                heard = relay.heard(raw)
+            if endpoint and passthrough.can_relay_transcription(endpoint, target.config, audio):
+                raw = await passthrough.relay_transcription(
+                    endpoint, target.config, job.kind.operation, job.form, job.wishes, audio
+                )
+                heard = passthrough.heard(raw)
             elif job.wishes.response_format == "diarized_json":
                 raise _no_speakers(target)
             else:
                 raw, heard = {}, await _ask_adapter(target, job, audio)
-    if job.wishes.response_format == "diarized_json" and heard.text and not relay.speakers(raw):
+    if job.wishes.response_format == "diarized_json" and heard.text and not passthrough.speakers(raw):
         raise _no_speakers(target)
     return heard, raw
 

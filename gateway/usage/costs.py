@@ -4,7 +4,7 @@ import time
 from datetime import date
 from decimal import Decimal
 
-from gateway.usage.calls import Outcome
+from gateway.usage.types import Outcome
 from providers.models import SpeechModel
 from providers.pricing import SMALLEST, PriceList, price_list
 

@@ -10,13 +10,13 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from core.sql import Row, Select, insert_rows, update_rows
+from core.text import storable
+from gateway.errors import Refused
 from gateway.models import UsageRecord
-from gateway.refused import Refused
-from gateway.usage.calls import Call, Reservation, Settlement
+from gateway.usage.budgets import Account, Spending, accounts_of
 from gateway.usage.costs import cost_of
-from gateway.usage.spending import Account, Spending, accounts_of
-from providers.statements import Row, Select, insert_rows, update_rows
-from providers.texts import storable
+from gateway.usage.types import Call, Reservation, Settlement
 
 Answer = Reservation | Refused | bool
 LONGEST_NAME = 200

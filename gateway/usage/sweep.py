@@ -5,8 +5,8 @@ import logging
 from django.utils import timezone
 
 from gateway.models import UsageRecord
-from gateway.usage.calls import Outcome, Reservation, Settlement
 from gateway.usage.records import write
+from gateway.usage.types import Outcome, Reservation, Settlement
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Literal, Protocol, runtime_checkable
 
+from core.text import storable
 from providers.adapters.kinds import KindInfo
 from providers.reasons import Reason
-from providers.texts import storable
 
 
 class ProviderError(Exception):

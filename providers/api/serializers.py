@@ -10,9 +10,9 @@ from rest_framework import serializers
 from accounts.api.serializers import StrictMixin
 from providers.adapters.base import Adapter
 from providers.capabilities import lists_models, streamed_tasks, tasks_of_kind
+from providers.limits import why_waiting
 from providers.model_services import ModelSettings
 from providers.models import Price, Provider, SpeechModel
-from providers.permits import why_waiting
 
 
 class PriceSerializer(serializers.ModelSerializer[Price]):

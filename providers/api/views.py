@@ -13,9 +13,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
-from accounts.api.pagination import CursorPagination
 from accounts.api.permissions import access_of
 from accounts.models import Role
+from core.api.pagination import CursorPagination
 from providers import model_services, services
 from providers.api.filters import SpeechModelFilter
 from providers.api.serializers import (
@@ -30,10 +30,10 @@ from providers.api.serializers import (
     SpeechModelSerializer,
     UpstreamSerializer,
 )
-from providers.checkup import check_up
+from providers.connection_test import check_up
+from providers.model_listing import upstream_models
 from providers.models import Provider, SpeechModel
 from providers.registry import KINDS
-from providers.upstream import upstream_models
 
 
 class NameTakenAnswer(ValidationError):  # noqa: N818 - an answer, not a fault

@@ -11,17 +11,9 @@ from accounts.models import Membership, Role
 from accounts.services import create_api_key
 from datasets.models import Audio, Dataset, Import, ImportLine, Sample
 from evaluations.models import Attempt, Job, Result, Run, Score, Shard
-from gateway.models import (
-    AliasTarget,
-    Budget,
-    ModelAlias,
-    MonthlySpend,
-    RealtimeSession,
-    RealtimeTurn,
-    UsageRecord,
-    VoicePipeline,
-)
+from gateway.models import AliasTarget, Budget, ModelAlias, MonthlySpend, UsageRecord
 from providers.models import Price, Provider, SpeechModel
+from voice.models import RealtimeSession, RealtimeTurn, VoicePipeline
 
 
 def furnish(workspace, mark):

@@ -5,8 +5,8 @@ from django.template.loader import render_to_string
 from django.test import RequestFactory
 from unfold.admin import ModelAdmin
 
-from accounts.admin_paging import NoCountMixin, NoCountPaginator
 from accounts.models import User
+from core.admin_paging import NoCountMixin, NoCountPaginator
 
 
 class UserList(NoCountMixin, ModelAdmin):

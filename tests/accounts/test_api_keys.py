@@ -1,5 +1,5 @@
 from accounts.access import Access
-from accounts.keys import access_of_key
+from accounts.api_keys import access_of_key
 from accounts.models import Role
 from accounts.services import create_api_key, revoke_api_key
 

@@ -109,8 +109,8 @@ class Broken(APIView):
 
 
 urlpatterns = [path("api/v1/broken/", Broken.as_view())]
-handler404 = "accounts.api.errors.not_found"
-handler500 = "accounts.api.errors.server_error"
+handler404 = "core.api.errors.not_found"
+handler500 = "core.api.errors.server_error"
 
 
 @pytest.mark.urls(__name__)

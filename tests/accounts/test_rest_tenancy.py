@@ -9,9 +9,10 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from accounts.models import ApiKey, Role
 from datasets.models import Dataset, Import, Sample
 from evaluations.models import Result, Run
-from gateway.models import Budget, ModelAlias, RealtimeSession, VoicePipeline
+from gateway.models import Budget, ModelAlias
 from providers.models import Provider, SpeechModel
 from tests.accounts.tenants import furnish
+from voice.models import RealtimeSession, VoicePipeline
 
 MINE, THEIRS = "acmemark", "rivalmark"
 UNKNOWN_ID = 987654321

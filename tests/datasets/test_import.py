@@ -6,7 +6,7 @@ import pytest
 from django_q.models import OrmQ
 
 from datasets.errors import ImportRefused
-from datasets.importing.work import work_here
+from datasets.importing.runner import work_here
 from datasets.models import Import, ImportLine, Sample
 from datasets.services import start_import
 from tests.audio import encode, make_wav

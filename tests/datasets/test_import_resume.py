@@ -11,8 +11,8 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from datasets.errors import InUse
-from datasets.importing.claims import LeaseLost, claim_import
-from datasets.importing.publishing import publish
+from datasets.importing.commit import publish
+from datasets.importing.leases import LeaseLost, claim_import
 from datasets.importing.sources import open_upload
 from datasets.importing.staging import Staging
 from datasets.models import Audio, Import, ImportLine, Sample

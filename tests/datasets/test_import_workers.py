@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from config.queue import enqueue
+from core.queue import enqueue
 from datasets.models import Audio, Import, ImportLine, Sample
 from datasets.services import start_import
 from tests.audio import make_wav

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets import prober
+from datasets import probe_pool
 from datasets.errors import AudioRefused
 from tests.audio import encode, make_wav
 
@@ -27,7 +27,7 @@ def wav(tmp_path):
 
 @pytest.fixture
 def pool():
-    pool = prober._Pool()
+    pool = probe_pool._Pool()
     yield pool
     pool.close()
 
@@ -36,9 +36,9 @@ def pool():
 def program(monkeypatch, pool):
     """program(source): probe with this program instead of the real one."""
 
-    def use(source, time_limit=prober.PROBE_SECONDS):
-        monkeypatch.setattr(prober, "_pool", pool)
-        monkeypatch.setattr(prober.Prober.__init__, "__defaults__", ((sys.executable, "-c", source), time_limit))
+    def use(source, time_limit=probe_pool.PROBE_SECONDS):
+        monkeypatch.setattr(probe_pool, "_pool", pool)
+        monkeypatch.setattr(probe_pool.Prober.__init__, "__defaults__", ((sys.executable, "-c", source), time_limit))
 
     return use
 
@@ -46,53 +46,53 @@ def program(monkeypatch, pool):
 def test_a_file_that_crashes_the_decoder_is_refused(program, wav):
     program(CRASHES)
     with pytest.raises(AudioRefused, match="makes the decoder crash") as refusal:
-        prober.probe_safely(wav)
+        probe_pool.probe_safely(wav)
     assert refusal.value.code == "damaged"
 
 
 def test_a_file_that_hangs_the_decoder_is_refused_after_the_time_limit(program, wav):
     program(HANGS, time_limit=0.3)
     with pytest.raises(AudioRefused, match=r"within 0\.3 seconds") as refusal:
-        prober.probe_safely(wav)
+        probe_pool.probe_safely(wav)
     assert refusal.value.code == "too_slow"
 
 
 def test_after_a_crash_the_next_file_is_probed(program, wav, monkeypatch):
     program(CRASHES)
     with pytest.raises(AudioRefused):
-        prober.probe_safely(wav)
+        probe_pool.probe_safely(wav)
     monkeypatch.undo()
-    assert prober.probe_safely(wav).duration == 1.0
+    assert probe_pool.probe_safely(wav).duration == 1.0
 
 
 def test_a_decoder_that_was_killed_from_outside_costs_no_file(pool, wav, monkeypatch):
-    monkeypatch.setattr(prober, "_pool", pool)
+    monkeypatch.setattr(probe_pool, "_pool", pool)
     for _ in range(3):
-        prober.probe_safely(wav)
+        probe_pool.probe_safely(wav)
         idle = [one for one in pool.idle.queue if one is not None]
         for one in idle:
             os.kill(one._process.pid, signal.SIGKILL)
             one._process.wait()
-    assert prober.probe_safely(wav).duration == 1.0
+    assert probe_pool.probe_safely(wav).duration == 1.0
 
 
 def test_many_files_at_once_are_all_probed(wav, tmp_path):
     other = tmp_path / "b"
     other.write_bytes(encode("flac", 2))
     with ThreadPoolExecutor(8) as threads:
-        found = list(threads.map(prober.probe_safely, [wav, other] * 20))
+        found = list(threads.map(probe_pool.probe_safely, [wav, other] * 20))
     assert {probe.duration for probe in found} == {1.0, 2.0}
 
 
 def test_the_decoder_ends_with_the_process_that_started_it(wav):
     script = (
         "import subprocess, sys, time\n"
-        "from datasets.prober import COMMAND, ROOT\n"
+        "from datasets.probe_pool import COMMAND, ROOT\n"
         "child = subprocess.Popen(COMMAND, cwd=ROOT, stdin=subprocess.PIPE)\n"
         "print(child.pid, flush=True)\n"
         "time.sleep(600)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=prober.ROOT) as parent:
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=probe_pool.ROOT) as parent:
         child = int(parent.stdout.readline())
         parent.kill()
     for _ in range(100):
@@ -104,7 +104,7 @@ def test_the_decoder_ends_with_the_process_that_started_it(wav):
 
 def test_the_decoder_sees_no_secret():
     script = "import os, json; input(); print(json.dumps(sorted(os.environ)))"
-    one = prober.Prober([sys.executable, "-c", script])
+    one = probe_pool.Prober([sys.executable, "-c", script])
     try:
         names = one.ask(Path("a"), 1)
     finally:

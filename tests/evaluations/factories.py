@@ -5,7 +5,8 @@ import itertools
 from django.utils import timezone
 
 from datasets.models import Audio, Dataset, Sample
-from evaluations.models import Attempt, Job, Result, Run, Status
+from evaluations.choices import Status
+from evaluations.models import Attempt, Job, Result, Run
 from evaluations.scoring.normalizers import get_normalizer
 from evaluations.scoring.services import score_results
 from evaluations.services import start_run

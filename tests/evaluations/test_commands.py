@@ -16,8 +16,8 @@ from django.core.management import CommandError, call_command
 from django.core.management.base import OutputWrapper
 
 from accounts.models import Organization, Workspace
-from evaluations import console
-from evaluations.console import progress_line, watch
+from evaluations import cli_progress
+from evaluations.cli_progress import progress_line, watch
 from evaluations.models import Run
 from evaluations.progress import run_progress
 from tests.evaluations.cluster import ROOT, environment, wait_for
@@ -193,9 +193,9 @@ def test_a_file_gets_plain_lines(workspace):
 
 def test_nobody_working_is_pointed_out_once(workspace, monkeypatch):
     run = make_run(workspace, models=1)
-    monkeypatch.setattr(console, "IDLE_SECONDS", 0)
+    monkeypatch.setattr(cli_progress, "IDLE_SECONDS", 0)
     looks = iter(range(5))
-    monkeypatch.setattr(console.time, "sleep", lambda seconds: complete(run) if next(looks) == 4 else None)
+    monkeypatch.setattr(cli_progress.time, "sleep", lambda seconds: complete(run) if next(looks) == 4 else None)
     file = io.StringIO()
     watch(run, OutputWrapper(file))
     assert file.getvalue().count("Start a worker") == 1

@@ -8,7 +8,7 @@ import time
 import psutil
 import pytest
 
-from config.queue import enqueue
+from core.queue import enqueue
 from evaluations.models import Batch, Job, Result, Run, Upload
 from evaluations.services import start_run
 from providers.models import SpeechModel

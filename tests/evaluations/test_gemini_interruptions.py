@@ -14,10 +14,9 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from evaluations.models import Batch, Job, Result, Run, Shard, Upload
-from evaluations.pipeline.batches import BatchWork
+from evaluations.pipeline.batch import BatchWork
 from evaluations.pipeline.cleanup import clean_up_run
-from evaluations.pipeline.keeping import kept
-from evaluations.pipeline.leases import LeaseLost, claim_shard
+from evaluations.pipeline.leases import LeaseLost, claim_shard, kept
 from evaluations.progress import run_progress
 from evaluations.services import RunRefused, cancel_run, delete_run, start_run
 from evaluations.tasks import work_shard

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from config.queue import enqueue
+from core.queue import enqueue
 from evaluations.models import Job, Result, Run
 from evaluations.progress import run_progress
 from evaluations.services import retry_failed, start_run

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from config.queue import enqueue
+from core.queue import enqueue
 from datasets.services import add_audio_sample, create_dataset
 from evaluations.models import Attempt, Result, Run
 from evaluations.scoring.leaderboard import leaderboard

@@ -14,7 +14,7 @@ import pytest
 from django.core.management import call_command
 
 from accounts.models import Organization, Workspace
-from config.queue import enqueue
+from core.queue import enqueue
 from evaluations.models import Job, Result, Run
 from evaluations.progress import run_progress
 from evaluations.services import start_run

@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from config.queue import enqueue, waiting
+from core.queue import enqueue, waiting
 from evaluations.models import Job, Result, Run, Timer
 from evaluations.services import cancel_run, start_run
 from tests.evaluations.cluster import running_cluster, wait_for

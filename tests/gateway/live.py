@@ -11,8 +11,8 @@ from accounts.models import Organization, Workspace
 from accounts.services import create_api_key
 from config.processes import uvicorn
 from gateway.models import AliasTarget, ModelAlias, UsageRecord
+from providers.limits import reopen
 from providers.models import Provider, SlotLease, SpeechModel
-from providers.permits import reopen
 from providers.services import ensure_catalogue
 from tests.evaluations.cluster import ROOT, environment, wait_for
 from tests.evaluations.site import answers, free_port

@@ -10,7 +10,7 @@ import av
 import pytest
 
 from datasets.errors import AudioReason, AudioRefused
-from gateway.audio.intake import as_taken, take_in
+from gateway.audio.upload import as_taken, take_in
 from providers.adapters.base import CapabilityNotSupported
 from tests.audio import encode, make_wav
 

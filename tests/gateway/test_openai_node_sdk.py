@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.audio import encode, make_wav
-from tests.gateway.realtime.clients.installed import BIN, node_packages
+from tests.voice.clients.installed import BIN, node_packages
 
 SDK = "openai@6.49.0"
 HEARD = "we heard two foxes"

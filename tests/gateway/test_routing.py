@@ -9,11 +9,11 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Organization, Workspace
-from gateway.http.routing import Offer
+from gateway.catalog import Offer
 from gateway.models import AliasTarget, ModelAlias
+from providers.limits import Share
+from providers.limits.circuit_breaker import FAILURES
 from providers.models import Gate, Provider, SpeechModel
-from providers.permits import Share
-from providers.permits.circuit import FAILURES
 from tests.audio import make_wav
 from tests.evaluations.cluster import wait_for
 from tests.gateway.live import live_site, make_alias, make_provider

@@ -13,7 +13,7 @@ from providers.adapters.base import (
     TranscriptionRequest,
 )
 from providers.adapters.openai import OpenAIAdapter, OpenAICompatibleAdapter
-from providers.checkup import WavAudio
+from providers.connection_test import WavAudio
 from tests.audio import make_wav
 
 WHISPER = ModelConfig("whisper-1", times=frozenset({"word", "segment"}))

@@ -5,7 +5,7 @@ from django.core.management import call_command
 
 from accounts.models import Role
 from providers.adapters.gemini.client import BASE_URL
-from providers.checkup import check_up
+from providers.connection_test import check_up
 from providers.models import Price, Provider, SpeechModel
 from providers.registry import adapter_for, close_adapters
 from providers.services import ProviderRefused, create_provider, ensure_catalogue, update_provider

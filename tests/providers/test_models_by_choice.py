@@ -5,11 +5,11 @@ from django.urls import reverse
 
 from accounts.models import Role
 from providers.capabilities import problem_with, streamed_tasks, tasks_of_kind
+from providers.model_listing import upstream_models
 from providers.model_services import sync_models, update_model
 from providers.models import Provider, SpeechModel
 from providers.registry import close_adapters
 from providers.services import NameTaken, ProviderRefused, create_provider, ensure_catalogue
-from providers.upstream import upstream_models
 from tests.scripted.data import make_model
 from tests.servers.gemini import API_KEY, GeminiServer
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from providers.adapters.base import ModelConfig, ProviderError
-from providers.checkup import WavAudio
+from providers.connection_test import WavAudio
 from providers.reasons import Reason
 from tests.audio import encode, make_wav
 from tests.providers.conftest import FileAudio

@@ -10,7 +10,7 @@ import pytest
 from providers.adapters.base import ModelConfig, ProviderConfig, ProviderError
 from providers.adapters.openai import OpenAICompatibleAdapter
 from providers.adapters.openai.adapter import hearing_seconds
-from providers.checkup import WavAudio
+from providers.connection_test import WavAudio
 from providers.reasons import Reason
 from tests.audio import make_wav
 from tests.providers.openai_calls import (

@@ -6,7 +6,7 @@ import io
 import pytest
 
 from providers.adapters.base import ModelConfig, ProviderError, TimedText
-from providers.checkup import WavAudio
+from providers.connection_test import WavAudio
 from tests.providers.openai_calls import GPT, WAV, WHISPER, compatible, hear, hear_parts, hearing, translate
 from tests.servers.openai import words_for
 

@@ -17,7 +17,7 @@ from providers.adapters.base import (
     as_transcriber,
 )
 from providers.adapters.openai.adapter import BASE_URL
-from providers.checkup import check_up
+from providers.connection_test import check_up
 from providers.models import Provider, SpeechModel
 from providers.registry import KINDS, adapter_for, close_adapters, model_config
 from providers.services import ProviderRefused, create_provider, ensure_catalogue, update_provider

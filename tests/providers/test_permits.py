@@ -8,10 +8,10 @@ import pytest
 from django.utils import timezone
 
 from providers.adapters.base import ProviderError
+from providers.limits import ProviderPaused, Share, permits_for, reopen
+from providers.limits.circuit_breaker import FAILURES
+from providers.limits.holder import SHORT_TICK
 from providers.models import Gate, Provider, SlotLease
-from providers.permits import ProviderPaused, Share, permits_for, reopen
-from providers.permits.circuit import FAILURES
-from providers.permits.share import SHORT_TICK
 from providers.reasons import Reason
 from tests.evaluations.cluster import wait_for
 

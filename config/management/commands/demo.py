@@ -17,7 +17,7 @@ from config.management.commands.setup import ADMIN, WORKSPACE
 from config.processes import Group, answers, interruptible, manage, port_is_free, uvicorn
 from datasets.models import Dataset
 from datasets.services import create_dataset
-from evaluations.console import watch
+from evaluations.cli_progress import watch
 from evaluations.models import Run
 from evaluations.scoring.leaderboard import leaderboard
 from evaluations.scoring.table import leaderboard_table

@@ -6,9 +6,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from config.diagnosis import CHECKS, Fault
-from evaluations.leftovers import remove_leftovers
+from config.doctor_checks import CHECKS, Fault
 from evaluations.models import Upload
+from evaluations.pipeline.cleanup import remove_leftovers
 
 INDENT = "\n" + " " * 18
 

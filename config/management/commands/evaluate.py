@@ -7,11 +7,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from accounts.console import workspace_named
+from accounts.access import workspace_named
 from accounts.models import Workspace
 from config.processes import interruptible, worker_running
 from datasets.models import Dataset
-from evaluations.console import is_taken_up, watch
+from evaluations.cli_progress import is_taken_up, watch
 from evaluations.models import Run
 from evaluations.scoring.leaderboard import Leaderboard, leaderboard
 from evaluations.scoring.normalizers import DEFAULT

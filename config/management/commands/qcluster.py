@@ -12,7 +12,7 @@ from django_q import cluster, queues
 from django_q.management.commands import qcluster
 from django_q.signals import post_spawn
 
-from config.queue import ask_to_stop, enqueue
+from core.queue import ask_to_stop, enqueue
 
 
 class ProcessLock:

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError, connection
 
 from config.processes import Restarts, interruptible, kill, manage, start, stop
-from config.stall import StallDetector, Traces, stall_seconds
+from config.worker_health import StallDetector, Traces, stall_seconds
 
 logger = logging.getLogger(__name__)
 LOOK_EVERY = 0.5  # seconds between two looks at the process

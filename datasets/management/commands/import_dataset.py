@@ -6,12 +6,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from accounts.console import workspace_named
+from accounts.access import workspace_named
 from accounts.models import Workspace
+from datasets.cleaning import clean_key
 from datasets.errors import Refused
-from datasets.importing.work import work_here
+from datasets.importing.runner import work_here
 from datasets.models import Dataset, Import, Task
-from datasets.names import clean_key
 from datasets.services import create_dataset
 
 PROBLEMS_SHOWN = 50

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from evaluations.console import run_numbered
+from evaluations.cli_progress import run_numbered
 from evaluations.models import Run
 from evaluations.progress import run_progress
 from evaluations.services import RunRefused, collect

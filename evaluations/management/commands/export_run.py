@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from evaluations.console import run_numbered
+from evaluations.cli_progress import run_numbered
 from evaluations.exporting import FORMATS, export_run
 
 

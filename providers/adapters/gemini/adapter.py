@@ -41,10 +41,10 @@ from providers.adapters.gemini.answers import (
 from providers.adapters.gemini.catalogue import CATALOGUE
 from providers.adapters.gemini.chat import chat_config, chat_contents
 from providers.adapters.gemini.client import BASE_URL, GeminiClient, is_gone, provider_errors
-from providers.adapters.gemini.pieces import Tally, check_spoken
 from providers.adapters.gemini.sdk import genai
 from providers.adapters.gemini.speech import SpeechReader, problem_with_model, speech_config, spoken_text
 from providers.adapters.gemini.states import remote_batch
+from providers.adapters.gemini.stream_usage import Tally, check_spoken
 from providers.adapters.gemini.streams import SizedStream
 from providers.adapters.kinds import KindInfo
 from providers.reasons import Reason

@@ -2,8 +2,8 @@
 
 from typing import Any, Literal
 
+from core.text import storable
 from providers.adapters.base import RemoteBatch
-from providers.texts import storable
 
 LONGEST_WORD = 60
 

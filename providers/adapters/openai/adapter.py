@@ -26,18 +26,18 @@ from providers.adapters.base import (
     TranscriptionRequest,
 )
 from providers.adapters.kinds import KindInfo
-from providers.adapters.openai import chatting, speaking
-from providers.adapters.openai.answers import read_transcription, request_fields
+from providers.adapters.openai import chat, speech
 from providers.adapters.openai.audio import audio_file
 from providers.adapters.openai.catalogue import CATALOGUE
-from providers.adapters.openai.chatting import chat_parts
+from providers.adapters.openai.chat import chat_parts
 from providers.adapters.openai.clients import LoopClients, make_client
 from providers.adapters.openai.errors import Call, error_in_answer, provider_errors
 from providers.adapters.openai.events import event_stream, is_event_stream
 from providers.adapters.openai.options import problem_with_model
+from providers.adapters.openai.responses import read_transcription, request_fields
 from providers.adapters.openai.sdk import sdk
-from providers.adapters.openai.speaking import encoding_for, speech_parts, whole_speech
-from providers.adapters.openai.writing import transcript_parts
+from providers.adapters.openai.speech import encoding_for, speech_parts, whole_speech
+from providers.adapters.openai.transcript_stream import transcript_parts
 from providers.reasons import Reason
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class OpenAICompatibleAdapter:
     async def stream_speech(self, model: ModelConfig, request: SpeechRequest) -> AsyncGenerator[SpeechPart, None]:
         call = self._call(request.text, request.instructions)
         encoding = encoding_for(model, request.encoding)
-        fields = speaking.request_fields(model, request, encoding)
+        fields = speech.request_fields(model, request, encoding)
         with provider_errors(call):
             client = await self._client()
             endpoint: Any = client.audio.speech.with_streaming_response
@@ -151,7 +151,7 @@ class OpenAICompatibleAdapter:
 
     async def stream_chat(self, model: ModelConfig, request: ChatRequest) -> AsyncGenerator[ChatPart, None]:
         call = self._call(*(message.content for message in request.messages))
-        fields = chatting.request_fields(model, request, self.limit_name)
+        fields = chat.request_fields(model, request, self.limit_name)
         with provider_errors(call):
             client = await self._client()
             endpoint: Any = client.chat.completions.with_streaming_response

@@ -4,11 +4,11 @@ from decimal import Decimal
 
 import pytest
 
-from accounts.keys import access_of_key
+from accounts.api_keys import access_of_key
 from accounts.models import Role
 from accounts.services import create_api_key
-from gateway import admission
-from gateway.usage import costs, ledger
+from gateway import auth
+from gateway.usage import costs, recorder
 from providers.models import Price, Provider, SpeechModel
 
 
@@ -16,8 +16,8 @@ from providers.models import Price, Provider, SpeechModel
 def writer_at_rest(transactional_db):
     """The writer's thread has a connection of its own: it is closed before the database is emptied."""
     yield
-    ledger.close()
-    admission.forget()
+    recorder.close()
+    auth.forget()
     costs.forget()
 
 
@@ -49,7 +49,7 @@ def call(access):
 
     def make(request_id, **more):
         given = {"access": access, "endpoint": "transcription", "model_name": "acme/ears", "request_id": request_id}
-        return ledger.Call(**given | more)
+        return recorder.Call(**given | more)
 
     return make
 
@@ -57,7 +57,7 @@ def call(access):
 @pytest.fixture
 def minute(model):
     """minute(n=1) -> the outcome of n minutes of audio, at ten cents each."""
-    return lambda n=1, **more: ledger.Outcome("success", 200, model=model, audio_seconds=60.0 * n, **more)
+    return lambda n=1, **more: recorder.Outcome("success", 200, model=model, audio_seconds=60.0 * n, **more)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def make_call(call):
 
     def make(request_id, outcome, **more):
         async def reserve_and_settle():
-            await ledger.settle(await ledger.reserve(call(request_id, **more)), outcome)
+            await recorder.settle(await recorder.reserve(call(request_id, **more)), outcome)
 
         asyncio.run(reserve_and_settle())
 

@@ -18,9 +18,9 @@ def say(number):
 
 
 async def run(what, secret, model_name, count):
-    from gateway.admission import admit
-    from gateway.refused import Refused
-    from gateway.usage import ledger
+    from gateway.auth import admit
+    from gateway.errors import Refused
+    from gateway.usage import recorder
     from providers.models import SpeechModel
 
     model = await SpeechModel.objects.select_related("provider").aget(name=model_name)
@@ -28,7 +28,7 @@ async def run(what, secret, model_name, count):
 
     async def reserve(number):
         access = await admit(f"Bearer {secret}")
-        return await ledger.reserve(ledger.Call(access, "speech", model_name, f"{os.getpid()}-{number}"))
+        return await recorder.reserve(recorder.Call(access, "speech", model_name, f"{os.getpid()}-{number}"))
 
     async def ask(number):
         try:
@@ -44,7 +44,7 @@ async def run(what, secret, model_name, count):
             except Refused:
                 return False
             await asyncio.sleep(0.01)
-            await ledger.settle(reservation, ledger.Outcome("success", 200, model=model, characters=100_000))
+            await recorder.settle(reservation, recorder.Outcome("success", 200, model=model, characters=100_000))
             return True
 
     if what == "die":

@@ -7,10 +7,10 @@ import pytest
 
 from accounts.models import ApiKey, Role
 from accounts.services import create_api_key, revoke_api_key
-from gateway import admission
-from gateway.admission import admit
+from gateway import auth
+from gateway.auth import admit
+from gateway.errors import Refused
 from gateway.models import Budget
-from gateway.refused import Refused
 
 
 def ask(secret, times=1):
@@ -46,7 +46,7 @@ def test_the_word_bearer_is_taken_in_any_case(secret):
 
 
 def test_a_revoked_key_is_refused_within_seconds(secret, monkeypatch):
-    monkeypatch.setattr(admission, "KNOWN_FOR", 0.0)
+    monkeypatch.setattr(auth, "KNOWN_FOR", 0.0)
     ask(secret)
     revoke_api_key(api_key=ApiKey.objects.get())
     assert refusals(ask(secret)) == [(401, "invalid_api_key")]
@@ -76,7 +76,7 @@ def test_a_budget_that_is_used_up_is_known_before_anything_is_sent(secret, works
     Budget.objects.create(workspace=workspace, monthly_usd=Decimal("0.10"))
     assert refusals(ask(secret)) == []
     make_call("req-1", minute())
-    admission.forget()
+    auth.forget()
     assert refusals(ask(secret, 3)) == [(402, "budget_exceeded")] * 3
 
 
@@ -121,7 +121,7 @@ def test_without_a_limit_a_key_may_call_as_often_as_it_likes(secret):
 
 
 def test_a_limit_that_was_lowered_holds_for_what_was_left_as_well(secret, monkeypatch):
-    monkeypatch.setattr(admission, "KNOWN_FOR", 0.0)
+    monkeypatch.setattr(auth, "KNOWN_FOR", 0.0)
     ApiKey.objects.update(requests_per_minute=50)
     ask(secret)
     ApiKey.objects.update(requests_per_minute=5)

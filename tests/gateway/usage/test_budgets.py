@@ -9,14 +9,14 @@ from django.db.models import Count, Sum
 from django.utils import timezone
 
 from accounts.access import Access
-from accounts.keys import access_of_key
+from accounts.api_keys import access_of_key
 from accounts.models import Role
 from accounts.services import create_api_key
+from gateway.errors import Refused
 from gateway.models import Budget, MonthlySpend, UsageRecord
-from gateway.refused import Refused
-from gateway.usage import ledger
-from gateway.usage.calls import Reservation, Settlement
+from gateway.usage import recorder
 from gateway.usage.records import write
+from gateway.usage.types import Reservation, Settlement
 
 
 @pytest.fixture
@@ -71,13 +71,13 @@ def test_calls_under_way_hold_what_calls_cost_on_average(budget, make_call, minu
     make_call("req-2", minute(2))
     answers = write([call(f"under-way-{number}") for number in range(4)])  # 15 cents each beside the 30 spent
     assert [isinstance(answer, Reservation) for answer in answers] == [True, True, False, False]
-    write([Settlement(answer, ledger.Outcome("failed", 502)) for answer in answers[:2]])
+    write([Settlement(answer, recorder.Outcome("failed", 502)) for answer in answers[:2]])
     make_call("req-3", minute())
 
 
 def test_unknown_costs_count_as_nothing_but_are_counted(budget, make_call, model):
     for number in range(3):
-        make_call(f"req-{number}", ledger.Outcome("success", 200, model=model))
+        make_call(f"req-{number}", recorder.Outcome("success", 200, model=model))
     assert set(MonthlySpend.objects.values_list("spent_usd", "calls", "unknown")) == {(0, 3, 3)}
 
 
@@ -87,7 +87,7 @@ def test_what_is_kept_as_spent_is_the_sum_of_the_records(make_call, minute, mode
     for number in range(12):
         more = [{}, {"access": other}, {"access": stranger}][number % 3]
         seconds = [0.123456, 61.7, None, 3601.0][number % 4]
-        outcome = ledger.Outcome(["success", "failed"][number % 2], 200, model=model, audio_seconds=seconds)
+        outcome = recorder.Outcome(["success", "failed"][number % 2], 200, model=model, audio_seconds=seconds)
         make_call(f"req-{number}", outcome, **more)
     write([call("under way")])
     sums = {"spent_usd": Sum("cost_usd"), "calls": Count("settled_at"), "reserved_usd": Sum("reserved_usd")}

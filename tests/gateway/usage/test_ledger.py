@@ -11,14 +11,14 @@ from django.db.models import BinaryField, FileField, JSONField, TextField
 
 from accounts.access import Access
 from accounts.models import Role
+from gateway.errors import Refused
 from gateway.models import MonthlySpend, UsageRecord
-from gateway.refused import Refused
-from gateway.usage import ledger
+from gateway.usage import recorder
 from gateway.usage.sweep import settle_lost
 
 
 def test_a_call_is_on_record_before_it_is_made(call, workspace):
-    asyncio.run(ledger.reserve(call("req-1", session_id=7)))
+    asyncio.run(recorder.reserve(call("req-1", session_id=7)))
     record = UsageRecord.objects.get()
     assert (record.workspace, record.key_name, record.model_name) == (workspace, "ci", "acme/ears")
     assert (record.endpoint, record.request_id, record.session_id) == ("transcription", "req-1", 7)
@@ -39,12 +39,12 @@ def test_a_settled_call_says_how_it_ended_and_what_it_came_to(make_call, minute,
 
 @pytest.mark.parametrize("result", ["success", "failed", "cancelled", "disconnected"])
 def test_however_a_call_ends_only_the_first_settlement_counts(call, minute, model, result):
-    first = ledger.Outcome(result, 200, reason="why", model=model, audio_seconds=60.0)
+    first = recorder.Outcome(result, 200, reason="why", model=model, audio_seconds=60.0)
 
     async def settle_twice():
-        reservation = await ledger.reserve(call("req-1"))
-        await asyncio.gather(ledger.settle(reservation, first), ledger.settle(reservation, minute(50)))
-        await ledger.settle(reservation, minute(50))
+        reservation = await recorder.reserve(call("req-1"))
+        await asyncio.gather(recorder.settle(reservation, first), recorder.settle(reservation, minute(50)))
+        await recorder.settle(reservation, minute(50))
 
     asyncio.run(settle_twice())
     record = UsageRecord.objects.get()
@@ -55,7 +55,7 @@ def test_however_a_call_ends_only_the_first_settlement_counts(call, minute, mode
 def test_many_calls_from_several_event_loops_are_each_recorded_once(call, minute):
     async def many(thread):
         async def one(number):
-            await ledger.settle(await ledger.reserve(call(f"req-{thread}-{number}")), minute())
+            await recorder.settle(await recorder.reserve(call(f"req-{thread}-{number}")), minute())
 
         await asyncio.gather(*(one(number) for number in range(100)))
 
@@ -79,25 +79,25 @@ def test_a_call_without_a_key_counts_for_the_workspace_alone(make_call, minute, 
 
 def test_a_settlement_is_written_even_where_its_task_is_cancelled(call, minute):
     async def settle_and_go():
-        reservation = await ledger.reserve(call("req-1"))
-        settling = asyncio.create_task(ledger.settle(reservation, minute()))
+        reservation = await recorder.reserve(call("req-1"))
+        settling = asyncio.create_task(recorder.settle(reservation, minute()))
         await asyncio.sleep(0)
         settling.cancel()
 
     asyncio.run(settle_and_go())
-    ledger.close()
+    recorder.close()
     assert UsageRecord.objects.get().result == "success"
 
 
 def test_a_caller_who_leaves_while_the_call_is_reserved_leaves_nothing_under_way(call):
     async def leave():
-        reserving = asyncio.create_task(ledger.reserve(call("req-1")))
+        reserving = asyncio.create_task(recorder.reserve(call("req-1")))
         await asyncio.sleep(0)
         reserving.cancel()
         await asyncio.sleep(0.5)
 
     asyncio.run(leave())
-    ledger.close()
+    recorder.close()
     record = UsageRecord.objects.get()
     assert (record.result, record.cost_usd) == ("cancelled", 0)
 
@@ -106,8 +106,8 @@ def test_a_long_call_does_not_expire_and_one_that_nobody_holds_does(call, settin
     settings.USAGE_LEASE_SECONDS = 0.6
 
     async def hold_one():
-        held = await ledger.reserve(call("held"))
-        await ledger.reserve(call("forgotten"))
+        held = await recorder.reserve(call("held"))
+        await recorder.reserve(call("forgotten"))
         await asyncio.sleep(1.5)
         settle_lost_here = await asyncio.to_thread(settle_and_close)
         return held, settle_lost_here
@@ -129,12 +129,12 @@ def test_a_call_that_was_given_up_for_lost_but_ends_after_all_is_corrected(call,
     settings.USAGE_LEASE_SECONDS = 0.05
 
     async def be_late():
-        reservation = await ledger.reserve(call("req-1"))
-        ledger.close()  # nothing renews it, as in a machine that sleeps
+        reservation = await recorder.reserve(call("req-1"))
+        recorder.close()  # nothing renews it, as in a machine that sleeps
         time.sleep(0.1)
         assert await asyncio.to_thread(settle_and_close) == 1
-        await ledger.settle(reservation, minute())
-        await ledger.settle(reservation, minute())
+        await recorder.settle(reservation, minute())
+        await recorder.settle(reservation, minute())
 
     asyncio.run(be_late())
     record = UsageRecord.objects.get()
@@ -149,13 +149,13 @@ def test_a_call_that_was_given_up_for_lost_but_ends_after_all_is_corrected(call,
 def test_a_request_id_that_is_taken_is_refused_and_does_no_harm_to_other_calls(call):
     async def all_at_once():
         names = ["req-1", "req-1", *(f"other-{number}" for number in range(20))]
-        return await asyncio.gather(*(ledger.reserve(call(name)) for name in names), return_exceptions=True)
+        return await asyncio.gather(*(recorder.reserve(call(name)) for name in names), return_exceptions=True)
 
     answers = asyncio.run(all_at_once())
     (refused,) = [answer for answer in answers if isinstance(answer, Refused)]
     assert (refused.status, refused.code) == (409, "request_id_taken")
     assert UsageRecord.objects.count() == 21
-    assert not [answer for answer in answers if not isinstance(answer, Refused | ledger.Reservation)]
+    assert not [answer for answer in answers if not isinstance(answer, Refused | recorder.Reservation)]
 
 
 def test_two_workspaces_may_use_the_same_request_id(make_call, minute, other_workspace):
@@ -166,9 +166,9 @@ def test_two_workspaces_may_use_the_same_request_id(make_call, minute, other_wor
 
 def test_a_model_that_was_deleted_meanwhile_is_still_named(call, minute, model):
     async def delete_in_between():
-        reservation = await ledger.reserve(call("req-1"))
+        reservation = await recorder.reserve(call("req-1"))
         await asyncio.to_thread(delete)
-        await ledger.settle(reservation, outcome)
+        await recorder.settle(reservation, outcome)
 
     def delete():
         type(model).objects.all().delete()
@@ -200,13 +200,13 @@ def test_whatever_is_asked_for_as_a_model_can_be_recorded(make_call, minute, ask
     ],
 )
 def test_a_call_costs_what_the_days_prices_say_and_is_unknown_without_one(make_call, model, counts, cost):
-    make_call("req-1", ledger.Outcome("success", 200, model=model, **counts))
+    make_call("req-1", recorder.Outcome("success", 200, model=model, **counts))
     assert UsageRecord.objects.get().cost_usd == cost
     assert set(MonthlySpend.objects.values_list("spent_usd", "unknown")) == {(cost or 0, int(cost is None))}
 
 
 def test_a_call_that_no_model_served_cost_nothing(make_call):
-    make_call("req-1", ledger.Outcome("failed", 502, reason="server_error", audio_seconds=60.0))
+    make_call("req-1", recorder.Outcome("failed", 502, reason="server_error", audio_seconds=60.0))
     assert UsageRecord.objects.get().cost_usd == 0
 
 

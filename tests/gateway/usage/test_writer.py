@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from django.db import OperationalError, connection
 
+from gateway.errors import Refused
 from gateway.models import UsageRecord
-from gateway.refused import Refused
-from gateway.usage import ledger
-from gateway.usage.writer import Writer
+from gateway.usage import recorder
+from gateway.usage.group_commit import Writer
 
 
 class Broken:
@@ -89,9 +89,9 @@ def test_after_its_end_a_writer_starts_again(writer):
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no connections that a server could end")
 def test_a_call_is_settled_although_the_server_ended_the_connection(call, minute):
     async def cut_in_between():
-        reservation = await ledger.reserve(call("req-1"))
+        reservation = await recorder.reserve(call("req-1"))
         await asyncio.to_thread(cut)
-        await ledger.settle(reservation, minute())
+        await recorder.settle(reservation, minute())
 
     def cut():
         with connection.cursor() as cursor:

@@ -1,0 +1,26 @@
+"""Turns into a command that is told to stop when the process that started it dies, however that died.
+
+    python parent_death.py PARENT_PID COMMAND ARGUMENT...
+
+Only Linux can do that; elsewhere this is the bare command.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    parent, command = int(sys.argv[1]), sys.argv[2:]
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it died before the line above
+            sys.exit(1)
+    os.execvp(command[0], command)  # noqa: S606  (this is what it is for)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""What REST reads, and what it answers in."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rest_framework import parsers
+from rest_framework.exceptions import NotAcceptable, ParseError
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+
+
+class JSONParser(parsers.JSONParser):
+    """JSON; a body nested so deeply that it cannot be read is the client's mistake, not a crash."""
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        try:
+            return super().parse(stream, media_type, parser_context)
+        except RecursionError as error:
+            raise ParseError("JSON parse error - nested too deeply.") from error
+
+
+class LenientNegotiation(DefaultContentNegotiation):
+    """An `Accept` that no renderer serves is answered all the same: players and event sources ask for audio and
+    events, which are streamed without a renderer, and their errors are JSON."""
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        try:
+            return super().select_renderer(request, renderers, format_suffix)
+        except NotAcceptable:
+            first = next(iter(renderers))
+            return first, first.media_type or "application/json"

@@ -1,0 +1,208 @@
+"""Requests passed on to providers that speak OpenAI's protocol themselves: the same form, under the model's own name.
+
+No SDK and no model of the answer lie between; only as much of it is read as its usage and its times need.
+"""
+
+import asyncio
+import functools
+import json
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing
+from typing import Any, Literal, TypeGuard
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from django.conf import settings
+
+from gateway.audio.upload import UploadedAudio
+from gateway.http.client import Answer, Streamed, upstream_of
+from gateway.http.multipart import Form
+from gateway.http.params import Wishes
+from providers.adapters.base import (
+    Adapter,
+    Endpoint,
+    ModelConfig,
+    OpenAIWire,
+    ProviderError,
+    SpeechPart,
+    SpeechRequest,
+    Transcription,
+)
+from providers.adapters.openai.errors import Call, error_in_answer, error_of_answer
+from providers.adapters.openai.responses import language_code, transcription_of
+from providers.adapters.openai.speech import encoding_for, request_fields, sound_parts
+from providers.reasons import Reason
+
+Operation = Literal["transcriptions", "translations"]
+
+BOUNDARY = secrets.token_hex(16)  # of this process: nobody can put it into a file
+
+# Ours to say, whatever the client has said.
+REPLACED = {"model", "file", "response_format", "stream", "language", "timestamp_granularities"}
+OURS = {"usage", "segments", "words"}  # in answers, as far as it is asked for
+
+
+def can_relay_transcription(endpoint: Endpoint, model: ModelConfig, audio: UploadedAudio) -> bool:
+    """Whether the model takes the audio as it is, and its provider a plain request: otherwise the adapter knows how."""
+    formats, largest = model.options.get("audio_formats"), model.max_audio_bytes
+    return (
+        model.options.get("response_format", "json") == "json"
+        and (not formats or audio.container.name in formats)
+        and (largest is None or audio.size <= largest)
+        and not needs_proxy(endpoint.base_url)
+    )
+
+
+@functools.cache
+def needs_proxy(url: str) -> bool:
+    """Whether the environment sends calls to this place through a proxy."""
+    parts = urlsplit(url)
+    return parts.scheme in getproxies() and not proxy_bypass(parts.hostname or "")
+
+
+async def relay_transcription(
+    endpoint: Endpoint, model: ModelConfig, operation: Operation, form: Form, wishes: Wishes, audio: UploadedAudio
+) -> dict[str, Any]:
+    """The provider's answer, which has a `text`. Raises ProviderError."""
+    start, end = _form([*_fields(model, operation, form, wishes)], audio)
+    headers = {
+        **endpoint.headers,
+        "Content-Type": f"multipart/form-data; boundary={BOUNDARY}",
+        "Accept": "application/json",
+        "User-Agent": "earshot",
+    }
+    try:
+        async with asyncio.timeout(settings.CALL_TIMEOUT_SECONDS):
+            with audio.open() as file:
+                upstream = upstream_of(endpoint.base_url)
+                answer = await upstream.post(f"/audio/{operation}", headers, start, file, end)
+    except TimeoutError:
+        raise ProviderError(Reason.TIMEOUT, "The provider did not answer in time.", retryable=True) from None
+    return _read(answer, Call(private=(wishes.prompt,), hears=True))
+
+
+def _fields(model: ModelConfig, operation: Operation, form: Form, wishes: Wishes) -> Iterator[tuple[str, str]]:
+    yield "model", model.upstream_name
+    for name, values in form.fields.items():
+        if name.removesuffix("[]") not in REPLACED:
+            yield from ((name, value) for value in values)
+    if operation == "transcriptions" and (language := language_code(wishes.language)):
+        yield "language", language
+    times = wishes.times_needed(model.times)
+    plain = "diarized_json" if wishes.response_format == "diarized_json" else "json"
+    yield "response_format", "verbose_json" if times else plain
+    if operation == "transcriptions":
+        yield from (("timestamp_granularities[]", time) for time in sorted(times))
+
+
+def _form(fields: list[tuple[str, str]], audio: UploadedAudio) -> tuple[bytes, bytes]:
+    """What comes before the file's bytes, and after them."""
+    parts = [
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{_quoted(name)}"\r\n\r\n{value}\r\n'
+        for name, value in fields
+    ]
+    disposition = f'form-data; name="file"; filename="{audio.file_name}"'
+    parts.append(f"--{BOUNDARY}\r\nContent-Disposition: {disposition}\r\nContent-Type: {audio.mime_type}\r\n\r\n")
+    return "".join(parts).encode(), f"\r\n--{BOUNDARY}--\r\n".encode()
+
+
+def _quoted(name: str) -> str:
+    return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _read(answer: Answer, call: Call) -> dict[str, Any]:
+    try:
+        body = json.loads(answer.body)
+    except ValueError:
+        body = None
+    if answer.status != 200:
+        raise error_of_answer(answer.status, body, answer.headers, call)
+    if isinstance(body, dict) and body.get("error"):
+        raise error_in_answer(body, call)
+    if not isinstance(body, dict) or not isinstance(body.get("text"), str):
+        raise ProviderError(Reason.PROVIDER_ERROR, "The provider's answer holds no text.", retryable=True)
+    return body
+
+
+def heard(answer: dict[str, Any]) -> Transcription:
+    """The answer as the adapter would have read it. Raises ProviderError."""
+    try:
+        return transcription_of(answer, 0.0)
+    except (ValueError, LookupError, TypeError):
+        message = "The provider's answer holds times that are none."
+        raise ProviderError(Reason.PROVIDER_ERROR, message, retryable=True) from None
+
+
+def speakers(answer: dict[str, Any]) -> list[Any]:
+    """The segments of an answer in diarized_json; none where they name no speakers."""
+    given = answer.get("segments")
+    segments = given if isinstance(given, list) else []
+    return segments if all(isinstance(each, dict) and "speaker" in each for each in segments) else []
+
+
+def with_details(told: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+    """Our answer with what the provider says beyond it: log probabilities, details of its tokens, and so on."""
+    usage, segments = answer.get("usage"), answer.get("segments")
+    told = {**{name: value for name, value in answer.items() if name not in OURS}, **told}
+    if isinstance(usage, dict) and usage.get("type") == told["usage"]["type"] == "tokens":
+        told["usage"] = usage
+    if "segments" in told and isinstance(segments, list) and len(segments) == len(told["segments"]):
+        told["segments"] = [{**ours, **theirs} for ours, theirs in zip(told["segments"], segments, strict=True)]
+    return told
+
+
+LONGEST_ERROR = 64 * 1024  # bytes that are read of an answer which is none
+
+
+def can_relay_speech(adapter: Adapter, model: ModelConfig) -> TypeGuard[OpenAIWire]:
+    """Whether the provider takes a plain request and answers with plain audio: otherwise the adapter knows how."""
+    return (
+        isinstance(adapter, OpenAIWire)
+        and "stream_format" not in model.options
+        and not needs_proxy(adapter.endpoint().base_url)
+    )
+
+
+async def relay_speech(wire: OpenAIWire, model: ModelConfig, speech: SpeechRequest) -> AsyncGenerator[SpeechPart, None]:
+    """What the provider says, as it comes. Raises ProviderError."""
+    endpoint, call = wire.endpoint(), Call(private=(speech.text, speech.instructions))
+    encoding = encoding_for(model, speech.encoding)
+    body = json.dumps(request_fields(model, speech, encoding)).encode()
+    headers = {**endpoint.headers, "Content-Type": "application/json", "Accept": "audio/*", "User-Agent": "earshot"}
+    async with upstream_of(endpoint.base_url).stream("/audio/speech", headers, body) as answer:
+        content_type = answer.headers.get("content-type", "")
+        if answer.status != 200 or content_type.startswith("application/json"):
+            raise await _error(answer, call)
+        async with aclosing(sound_parts(_pieces(answer), content_type, model, encoding)) as parts:
+            async for part in parts:
+                yield part
+
+
+async def _pieces(answer: Streamed) -> AsyncIterator[tuple[bytes, None]]:
+    """Providers' events, which hold tokens, are for the adapter: there are no counts here."""
+    pieces = answer.pieces()
+    while True:
+        try:
+            async with asyncio.timeout(settings.PROVIDER_TIMEOUT_SECONDS):
+                piece = await anext(pieces, None)
+        except TimeoutError:
+            raise ProviderError(Reason.TIMEOUT, "The provider fell silent in mid-stream.", retryable=True) from None
+        if piece is None:
+            return
+        yield piece, None
+
+
+async def _error(answer: Streamed, call: Call) -> ProviderError:
+    taken = b""
+    async for piece, _ in _pieces(answer):
+        taken += piece
+        if len(taken) > LONGEST_ERROR:
+            break
+    try:
+        body: Any = json.loads(taken)
+    except ValueError:
+        body = None
+    if answer.status == 200:
+        return error_in_answer(body, call)
+    return error_of_answer(answer.status, body, answer.headers, call)

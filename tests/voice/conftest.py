@@ -1,0 +1,40 @@
+import pytest
+
+from providers.models import SpeechModel
+from tests.evaluations.cluster import wait_for
+from tests.gateway.live import live_site
+from voice.models import RealtimeSession, VoicePipeline
+
+STUDIO = "studio/transcribe", "studio/chat", "studio/voice"
+
+
+def make_pipelines(workspace):
+    """`studio` (the default): all three places by the stand-in of OpenAI, which says again what it heard."""
+    models = {model.public_name: model for model in SpeechModel.objects.for_workspace(workspace)}
+    stt, chat, tts = (models[name] for name in STUDIO)
+    VoicePipeline.objects.create(
+        workspace=workspace, name="studio", stt_model=stt, chat_model=chat, tts_model=tts, is_default=True
+    )
+
+
+@pytest.fixture(scope="module")
+def live(committed, tmp_path_factory, request):
+    """A live site whose settings the module may change (`ENVIRONMENT`)."""
+    changed = getattr(request.module, "ENVIRONMENT", {})
+    with live_site(tmp_path_factory.mktemp("site"), **changed) as site:
+        make_pipelines(site.workspace)
+        yield site
+
+
+@pytest.fixture
+def sessions(live):
+    """sessions(count) -> the rows of that many sessions that have ended, oldest first; those from before the test do
+    not count."""
+    before = set(RealtimeSession.objects.values_list("pk", flat=True))
+
+    def ended(count=1):
+        found = RealtimeSession.objects.exclude(pk__in=before).order_by("pk")
+        wait_for(lambda: found.exclude(ended_at=None).count() == count, seconds=30, every=0.02)
+        return list(found)
+
+    return ended

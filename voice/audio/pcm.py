@@ -1,0 +1,107 @@
+"""The formats of audio on the wire, and the way between their rates."""
+
+import io
+import wave
+
+import av
+import numpy as np
+
+from voice.protocol.config import AudioFormat
+
+Samples = np.ndarray[tuple[int], np.dtype[np.int16]]  # mono
+
+# ITU-T G.711. A code is a sign, three bits of a segment (each has steps twice as wide as the one before) and four bits
+# of a step in it.
+ULAW_BIAS = 132
+ULAW_LOUDEST = 32_635
+
+
+def _ulaw_levels() -> Samples:
+    """The sample that each code stands for, [256]."""
+    codes = ~np.arange(256) & 0xFF
+    magnitudes = (((codes & 0x0F) * 8 + ULAW_BIAS) << ((codes >> 4) & 7)) - ULAW_BIAS
+    return np.where(codes & 0x80, -magnitudes, magnitudes).astype(np.int16)
+
+
+def _alaw_levels() -> Samples:
+    """The sample that each code stands for, [256]."""
+    codes = np.arange(256) ^ 0x55
+    segments, steps = (codes >> 4) & 7, (codes & 0x0F) * 16
+    magnitudes = np.where(segments == 0, steps + 8, (steps + 0x108) << np.maximum(segments - 1, 0))
+    return np.where(codes & 0x80, magnitudes, -magnitudes).astype(np.int16)
+
+
+def _ulaw_codes() -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    """The code of each sample, by its 16 bits without a sign, [65536]."""
+    samples = np.arange(65_536).astype(np.uint16).view(np.int16).astype(np.int32)
+    biased = np.minimum(np.abs(samples), ULAW_LOUDEST) + ULAW_BIAS
+    segments = np.floor(np.log2(biased)).astype(np.int32) - 7
+    codes = (segments << 4) | ((biased >> (segments + 3)) & 0x0F) | np.where(samples < 0, 0x80, 0)
+    return (~codes & 0xFF).astype(np.uint8)
+
+
+def _alaw_codes() -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    """The code of each sample, by its 16 bits without a sign, [65536]."""
+    samples = np.arange(65_536).astype(np.uint16).view(np.int16).astype(np.int32)
+    magnitudes = np.where(samples < 0, -samples - 1, samples)
+    segments = np.maximum(np.floor(np.log2(np.maximum(magnitudes, 1))).astype(np.int32) - 7, 0)
+    steps = (magnitudes >> np.maximum(segments + 3, 4)) & 0x0F
+    return (((segments << 4) | steps | np.where(samples < 0, 0, 0x80)) ^ 0x55).astype(np.uint8)
+
+
+LEVELS = {AudioFormat.ULAW: _ulaw_levels(), AudioFormat.ALAW: _alaw_levels()}
+CODES = {AudioFormat.ULAW: _ulaw_codes(), AudioFormat.ALAW: _alaw_codes()}
+
+
+def decode(audio: bytes, audio_format: AudioFormat) -> Samples:
+    """The samples of `audio` at the format's own rate; half a sample at its end is left out."""
+    if audio_format is AudioFormat.PCM16:
+        return np.frombuffer(audio, "<i2", len(audio) // 2)
+    return LEVELS[audio_format][np.frombuffer(audio, np.uint8)]
+
+
+def encode(samples: Samples, audio_format: AudioFormat) -> bytes:
+    if audio_format is AudioFormat.PCM16:
+        return samples.astype("<i2", copy=False).tobytes()
+    return CODES[audio_format][samples.view(np.uint16)].tobytes()
+
+
+def seconds(audio: bytes, audio_format: AudioFormat) -> float:
+    """How long `audio` lasts."""
+    return len(audio) / audio_format.frame_bytes / audio_format.sample_rate
+
+
+class Resampler:
+    """One stream of samples from one rate to another, in pieces of any length."""
+
+    def __init__(self, rate: int, to_rate: int) -> None:
+        self._rate = rate
+        self._same = rate == to_rate
+        self._resampler = av.AudioResampler(format="s16", layout="mono", rate=to_rate)
+
+    def push(self, samples: Samples) -> Samples:
+        """What is ready so far: the first piece lacks under a millisecond, which comes with the next ones."""
+        if self._same or not len(samples):
+            return samples
+        frame = av.AudioFrame.from_ndarray(samples[None, :], format="s16", layout="mono")
+        frame.sample_rate = self._rate
+        return self._joined(self._resampler.resample(frame))
+
+    def flush(self) -> Samples:
+        """What is left at the stream's end; nothing may be pushed afterwards."""
+        return np.zeros(0, np.int16) if self._same else self._joined(self._resampler.resample(None))
+
+    @staticmethod
+    def _joined(frames: list[av.AudioFrame]) -> Samples:
+        return np.concatenate([np.zeros(0, np.int16), *(frame.to_ndarray()[0] for frame in frames)])
+
+
+def wav(samples: Samples, rate: int) -> bytes:
+    """A whole WAV file, 16 bit mono: models know headerless audio by nothing."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(rate)
+        writer.writeframes(samples.astype("<i2", copy=False).tobytes())
+    return file.getvalue()

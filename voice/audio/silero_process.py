@@ -1,0 +1,148 @@
+"""Silero's model in a process of its own: beside an event loop, its many small steps would wait for the interpreter's
+lock, and the event loop for them.
+
+The process keeps nothing: each request holds the memories of its streams, and the answer holds them renewed. It ends
+with whoever started it. A request is the number of streams, how many frames each has, memories and frames; an answer
+the memories and the probabilities of all frames.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from voice.audio.silero import FRAME, HIDDEN, Floats, Memory, silero
+
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
+# It hears what strangers say: the site's secrets are not in its environment.
+ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a frame is too little work to be shared
+PATIENCE = 30.0  # seconds for an answer, the start of the process included
+PAUSE = 1.0  # seconds before another try where it cannot start
+
+Streams = Sequence[tuple[Floats, Memory]]
+
+
+class SileroProcess:
+    """`Silero`, elsewhere. For one thread at a time; the process starts when it is first asked."""
+
+    def __init__(self) -> None:
+        self._child: _Child | None = None
+
+    def probabilities(self, streams: Streams) -> list[list[float]]:
+        """As `Silero.probabilities`. Where the process has died another one is asked. Raises OSError or EOFError where
+        none answers."""
+        is_proven = self._child is not None
+        try:
+            return self._ask(streams)
+        except (OSError, EOFError):
+            if is_proven:
+                return self._ask(streams)
+            time.sleep(PAUSE)
+            raise
+
+    def close(self) -> None:
+        """End the process."""
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+
+    def _ask(self, streams: Streams) -> list[list[float]]:
+        if self._child is None:
+            self._child = _Child()
+        try:
+            return self._child.ask(streams)
+        except BaseException:
+            self.close()  # what it may still answer would be taken for the answer to the next request
+            raise
+
+
+class _Child:
+    """The process, from its start to its end."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            self._process = subprocess.Popen(  # noqa: S603  (only ever our own command line)
+                [sys.executable, "-m", __spec__.name],
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                stderr=subprocess.DEVNULL,
+                cwd=BASE_DIR,
+                env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ} | ONE_THREAD,
+                start_new_session=True,  # Ctrl-C is for the site
+            )
+            ours.settimeout(PATIENCE)
+            self._requests, self._answers = ours.makefile("wb"), ours.makefile("rb")
+
+    def ask(self, streams: Streams) -> list[list[float]]:
+        """Raises OSError or EOFError, and is of no use afterwards."""
+        _write_streams(self._requests, streams)
+        memories = _read(self._answers, np.float32, (len(streams), 2, HIDDEN))
+        found = _read(self._answers, np.float32, (sum(len(frames) for frames, _ in streams),)).tolist()
+        answers = []
+        for (frames, memory), renewed in zip(streams, memories, strict=True):
+            memory.hidden, memory.cell = renewed
+            answers.append(found[: len(frames)])
+            del found[: len(frames)]
+        return answers
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._answers.close()
+        with suppress(OSError):  # what was not written yet
+            self._requests.close()
+
+
+def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
+    """Answer until the requests end."""
+    model = silero()
+    while streams := _read_streams(requests):
+        found = model.probabilities(streams)
+        answers.write(_memories(streams))
+        answers.write(np.concatenate([np.array(each, np.float32) for each in found]).tobytes())
+        answers.flush()
+
+
+def _write_streams(out: IO[bytes], streams: Streams) -> None:
+    lengths = np.array([len(streams), *(len(frames) for frames, _ in streams)], np.uint32)
+    frames = np.concatenate([frames for frames, _ in streams])
+    out.write(lengths.tobytes() + _memories(streams) + frames.tobytes())
+    out.flush()
+
+
+def _read_streams(source: IO[bytes]) -> list[tuple[Floats, Memory]]:
+    """Empty where there are no more."""
+    try:
+        (count,) = _read(source, np.uint32, (1,))
+    except EOFError:
+        return []
+    lengths = _read(source, np.uint32, (int(count),))
+    memories = _read(source, np.float32, (int(count), 2, HIDDEN))
+    frames = np.split(_read(source, np.float32, (int(lengths.sum()), FRAME)), np.cumsum(lengths)[:-1])
+    return [(each, Memory(*memory)) for each, memory in zip(frames, memories, strict=True)]
+
+
+def _memories(streams: Streams) -> bytes:
+    return np.stack([[memory.hidden, memory.cell] for _, memory in streams]).tobytes()
+
+
+def _read(source: IO[bytes], kind: type[np.generic], shape: tuple[int, ...]) -> "np.ndarray[Any, Any]":
+    """Raises EOFError where there is not so much."""
+    size = int(np.prod(shape)) * np.dtype(kind).itemsize
+    data = source.read(size)
+    if len(data) < size:
+        raise EOFError
+    return np.frombuffer(data, kind).reshape(shape)
+
+
+if __name__ == "__main__":
+    serve(sys.stdin.buffer, sys.stdout.buffer)

@@ -1,0 +1,174 @@
+"""Where speech begins and ends in audio as it comes (server_vad)."""
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from typing import Protocol
+
+import numpy as np
+
+from voice.audio import pcm
+from voice.audio.silero import FRAME, RATE, Floats, Memory
+from voice.audio.silero_process import SileroProcess
+from voice.protocol.config import AudioFormat, TurnDetection
+from voice.protocol.runner_events import SilenceHeard, SpeechStarted, SpeechStopped
+
+FRAME_MS = FRAME * 1000 / RATE
+PACE = 0.01  # seconds from one batch to the next: pieces that come one by one cost five times as much as ten at once
+LONGEST_MS = 1000  # of one session in a batch: the others wait meanwhile
+FRAMES_OF_SPEECH = 2  # in a row begin it: a click is shorter
+HYSTERESIS = 0.15  # below the threshold by this much it is silence: voices waver
+
+Heard = SilenceHeard | SpeechStarted | SpeechStopped
+
+
+class Endpointer:
+    """Finds where speech begins and ends in probabilities of it, one for each frame of 32 ms."""
+
+    def __init__(self, settings: TurnDetection, start_ms: float) -> None:
+        """`start_ms`: where in the session's audio the first frame begins."""
+        self._settings = settings
+        self._now = start_ms
+        self._is_speech = False
+        self._run = 0  # frames of speech in a row; in speech: frames of silence in a row
+
+    def push(self, probabilities: Sequence[float]) -> list[Heard]:
+        heard: list[Heard] = [edge for probability in probabilities if (edge := self._next(probability))]
+        if probabilities and not self._is_speech:
+            heard.append(SilenceHeard(self._now - self._run * FRAME_MS))
+        return heard
+
+    def _next(self, probability: float) -> SpeechStarted | SpeechStopped | None:
+        self._now += FRAME_MS
+        if self._is_speech:
+            silent = probability < max(self._settings.threshold - HYSTERESIS, 0.01)
+            self._run = self._run + 1 if silent else 0
+            if self._run and self._run * FRAME_MS >= self._settings.silence_duration_ms:
+                self._is_speech, self._run = False, 0
+                return SpeechStopped(self._now)
+        else:
+            self._run = self._run + 1 if probability >= self._settings.threshold else 0
+            if self._run >= FRAMES_OF_SPEECH:
+                begun, self._is_speech, self._run = self._now - self._run * FRAME_MS, True, 0
+                return SpeechStarted(begun)
+        return None
+
+
+class _Stream:
+    """One session's audio on its way to the model; touched by the listening thread alone."""
+
+    def __init__(self, audio_format: AudioFormat) -> None:
+        self.memory = Memory()
+        self._format = audio_format
+        self._resampler = pcm.Resampler(audio_format.sample_rate, RATE)
+        self._waiting = np.zeros(0, np.int16)
+
+    def frames(self, audio: bytes) -> Floats:
+        """The frames that `audio` completes, [n, 512]."""
+        samples = self._resampler.push(pcm.decode(audio, self._format))
+        self._waiting = np.concatenate([self._waiting, samples])
+        whole = len(self._waiting) // FRAME * FRAME
+        frames, self._waiting = self._waiting[:whole], self._waiting[whole:]
+        return (frames.astype(np.float32) / np.float32(32_768)).reshape(-1, FRAME)
+
+
+class Model(Protocol):
+    def probabilities(self, streams: Sequence[tuple[Floats, Memory]]) -> list[list[float]]:
+        """As `Silero.probabilities`."""
+
+
+@dataclass
+class _Piece:
+    stream: _Stream
+    audio: bytes
+    answer: "asyncio.Future[list[float]]"
+
+
+Answer = list[float] | Exception
+
+
+class Listener:
+    """The thread that hears for all sessions of a process: whatever waits when it is free goes through at once."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._pieces: queue.SimpleQueue[_Piece] = queue.SimpleQueue()
+        threading.Thread(target=self._listen, name="listener", daemon=True).start()
+
+    async def probabilities(self, stream: _Stream, audio: bytes) -> list[float]:
+        """Of the frames that `audio` completes. One call at a time for each stream. Raises whatever went wrong in
+        hearing it; the stream has lost its place then."""
+        answer: asyncio.Future[list[float]] = asyncio.get_running_loop().create_future()
+        self._pieces.put(_Piece(stream, audio, answer))
+        return await answer
+
+    def _listen(self) -> None:
+        while True:
+            pieces = [self._pieces.get()]
+            begun = time.monotonic()
+            while not self._pieces.empty():
+                pieces.append(self._pieces.get())
+            _deliver(pieces, self._heard(pieces))
+            del pieces  # or the last of them would stay until there is more
+            time.sleep(max(begun + PACE - time.monotonic(), 0))
+
+    def _heard(self, pieces: Sequence[_Piece]) -> list[Answer]:
+        """Of each piece. Where the model fails, all of this batch are told so, and nobody else."""
+        try:
+            frames = [piece.stream.frames(piece.audio) for piece in pieces]
+            streams = [(each, piece.stream.memory) for each, piece in zip(frames, pieces, strict=True) if len(each)]
+            found = iter(self._model.probabilities(streams) if streams else [])
+            return [next(found) if len(each) else [] for each in frames]
+        except Exception as error:
+            return [error for _ in pieces]
+
+
+def _deliver(pieces: Sequence[_Piece], answers: Sequence[Answer]) -> None:
+    """Wake each event loop once."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Piece, Answer]]] = {}
+    for piece, answer in zip(pieces, answers, strict=True):
+        by_loop.setdefault(piece.answer.get_loop(), []).append((piece, answer))
+    for loop, answered in by_loop.items():
+        with suppress(RuntimeError):  # it is closed: nobody waits any more
+            loop.call_soon_threadsafe(_give, answered)
+
+
+def _give(answered: Sequence[tuple[_Piece, Answer]]) -> None:
+    for piece, answer in answered:
+        if piece.answer.done():  # cancelled
+            continue
+        if isinstance(answer, Exception):
+            piece.answer.set_exception(answer)
+        else:
+            piece.answer.set_result(answer)
+
+
+@cache
+def listener() -> Listener:
+    """The one of this process."""
+    return Listener(SileroProcess())
+
+
+class VoiceActivity:
+    """What is heard in a session's audio from some point of it on."""
+
+    def __init__(self, listener: Listener, audio_format: AudioFormat, settings: TurnDetection, start_ms: float) -> None:
+        """`start_ms`: how much audio of the session came before."""
+        self._listener = listener
+        self._longest = LONGEST_MS * audio_format.bytes_per_ms
+        self._stream = _Stream(audio_format)
+        self._endpointer = Endpointer(settings, start_ms)
+
+    async def hear(self, audio: bytes) -> list[Heard]:
+        """What the next piece of audio says. One call at a time, in the audio's order. Raises whatever went wrong; this
+        hears nothing right any more then."""
+        heard = []
+        for at in range(0, len(audio), self._longest):
+            piece = audio[at : at + self._longest]
+            heard += self._endpointer.push(await self._listener.probabilities(self._stream, piece))
+        return heard

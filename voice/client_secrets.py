@@ -1,0 +1,104 @@
+"""Short-lived keys for browsers, which must not be given a real one."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from accounts.access import Access, access_of_user
+from accounts.api_keys import access_of_keys
+from accounts.models import Role
+from accounts.services import hash_key
+from gateway.auth import admit_key
+from gateway.errors import Refused
+from gateway.usage.recorder import writer
+from voice.models import ClientSecret
+from voice.session_config import Wanted
+
+PREFIX = "ek_"  # API keys begin with ek-
+SHORTEST, USUAL, LONGEST = 10, 600, 7200  # seconds
+KEPT = timedelta(days=1)  # after their end
+
+
+@dataclass(frozen=True)
+class Found:
+    access: Access
+    wanted: Wanted  # what its sessions begin with
+
+
+async def make(access: Access, wanted: Wanted, seconds: int) -> tuple[str, datetime]:
+    """A new secret, which cannot be read again afterwards, and its end."""
+    value, row = _new(access, wanted, seconds)
+    await writer.submit(_save, row)
+    return value, row.expires_at
+
+
+def make_for_member(access: Access, wanted: Wanted, seconds: int) -> str:
+    """A new secret for somebody who is signed in."""
+    value, row = _new(access, wanted, seconds)
+    _save([row])
+    return value
+
+
+def _new(access: Access, wanted: Wanted, seconds: int) -> tuple[str, ClientSecret]:
+    value = PREFIX + secrets.token_urlsafe(32)
+    row = ClientSecret(
+        workspace=access.workspace,
+        api_key=access.api_key,
+        user=None if access.api_key else access.user,
+        secret_hash=hash_key(value),
+        session=asdict(wanted),
+        expires_at=timezone.now() + timedelta(seconds=seconds),
+    )
+    return value, row
+
+
+async def find(authorization: str | None) -> Found | None:
+    """What a client secret allows; None where it is none (but maybe an API key).
+
+    Raises Refused: 401 where it is unknown or over, and whatever holds for its maker.
+    """
+    scheme, _, value = (authorization or "").strip().partition(" ")
+    if scheme.lower() != "bearer" or not value.strip().startswith(PREFIX):
+        return None
+    found: Found | None = await writer.submit(_find, hash_key(value.strip()))
+    if found is None:
+        raise Refused(
+            401,
+            "invalid_api_key",
+            "This client secret is unknown or over. Make a new one by POST /v1/realtime/client_secrets.",
+            kind="invalid_request_error",
+        )
+    if found.access.api_key is not None:
+        await admit_key(found.access.api_key.key_hash)
+    return found
+
+
+def _save(rows: Sequence[ClientSecret]) -> list[None]:
+    ClientSecret.objects.filter(expires_at__lt=timezone.now() - KEPT).delete()
+    ClientSecret.objects.bulk_create(rows)
+    return [None] * len(rows)
+
+
+def _find(hashes: Sequence[str]) -> list[Found | None]:
+    valid = ClientSecret.objects.valid(timezone.now()).filter(secret_hash__in=hashes)
+    rows = {row.secret_hash: row for row in valid.select_related("workspace__organization", "api_key", "user")}
+    return [_found(rows[each]) if each in rows else None for each in hashes]
+
+
+def _found(row: ClientSecret) -> Found | None:
+    access = _access_of(row)
+    if access is None or not access.workspace.is_open or not access.may(Role.EVALUATOR):
+        return None
+    return Found(access, Wanted(**row.session))
+
+
+def _access_of(row: ClientSecret) -> Access | None:
+    """Its maker's, as it is now; None where they may do nothing any more."""
+    if row.api_key is not None:
+        return access_of_keys([row.api_key.key_hash]).get(row.api_key.key_hash)
+    if row.user is not None and row.user.is_active:
+        return access_of_user(row.user, row.workspace.slug)
+    return None

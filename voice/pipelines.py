@@ -1,0 +1,180 @@
+"""Which models a session can use, and which it begins with."""
+
+import asyncio
+import time
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
+
+from django.db import IntegrityError, close_old_connections, transaction
+
+from accounts.access import Access
+from accounts.models import Workspace
+from gateway.catalog import Offer, Task, offer_for
+from gateway.errors import Refused
+from gateway.http.errors import HttpError
+from gateway.services import GatewayRefused, Taken
+from providers.adapters.base import OpenAIWire, ProviderError
+from providers.models import SpeechModel
+from voice.models import VoicePipeline
+from voice.protocol.config import Models
+
+FRESH = 3.0  # seconds that a workspace's pipelines are remembered
+DEFAULT_NAME = "default"
+PLACES: dict[str, Task] = {"stt_model": "stt", "chat_model": "chat", "tts_model": "tts"}
+
+
+class AnyButOpenAIs(Container[str]):
+    """Voices of a provider that is not OpenAI: clients send OpenAI's along by default, and mean the model's own."""
+
+    NAMES = frozenset(
+        {"alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "juniper", "marin", "nova", "onyx", "sage"}
+        | {"shimmer", "verse"}
+    )
+
+    def __contains__(self, voice: object) -> bool:
+        return voice not in self.NAMES
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What a session begins with: models by the names that they can be asked for by."""
+
+    name: str
+    stt_model: str
+    llm_model: str
+    tts_model: str
+    voice: str = ""
+    instructions: str = ""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What one workspace's sessions can use."""
+
+    offer: Offer
+    models: Models
+    pipelines: Mapping[str, Pipeline]
+    default: Pipeline | None
+
+    def begin_with(self, name: str | None) -> Pipeline:
+        """The pipeline that a client asks for by its name, or the default one, with the chat model of that name.
+        Raises Refused: 404 where there is neither."""
+        if name is not None and name in self.pipelines:
+            return self.pipelines[name]
+        if self.default is None:
+            raise _not_found(
+                "There is no voice pipeline here to begin with. Make one in the admin under Voice pipelines, from "
+                "models for speech to text, chat and text to speech."
+            )
+        if not name:
+            return self.default
+        if name not in self.models.llm:
+            known = ", ".join([*self.pipelines, *sorted(self.models.llm)])
+            raise _not_found(f"There is no voice pipeline or chat model {name!r} here. There are: {known}.")
+        return Pipeline(
+            name, self.default.stt_model, name, self.default.tts_model, self.default.voice, self.default.instructions
+        )
+
+
+async def choices_for(access: Access) -> Choices:
+    """What the caller's workspace has, at most a few seconds old."""
+    workspace = access.workspace
+    read_at, rows = _rows.get(workspace.pk, (0.0, []))
+    if not rows or time.monotonic() - read_at > FRESH:
+        rows = await asyncio.to_thread(_load, workspace)
+        _rows[workspace.pk] = (time.monotonic(), rows)
+    return _choices(await offer_for(access), rows)
+
+
+def ensure_default_pipeline(*, workspace: Workspace) -> None:
+    """Give `workspace` a pipeline of the embedded models, where it has none at all: so that it works without a key."""
+    pipelines = VoicePipeline.objects.for_workspace(workspace)
+    if pipelines.exists():
+        return
+    local = SpeechModel.objects.for_workspace(workspace).usable().filter(provider__kind="local")
+    stt, chat, tts = (
+        local.filter(**{task: True}).order_by("pk").first() for task in ("speech_to_text", "chat", "text_to_speech")
+    )
+    if stt and chat and tts:
+        with transaction.atomic():
+            pipelines.get_or_create(
+                workspace=workspace,
+                name=DEFAULT_NAME,
+                defaults={"stt_model": stt, "chat_model": chat, "tts_model": tts, "is_default": True},
+            )
+
+
+@transaction.atomic
+def save_pipeline(*, pipeline: VoicePipeline) -> None:
+    """Save `pipeline`; where it is to be the default, the one before is it no more.
+
+    Raises GatewayRefused for a model that cannot take its place, Taken for a name that there is already.
+    """
+    for place, task in PLACES.items():
+        model: SpeechModel = getattr(pipeline, place)
+        if model.provider.workspace_id != pipeline.workspace_id or task not in model.tasks:
+            does = ", ".join(model.tasks)
+            raise GatewayRefused(place, f"Name a model of this workspace for {task}: {model.public_name} does {does}.")
+    workspace = Workspace.objects.select_for_update().get(pk=pipeline.workspace_id)  # one default at a time
+    if pipeline.is_default:
+        others = VoicePipeline.objects.for_workspace(workspace).exclude(pk=pipeline.pk)
+        others.filter(is_default=True).update(is_default=False)
+    try:
+        with transaction.atomic():
+            pipeline.save()
+    except IntegrityError as error:
+        raise Taken("name", f"There is a pipeline {pipeline.name!r} already.") from error
+
+
+_rows: dict[int, tuple[float, list[VoicePipeline]]] = {}  # by workspace
+
+
+def _load(workspace: Workspace) -> list[VoicePipeline]:
+    try:
+        ensure_default_pipeline(workspace=workspace)
+        return list(VoicePipeline.objects.for_workspace(workspace).with_models())
+    finally:
+        close_old_connections()
+
+
+def _choices(offer: Offer, rows: Iterable[VoicePipeline]) -> Choices:
+    pipelines = {row.name: _pipeline(row) for row in rows if _is_usable(row, offer)}
+    default = next((pipelines[row.name] for row in rows if row.is_default and row.name in pipelines), None)
+    speak = _names(offer, "tts")
+    voices = {name: AnyButOpenAIs() for name in speak if not _takes_openais_voices(offer, name)}
+    models = Models(stt=_names(offer, "stt"), llm=_names(offer, "chat"), tts=speak, voices=voices)
+    return Choices(offer, models, pipelines, default)
+
+
+def _pipeline(row: VoicePipeline) -> Pipeline:
+    models = (row.stt_model.public_name, row.chat_model.public_name, row.tts_model.public_name)
+    return Pipeline(row.name, *models, row.voice, row.instructions)
+
+
+def _is_usable(row: VoicePipeline, offer: Offer) -> bool:
+    """None of its models is switched off."""
+    return all(model.public_name in offer.targets for model in (row.stt_model, row.chat_model, row.tts_model))
+
+
+def _names(offer: Offer, task: Task) -> frozenset[str]:
+    """Every name that a model for `task` can be asked for by."""
+    names = {*offer.targets, *offer.aliases, *(target.model.name for target in offer.targets.values())}
+    return frozenset(name for name in names if _does(offer, task, name))
+
+
+def _does(offer: Offer, task: Task, name: str) -> bool:
+    try:
+        return bool(offer.find_for(task, name))
+    except HttpError:
+        return False
+
+
+def _takes_openais_voices(offer: Offer, name: str) -> bool:
+    try:
+        return all(isinstance(target.adapter, OpenAIWire) for target in offer.find_for("tts", name))
+    except ProviderError:  # its settings are wrong: whoever asks it to speak is told
+        return True
+
+
+def _not_found(message: str) -> Refused:
+    return Refused(404, "model_not_found", message, kind="invalid_request_error")

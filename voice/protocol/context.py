@@ -1,0 +1,79 @@
+"""What the parts of a session have in common."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from voice.protocol import server_events
+from voice.protocol.commands import Command
+from voice.protocol.config import Limits, Models, SessionConfig
+from voice.protocol.conversation import Conversation, Item
+from voice.protocol.server_events import ServerEvent
+
+
+class Outbox(Protocol):
+    def tell(self, event: ServerEvent) -> None:
+        """To the client; rendered at once, since items and responses change later."""
+
+    def order(self, command: Command) -> None:
+        """To the runner."""
+
+
+class Ids:
+    """Names of things, unique as far as the stem is."""
+
+    def __init__(self, stem: str) -> None:
+        self.stem = stem
+        self._made = 0
+
+    def new(self, prefix: str) -> str:
+        self._made += 1
+        return f"{prefix}_{self.stem}{self._made:06x}"
+
+
+@dataclass
+class Shared:
+    out: Outbox
+    ids: Ids
+    limits: Limits
+    models: Models
+    defaults: SessionConfig  # as the session began: what unknown names fall back to
+    config: SessionConfig  # as it is now
+    conversation_id: str
+
+
+class Keeper:
+    def __init__(self, shared: Shared, forget: Callable[[Item], None]) -> None:
+        """`forget` is called with each item that has left the conversation."""
+        self._shared = shared
+        self._forget = forget
+        self.conversation = Conversation()
+
+    def add(self, item: Item, previous_item_id: str | None = None) -> None:
+        """An item that is whole is done at once."""
+        self.conversation.add(item, previous_item_id)
+        before = self.conversation.previous_id(item)
+        self._shared.out.tell(server_events.ItemAdded(before, item))
+        if item.status != "in_progress":
+            self._shared.out.tell(server_events.ItemDone(before, item))
+        self.keep_within_limits(item)
+
+    def done(self, item: Item) -> None:
+        """An answer has ended."""
+        self._shared.out.tell(server_events.ItemDone(self.conversation.previous_id(item), item))
+        self.keep_within_limits(item)
+
+    def delete(self, item: Item) -> None:
+        self.conversation.remove(item)
+        self._shared.out.tell(server_events.ItemDeleted(item.id))
+        self._forget(item)
+
+    def keep_within_limits(self, changed: Item) -> None:
+        """Weigh an item that is new or has changed, and forget the oldest beyond the limits, as if deleted."""
+        self.conversation.weigh(changed)
+        limits = self._shared.limits
+        while len(self.conversation) > limits.items or self.conversation.chars > limits.text_chars:
+            oldest = next((item for item in self.conversation if item.status != "in_progress"), None)
+            if oldest is None or oldest is changed:
+                return
+            self.delete(oldest)

@@ -1,0 +1,324 @@
+"""Answers: at most one for the conversation at a time, and a few beside it."""
+
+from dataclasses import dataclass, field
+
+from voice.protocol import client_events, runner_events, server_events
+from voice.protocol.commands import CancelResponse, Message, StartResponse
+from voice.protocol.config import ProtocolError
+from voice.protocol.context import Keeper, Shared
+from voice.protocol.conversation import Item, Part, Spoken
+from voice.protocol.server_events import CancelReason, Response
+from voice.protocol.session_update import known_voice
+from voice.protocol.transcripts import Speech, Transcripts
+
+
+class Output:
+    def __init__(self, shared: Shared, keeper: Keeper, response: Response) -> None:
+        self._shared = shared
+        self._keeper = keeper
+        self._response = response
+        self._text: list[str] = []
+
+    def text(self, delta: str) -> None:
+        item = self._item()
+        self._text.append(delta)
+        if self._response.modality == "text":
+            self._shared.out.tell(server_events.TextDelta(self._response.id, item.id, delta))
+        else:
+            self._shared.out.tell(server_events.TranscriptDelta(self._response.id, item.id, delta))
+
+    def sentence(self, text: str) -> None:
+        """The audio that follows speaks this."""
+        spoken = self._item().spoken
+        if spoken is not None:
+            spoken.begin(text)
+
+    def audio(self, audio: bytes) -> None:
+        item = self._item()
+        if item.spoken is not None:
+            item.spoken.add(len(audio) / self._response.output_format.bytes_per_ms)
+            self._shared.out.tell(server_events.AudioDelta(self._response.id, item.id, audio))
+
+    def end(self) -> None:
+        """Close what was opened."""
+        response = self._response
+        item = response.item
+        if item is None:
+            return
+        text = self._final_text(item)
+        item.content[0].text = text
+        if response.modality == "audio":
+            self._shared.out.tell(server_events.AudioDone(response.id, item.id))
+            self._shared.out.tell(server_events.TranscriptDone(response.id, item.id, text))
+        else:
+            self._shared.out.tell(server_events.TextDone(response.id, item.id, text))
+        item.status = "completed" if response.status == "completed" else "incomplete"
+        self._shared.out.tell(server_events.ContentPartDone(response.id, item.id, response.modality, text))
+        self._shared.out.tell(server_events.OutputItemDone(response.id, item))
+        if item in self._keeper.conversation:
+            self._keeper.done(item)
+
+    def _final_text(self, item: Item) -> str:
+        """All that was written; of speech that was stopped what was spoken, of speech that was truncated what of it
+        was heard."""
+        spoken = item.spoken
+        if spoken is None:
+            return "".join(self._text)
+        if spoken.is_cut:
+            return item.text
+        if self._response.status in ("cancelled", "failed"):
+            return spoken.cut(spoken.ms)
+        spoken.end()
+        return "".join(self._text)
+
+    def _item(self) -> Item:
+        """Made when there is something to put into it."""
+        response = self._response
+        if response.item is not None:
+            return response.item
+        item = Item(self._shared.ids.new("item"), "message", "assistant", status="in_progress")
+        if response.modality == "audio":
+            item.spoken = Spoken()
+        response.item = item
+        self._shared.out.tell(server_events.OutputItemAdded(response.id, item))
+        if response.conversation_id is not None:
+            self._keeper.add(item)
+        item.content.append(Part(response.modality, ""))
+        self._shared.out.tell(server_events.ContentPartAdded(response.id, item.id, response.modality))
+        return item
+
+
+@dataclass(eq=False)
+class Running:
+    response: Response
+    instructions: str
+    context: list[Item]  # as it was when the response was asked for
+    detached: frozenset[Item]  # those of the context that were brought along for this response only
+    output: Output
+    turn: Item | None = None  # the turn that it answers, where nobody asked for it
+    waits: set[Speech] = field(default_factory=set)  # for their text
+    started: bool = False
+
+
+class Responses:
+    def __init__(self, shared: Shared, keeper: Keeper, transcripts: Transcripts) -> None:
+        self._shared = shared
+        self._keeper = keeper
+        self._transcripts = transcripts
+        self._running: dict[str, Running] = {}
+        self.rate_limits: tuple[runner_events.RateLimit, ...] = ()
+
+    @property
+    def active(self) -> Response | None:
+        """The conversation's."""
+        return next((each.response for each in self._running.values() if each.response.conversation_id), None)
+
+    def create(self, options: client_events.ResponseOptions, turn: Item | None = None) -> None:
+        """Begin an answer; it waits by itself for the text of what was said. Raises ProtocolError."""
+        self._check_may_start(options)
+        context, detached = self._context(options)
+        response = self._new_response(options)
+        running = Running(
+            response=response,
+            instructions=self._shared.config.instructions if options.instructions is None else options.instructions,
+            context=context,
+            detached=frozenset(detached),
+            output=Output(self._shared, self._keeper, response),
+            turn=turn,
+        )
+        self._running[response.id] = running
+        self._shared.out.tell(server_events.ResponseCreated(response))
+        self._shared.out.tell(server_events.RateLimitsUpdated(self.rate_limits))
+        for item, audio in detached.items():
+            for content_index, recording in audio:
+                self._transcripts.begin(item, content_index, recording, told=False)
+        running.waits = self._transcripts.waiting_for(context)
+        self._start_if_ready(running)
+
+    def _check_may_start(self, options: client_events.ResponseOptions) -> None:
+        if self._shared.config.kind == "transcription":
+            raise ProtocolError("invalid_event", "A transcription session gives no responses.", "type")
+        active = self.active
+        if options.in_conversation and active:
+            raise ProtocolError(
+                "conversation_already_has_active_response",
+                f"Conversation already has an active response in progress: {active.id}. Wait until the response is "
+                "finished before creating a new one.",
+            )
+        beside = len(self._running) - (active is not None)
+        if not options.in_conversation and beside >= self._shared.limits.out_of_band_responses:
+            raise ProtocolError(
+                "too_many_responses", f"{beside} responses out of band are in progress already: wait until one is done."
+            )
+
+    def _context(
+        self, options: client_events.ResponseOptions
+    ) -> tuple[list[Item], dict[Item, list[tuple[int, bytes]]]]:
+        """The items that the answer is based on, and the audio of those that are brought along."""
+        if options.input is None:
+            return list(self._keeper.conversation), {}
+        context = []
+        detached: dict[Item, list[tuple[int, bytes]]] = {}
+        for place, entry in enumerate(options.input):
+            if isinstance(entry, client_events.ItemReference):
+                known = self._keeper.conversation.get(entry.item_id)
+                if known is None:
+                    raise ProtocolError(
+                        "item_not_found",
+                        f"The conversation has no item {entry.item_id[:100]!r}.",
+                        f"response.input[{place}].id",
+                    )
+                context.append(known)
+            else:
+                # Its own id would be mistaken for the conversation's item of that id.
+                item, audio = item_of(entry, self._shared.ids.new("item"))
+                context.append(item)
+                detached[item] = audio
+        limits = self._shared.limits
+        if len(context) > limits.items or sum(item.chars for item in context) > limits.text_chars:
+            raise ProtocolError(
+                "invalid_value",
+                f"The input holds at most {limits.items} items with {limits.text_chars} characters.",
+                "response.input",
+            )
+        recordings = [recording for audio in detached.values() for _, recording in audio]
+        if recordings:
+            self._transcripts.check_room(sum(map(len, recordings)), self._shared.config.input_format, len(recordings))
+        return context, detached
+
+    def _new_response(self, options: client_events.ResponseOptions) -> Response:
+        config = self._shared.config
+        voice = config.voice
+        if options.voice is not None:
+            voice = known_voice(options.voice, config.tts_model, self._shared.models, voice)
+        most = config.max_output_tokens if options.max_output_tokens is None else options.max_output_tokens
+        return Response(
+            id=self._shared.ids.new("resp"),
+            conversation_id=self._shared.conversation_id if options.in_conversation else None,
+            llm_model=config.llm_model,
+            tts_model=config.tts_model,
+            modality=options.modality or config.modality,
+            voice=voice,
+            speed=config.speed,
+            output_format=options.output_format or config.output_format,
+            temperature=config.temperature if options.temperature is None else options.temperature,
+            max_output_tokens=None if most == "inf" else most,
+            metadata=options.metadata,
+        )
+
+    def text_known(self, speech: Speech) -> None:
+        """What was said has been written down, or is wanted no more."""
+        for running in list(self._running.values()):
+            if speech in running.waits:
+                running.waits.discard(speech)
+                self._start_if_ready(running)
+
+    def text_failed(self, speech: Speech, message: str) -> None:
+        """What was said cannot be written down: an answer to it would be one to something else."""
+        for running in list(self._running.values()):
+            if speech in running.waits:
+                self._fail(running, "transcription_failed", message)
+
+    def _start_if_ready(self, running: Running) -> None:
+        if running.waits:
+            return
+        if running.turn is not None and not running.turn.text:
+            self._end(running)  # it was noise: there is nothing to answer
+            return
+        running.started = True
+        response = running.response
+        self._shared.out.order(
+            StartResponse(
+                response_id=response.id,
+                messages=self._messages(running),
+                llm_model=response.llm_model,
+                modality=response.modality,
+                tts_model=response.tts_model,
+                voice=response.voice,
+                speed=response.speed,
+                output_format=response.output_format,
+                max_output_tokens=response.max_output_tokens,
+                temperature=response.temperature,
+            )
+        )
+
+    def _messages(self, running: Running) -> tuple[Message, ...]:
+        """What was deleted meanwhile is left out."""
+        conversation = self._keeper.conversation
+        messages = [Message("system", running.instructions)] if running.instructions else []
+        for item in running.context:
+            if item.role and item.text and (item in conversation or item in running.detached):
+                messages.append(Message(item.role, item.text))
+        return tuple(messages)
+
+    def chat_text(self, event: runner_events.ChatText) -> None:
+        if event.delta and (running := self._running.get(event.response_id)):
+            running.output.text(event.delta)
+
+    def sentence_started(self, event: runner_events.SentenceStarted) -> None:
+        if running := self._running.get(event.response_id):
+            running.output.sentence(event.text)
+
+    def audio(self, event: runner_events.SpeechAudio) -> None:
+        if event.audio and (running := self._running.get(event.response_id)):
+            running.output.audio(event.audio)
+
+    def usage(self, event: runner_events.ResponseUsage) -> None:
+        if running := self._running.get(event.response_id):
+            running.response.input_tokens = event.input_tokens
+            running.response.output_tokens = event.output_tokens
+
+    def finished(self, event: runner_events.ResponseFinished) -> None:
+        if running := self._running.get(event.response_id):
+            if event.cut_off:
+                running.response.status, running.response.reason = "incomplete", "max_output_tokens"
+            self._end(running)
+
+    def failed(self, event: runner_events.ResponseFailed) -> None:
+        if running := self._running.get(event.response_id):
+            self._fail(running, event.code, event.message)
+
+    def cancel(self, response_id: str | None, reason: CancelReason = "client_cancelled") -> None:
+        """None: the conversation's. Raises ProtocolError: it is not active."""
+        if response_id is None:
+            active = self.active
+            response_id = active.id if active else ""
+        running = self._running.get(response_id)
+        if running is None:
+            raise ProtocolError("response_cancel_not_active", "Cancellation failed: no active response found")
+        running.response.status, running.response.reason = "cancelled", reason
+        self._end(running)
+        self._stop(running)
+
+    def fail_all(self, code: str, message: str) -> None:
+        for running in list(self._running.values()):
+            self._fail(running, code, message)
+            self._stop(running)
+
+    def _fail(self, running: Running, code: str, message: str) -> None:
+        response = running.response
+        response.status, response.error_code, response.error_message = "failed", code, message
+        self._end(running)
+
+    def _stop(self, running: Running) -> None:
+        if running.started:
+            self._shared.out.order(CancelResponse(running.response.id))
+
+    def _end(self, running: Running) -> None:
+        """Tell that it is over, as its status says."""
+        response = running.response
+        del self._running[response.id]
+        for item in running.detached:
+            self._transcripts.forget(item)
+        if response.status == "in_progress":
+            response.status = "completed"
+        running.output.end()
+        self._shared.out.tell(server_events.ResponseDone(response))
+
+
+def item_of(new: client_events.NewItem, item_id: str) -> tuple[Item, list[tuple[int, bytes]]]:
+    """The item that a client describes, and the audio in it that is to be transcribed, by the part's index."""
+    content = [Part(part.kind, part.text) for part in new.content]
+    audio = [(index, part.audio) for index, part in enumerate(new.content) if part.kind == "audio" and part.audio]
+    item = Item(item_id, new.type, new.role, content=content, unused=new.unused or {})
+    return item, [(index, recording) for index, recording in audio if content[index].text is None]

@@ -1,0 +1,205 @@
+"""The user's turns: audio comes in, and is cut into items by hand or where speech ends."""
+
+from voice.protocol import server_events
+from voice.protocol.commands import DetectTurns, Listen
+from voice.protocol.config import AudioFormat, ProtocolError
+from voice.protocol.context import Keeper, Shared
+from voice.protocol.conversation import Item, Part
+from voice.protocol.transcripts import Transcripts
+
+
+class InputBuffer:
+    """Bytes with their place in time. All ms are of the audio appended since the session's start."""
+
+    def __init__(self, audio_format: AudioFormat) -> None:
+        self.audio_format = audio_format
+        self.start_ms = 0.0
+        self._audio = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._audio)
+
+    @property
+    def ms(self) -> float:
+        return len(self._audio) / self.audio_format.bytes_per_ms
+
+    @property
+    def end_ms(self) -> float:
+        return self.start_ms + self.ms
+
+    def append(self, audio: bytes) -> tuple[bytes, float]:
+        """The samples that are whole now, and where they start: audio may be cut in the middle of one."""
+        start, before = self._whole(), len(self._audio)
+        self._audio += audio
+        end = self._whole()
+        is_cut = start < before or end < len(self._audio)  # else nothing need be copied
+        samples = bytes(self._audio[start:end]) if is_cut else audio
+        return samples, self.start_ms + start / self.audio_format.bytes_per_ms
+
+    def drop_until(self, ms: float) -> None:
+        """Let go of what is older."""
+        self._drop(self._offset(ms))
+
+    def take(self, start_ms: float, end_ms: float) -> bytes:
+        """The audio between, whole samples; it and all before it is gone from the buffer."""
+        start, end = self._offset(start_ms), self._offset(end_ms)
+        audio = bytes(self._audio[start:end])
+        self._drop(end)
+        return audio
+
+    def clear(self) -> None:
+        self._drop(len(self._audio))
+
+    def change_format(self, audio_format: AudioFormat) -> None:
+        """What was there is let go."""
+        self.clear()
+        self.audio_format = audio_format
+
+    def _offset(self, ms: float) -> int:
+        frames = round((ms - self.start_ms) * self.audio_format.bytes_per_ms / self.audio_format.frame_bytes)
+        return min(max(frames * self.audio_format.frame_bytes, 0), self._whole())
+
+    def _whole(self) -> int:
+        """Bytes of whole samples."""
+        return len(self._audio) // self.audio_format.frame_bytes * self.audio_format.frame_bytes
+
+    def _drop(self, count: int) -> None:
+        del self._audio[:count]  # from the front this moves nothing
+        self.start_ms += count / self.audio_format.bytes_per_ms
+
+
+class Turns:
+    def __init__(self, shared: Shared, keeper: Keeper, transcripts: Transcripts) -> None:
+        self._shared = shared
+        self._keeper = keeper
+        self._transcripts = transcripts
+        self._buffer = InputBuffer(shared.config.input_format)
+        self._speech: str | None = None  # the id of the item that the speech going on will be
+        self._speech_ms = 0.0  # where its audio starts, padding included
+        self._fresh_ms = 0.0  # the detector's news of audio before this are of a turn that is over
+
+    @property
+    def turn_is_open(self) -> bool:
+        """Whether there is audio that would be missed."""
+        return self._speech is not None or (self._shared.config.turn_detection is None and len(self._buffer) > 0)
+
+    def detect(self) -> None:
+        """Tell the detector what the session is set to now; it starts afresh."""
+        config = self._shared.config
+        self._shared.out.order(DetectTurns(config.turn_detection, config.input_format))
+
+    def settings_changed(self) -> None:
+        """To be called when the turn detection or the input's format is another one."""
+        if self._buffer.audio_format is not self._shared.config.input_format:
+            self._buffer.change_format(self._shared.config.input_format)
+        if self._shared.config.turn_detection is None:
+            self._speech = None
+        self.detect()
+
+    def append(self, audio: bytes) -> None:
+        """Raises ProtocolError: more than one append may have, or than the buffer holds; nothing of it is taken."""
+        limits = self._shared.limits
+        if len(audio) > limits.append_bytes:
+            raise ProtocolError(
+                "audio_too_large", f"One append holds at most {limits.append_bytes} bytes of audio.", "audio"
+            )
+        if not audio:
+            return
+        if self._is_too_much(audio):
+            self._make_room(audio)
+        samples, at_ms = self._buffer.append(audio)
+        if samples and self._shared.config.turn_detection is not None:
+            self._shared.out.order(Listen(samples, at_ms))
+
+    def _make_room(self, audio: bytes) -> None:
+        """Raises ProtocolError: there is none for so much."""
+        if self._speech is not None:
+            # Speech without a pause has filled the buffer: what there is becomes an item, and the speech goes on.
+            self._stop(self._speech, self._buffer.end_ms)
+            self._start(self._buffer.start_ms)
+        if self._is_too_much(audio):
+            raise ProtocolError(
+                "input_audio_buffer_full",
+                f"The input audio buffer holds at most {self._shared.limits.audio_seconds} seconds, and this append "
+                "was not taken: commit or clear what is there.",
+                "audio",
+            )
+
+    def _is_too_much(self, audio: bytes) -> bool:
+        most = self._shared.limits.audio_seconds * 1000 * self._buffer.audio_format.bytes_per_ms
+        return len(self._buffer) + len(audio) > most
+
+    def commit(self) -> None:
+        """By the client. Raises ProtocolError: there is too little audio, or too much waits for its text."""
+        if self._buffer.ms < self._shared.limits.commit_ms:
+            raise ProtocolError(
+                "input_audio_buffer_commit_empty",
+                f"Error committing input audio buffer: buffer too small. Expected at least "
+                f"{self._shared.limits.commit_ms}ms of audio, but buffer only has {self._buffer.ms:.2f}ms of audio.",
+            )
+        self._transcripts.check_room(len(self._buffer), self._buffer.audio_format)
+        item_id = self._speech or self._shared.ids.new("item")
+        self._commit(item_id, self._buffer.start_ms, self._buffer.end_ms)
+        self._start_afresh()
+
+    def clear(self) -> None:
+        self._buffer.clear()
+        self._shared.out.tell(server_events.AudioCleared())
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._speech = None
+        self._fresh_ms = self._buffer.start_ms
+        if self._shared.config.turn_detection is not None:
+            self.detect()
+
+    def silence_heard(self, until_ms: float) -> Item | None:
+        """The turn that has ended, if the detector has started afresh in the middle of one."""
+        detection = self._shared.config.turn_detection
+        if detection is None or until_ms <= self._fresh_ms:
+            return None
+        if self._speech is not None:
+            return self.speech_stopped(until_ms)
+        self._buffer.drop_until(until_ms - detection.prefix_padding_ms)
+        return None
+
+    def speech_started(self, at_ms: float) -> bool:
+        """Whether it counts: a detector may tell what is over, or knows not that the speech went on."""
+        detection = self._shared.config.turn_detection
+        if detection is None or self._speech is not None or at_ms < self._fresh_ms:
+            return False
+        self._start(max(at_ms - detection.prefix_padding_ms, self._buffer.start_ms))
+        return True
+
+    def _start(self, at_ms: float) -> None:
+        self._speech = self._shared.ids.new("item")
+        self._speech_ms = at_ms
+        self._shared.out.tell(server_events.SpeechStarted(round(at_ms), self._speech))
+
+    def speech_stopped(self, at_ms: float) -> Item | None:
+        """The turn that has ended."""
+        if self._shared.config.turn_detection is None or self._speech is None or at_ms <= self._speech_ms:
+            return None
+        return self._stop(self._speech, at_ms)
+
+    def _stop(self, item_id: str, at_ms: float) -> Item:
+        self._speech = None
+        end_ms = min(at_ms, self._buffer.end_ms)
+        self._shared.out.tell(server_events.SpeechStopped(round(end_ms), item_id))
+        self._fresh_ms = end_ms
+        return self._commit(item_id, self._speech_ms, end_ms)
+
+    def _commit(self, item_id: str, start_ms: float, end_ms: float) -> Item:
+        audio = self._buffer.take(start_ms, end_ms)
+        item = Item(item_id, "message", "user", content=[Part("audio", None)])
+        self._shared.out.tell(server_events.AudioCommitted(self._keeper.conversation.last_id, item_id))
+        self._keeper.add(item)
+        if self._transcripts.room_for(len(audio), self._buffer.audio_format):
+            self._transcripts.begin(item, 0, audio, told=True)
+        else:
+            self._shared.out.tell(
+                server_events.TranscriptionFailed(
+                    item_id, 0, "too_many_transcriptions", "Too much speech waits to be transcribed already."
+                )
+            )
+        return item

@@ -1,0 +1,94 @@
+"""A session as its client sees it: frames in; frames and commands out."""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+
+from voice.protocol import client_events, runner_events, server_events
+from voice.protocol.commands import Command
+from voice.protocol.config import Kind, Limits, Models, ProtocolError, SessionConfig
+from voice.protocol.context import Ids
+from voice.protocol.dialects.fields import Fields
+from voice.protocol.dialects.parse import client_event, event_id_of
+from voice.protocol.session import Session
+
+
+class Dialect(Protocol):
+    """How a client speaks: see dialects/."""
+
+    def session_patch(self, session: Fields, kind: Kind) -> client_events.SessionPatch: ...
+
+    def response_options(self, response: Fields) -> client_events.ResponseOptions: ...
+
+    def render(self, event: server_events.ServerEvent) -> dict[str, Any] | None:
+        """The event as JSON without its id, bytes for base64; None: the dialect has no such event."""
+
+    def session(self, session_id: str, config: SessionConfig) -> dict[str, Any]: ...
+
+
+@dataclass
+class Step:
+    """What follows from one input."""
+
+    frames: list[str] = field(default_factory=list)  # JSON texts to send, in this order
+    commands: list[Command] = field(default_factory=list)  # to be begun after that, in this order
+
+
+class Wire:
+    def __init__(
+        self, *, dialect: Dialect, config: SessionConfig, models: Models, ids: Ids, limits: Limits | None = None
+    ) -> None:
+        self._dialect = dialect
+        self._ids = ids
+        self._kind: Kind = config.kind
+        self._step = Step()
+        self.session = Session(config=config, models=models, ids=ids, limits=limits or Limits(), out=self)
+
+    def start(self) -> Step:
+        self.session.start()
+        return self._taken()
+
+    def text(self, frame: str) -> Step:
+        """A text frame. Never raises: what is wrong with it the client is told."""
+        raw = None
+        try:
+            raw = _loaded(frame)
+            self.session.handle(client_event(raw, self._kind, self._dialect))
+        except ProtocolError as error:
+            if not self.session.closed:
+                self.tell(server_events.Error(error.code, str(error), error.param, event_id_of(raw)))
+        return self._taken()
+
+    def audio(self, frame: bytes) -> Step:
+        """A binary frame: an append."""
+        self.session.handle(client_events.AppendAudio(frame))
+        return self._taken()
+
+    def happened(self, event: runner_events.Happening) -> Step:
+        self.session.handle(event)
+        return self._taken()
+
+    def tell(self, event: server_events.ServerEvent) -> None:
+        rendered = self._dialect.render(event)
+        if rendered is not None:
+            rendered["event_id"] = self._ids.new("event")
+            self._step.frames.append(msgspec.json.encode(rendered).decode())
+
+    def order(self, command: Command) -> None:
+        self._step.commands.append(command)
+
+    def _taken(self) -> Step:
+        step, self._step = self._step, Step()
+        return step
+
+
+def _loaded(frame: str) -> dict[str, Any]:
+    """The frame's object. Raises ProtocolError."""
+    try:
+        raw = msgspec.json.decode(frame)
+    except (ValueError, RecursionError):
+        raise ProtocolError("invalid_event", "The event is not valid JSON.") from None
+    if not isinstance(raw, dict):
+        raise ProtocolError("invalid_event", "An event is a JSON object.")
+    return raw

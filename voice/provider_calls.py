@@ -1,0 +1,140 @@
+"""A session's calls to providers: each is reserved in the ledger before it, and settled exactly once after it."""
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from accounts.access import Access
+from core.tracebacks import place_of
+from gateway.auth import admit_key
+from gateway.catalog import Offer, Target, Task
+from gateway.errors import Refused
+from gateway.http.errors import HttpError, of_provider, status_of
+from gateway.usage.recorder import reserve, settle
+from gateway.usage.types import Call, Endpoint, Outcome, Result
+from providers.adapters.base import ProviderError
+
+logger = logging.getLogger(__name__)
+
+Part = TypeVar("Part")
+
+CLIENT_GONE = 499  # as nginx calls it
+ENDPOINTS: dict[Task, Endpoint] = {"stt": "transcription", "chat": "chat", "tts": "speech"}
+
+
+@dataclass
+class Usage:
+    """What is known of a call so far; whoever makes it fills it in. None: not known."""
+
+    begun: float = field(default_factory=time.monotonic)
+    target: Target | None = None  # who serves it, or is about to
+    audio_seconds: float | None = None
+    characters: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    first_byte: float | None = None
+
+    def note_first_byte(self) -> None:
+        if self.first_byte is None:
+            self.first_byte = time.monotonic() - self.begun
+
+    def outcome(self, result: Result, status: int, reason: str = "") -> Outcome:
+        return Outcome(
+            result=result,
+            status=status,
+            reason=reason,
+            model=self.target.model if self.target else None,
+            audio_seconds=self.audio_seconds,
+            characters=self.characters,
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            latency=time.monotonic() - self.begun,
+            first_byte=self.first_byte,
+        )
+
+
+@dataclass
+class Caller:
+    """Whose session it is, and what pays for its calls."""
+
+    access: Access
+    offer: Offer
+    session_id: int  # of its row
+    stem: str  # of the requests' ids
+    gone: bool = False  # what is cancelled from now on ends because the client has gone
+    _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+
+    async def admit(self) -> None:
+        """One more turn: the key must still be good, and within its limit. Raises Refused."""
+        if self.access.api_key is not None:
+            await admit_key(self.access.api_key.key_hash)
+
+    @asynccontextmanager
+    async def metered(self, task: Task, model_name: str) -> AsyncIterator[Usage]:
+        """Inside, providers may be called. Raises Refused where the budget is spent."""
+        request_id = f"{self.stem}-{next(self._numbers)}"
+        call = Call(self.access, ENDPOINTS[task], model_name, request_id, session_id=self.session_id)
+        reservation = await reserve(call)
+        usage = Usage()
+        outcome = None
+        try:
+            yield usage
+            outcome = usage.outcome("success", 200) if usage.target else usage.outcome("cancelled", CLIENT_GONE)
+        except ProviderError as error:
+            outcome = usage.outcome("failed", status_of(error), str(error.reason))
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            outcome = usage.outcome("disconnected" if self.gone else "cancelled", CLIENT_GONE)
+            raise
+        finally:
+            await settle(reservation, outcome or usage.outcome("failed", 500, "internal_error"))
+
+
+async def first_that_answers(
+    usage: Usage, targets: Sequence[Target], begin: Callable[[Target], AsyncGenerator[Part, None]]
+) -> AsyncGenerator[Part, None]:
+    """The stream of the first of `targets` that gives a part of it; another one is tried where the provider is at
+    fault or takes no call now, never where the request is at fault. Closing this closes the provider's stream. Raises
+    ProviderError."""
+    before = usage.target
+    for tried, target in enumerate(targets, start=1):
+        usage.target = target
+        begun = False
+        try:
+            async with target.permit(is_last=tried == len(targets)), aclosing(begin(target)) as parts:
+                async for part in parts:
+                    begun = True
+                    usage.note_first_byte()
+                    yield part
+            return
+        except ProviderError as error:
+            usage.target = target if begun else before  # whoever gave nothing did not serve the call
+            if begun or status_of(error) < 429 or tried == len(targets):
+                raise
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a turn failed, as the client is told."""
+
+    code: str
+    message: str
+
+
+def problem_of(error: BaseException, model_name: str) -> Problem:
+    """Logs what is a fault of ours: the lines of code, never the error's own text, which may hold what was said."""
+    while isinstance(error, BaseExceptionGroup):  # of tasks that were cancelled because one of them failed
+        error = error.exceptions[0]
+    if isinstance(error, ProviderError):
+        error = of_provider(error, model_name)
+    if isinstance(error, HttpError):
+        return Problem(error.code or "invalid_value", error.message)
+    if isinstance(error, Refused):
+        return Problem(error.code, error.message)
+    logger.error("A realtime turn failed with %s at\n%s", type(error).__name__, place_of(error))
+    return Problem("internal_error", "Something went wrong here. Tell whoever looks after this site.")

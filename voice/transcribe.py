@@ -1,0 +1,115 @@
+"""One turn's speech, written down."""
+
+import asyncio
+import hashlib
+import io
+import tempfile
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO
+
+from core.text import whole_letters
+from gateway.catalog import Target
+from providers.adapters.base import (
+    StreamingTranscriber,
+    Transcription,
+    TranscriptionPart,
+    TranscriptionRequest,
+    as_transcriber,
+)
+from voice.audio import pcm
+from voice.protocol.commands import Transcribe
+from voice.protocol.config import AudioFormat
+from voice.protocol.runner_events import Happening, Transcribed, TranscriptionDelta, TranscriptionFailed
+from voice.provider_calls import Caller, Problem, first_that_answers, problem_of
+from voice.turn_metrics import TurnLog
+
+
+class SpokenAudio:
+    """An `AudioSource` of what a client has said, as a WAV file in memory."""
+
+    mime_type = "audio/wav"
+
+    def __init__(self, audio: bytes, audio_format: AudioFormat) -> None:
+        self.duration = pcm.seconds(audio, audio_format)
+        self._file = pcm.wav(pcm.decode(audio, audio_format), audio_format.sample_rate)
+
+    @cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256(self._file).hexdigest()
+
+    @property
+    def size(self) -> int:
+        return len(self._file)
+
+    def open(self) -> BinaryIO:
+        return io.BytesIO(self._file)
+
+    @contextmanager
+    def local_path(self) -> Iterator[Path]:
+        with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+            file.write(self._file)
+            file.flush()
+            yield Path(file.name)
+
+
+LARGE = 1024 * 1024  # bytes of audio whose conversion would be felt by other sessions
+
+
+async def transcribe(
+    caller: Caller, command: Transcribe, log: TurnLog, tell: Callable[[Happening], None]
+) -> Problem | None:
+    """Tells what the speech says as it becomes known; why it failed, or None."""
+    try:
+        audio = await _source(command)
+        log.heard(command.stt_model, audio.duration)
+        await _transcribe(caller, command, audio, log, tell)
+    except Exception as error:
+        problem = problem_of(error, command.stt_model)
+        tell(TranscriptionFailed(command.item_id, command.content_index, problem.code, problem.message))
+        return problem
+    return None
+
+
+async def _source(command: Transcribe) -> SpokenAudio:
+    if len(command.audio) < LARGE:
+        return SpokenAudio(command.audio, command.input_format)
+    return await asyncio.to_thread(SpokenAudio, command.audio, command.input_format)
+
+
+async def _transcribe(
+    caller: Caller, command: Transcribe, audio: SpokenAudio, log: TurnLog, tell: Callable[[Happening], None]
+) -> None:
+    """Raises Refused, HttpError and ProviderError."""
+    targets = caller.offer.find_for("stt", command.stt_model)
+    await caller.admit()
+    request = TranscriptionRequest(audio, language=command.language, prompt=command.prompt)
+    where = (command.item_id, command.content_index)
+    whole = Transcription("", None)
+    async with caller.metered("stt", command.stt_model) as usage:
+        usage.audio_seconds = audio.duration
+        async with aclosing(first_that_answers(usage, targets, lambda target: _parts(target, request))) as parts:
+            async for part in parts:
+                if part.delta:
+                    tell(TranscriptionDelta(*where, whole_letters(part.delta)))
+                if part.whole is not None:
+                    whole = part.whole
+        usage.input_tokens, usage.output_tokens = whole.input_tokens, whole.output_tokens
+        log.transcribed()
+        # Before the books are closed: the answer waits for nothing else.
+        text = whole_letters(whole.text)
+        tell(Transcribed(*where, text, audio.duration, whole.input_tokens, whole.output_tokens))
+
+
+async def _parts(target: Target, request: TranscriptionRequest) -> AsyncGenerator[TranscriptionPart, None]:
+    """The text as the model writes it, or all at once where it cannot stream."""
+    request = replace(request, prompt=target.prompt(request.prompt))
+    if not isinstance(target.adapter, StreamingTranscriber):
+        yield TranscriptionPart(whole=await as_transcriber(target.adapter).transcribe(target.config, request))
+        return
+    async with aclosing(target.adapter.stream_transcription(target.config, request)) as parts:
+        async for part in parts:
+            yield part
