@@ -28,7 +28,7 @@ def measure(calls):
 
     call_command("migrate", verbosity=0)
     from accounts.services import create_api_key, ensure_workspace
-    from gateway.auth import admit
+    from gateway.auth import authenticate
     from gateway.models import Budget, MonthlySpend, UsageRecord
     from gateway.usage import recorder
     from providers.models import Provider, SpeechModel
@@ -43,7 +43,7 @@ def measure(calls):
 
     async def one(number, latencies):
         began = time.perf_counter()
-        access = await admit(f"Bearer {secret}")
+        access = await authenticate(f"Bearer {secret}")
         reservation = await recorder.reserve(recorder.Call(access, "transcription", "acme/m", f"req-{number}"))
         reserved = time.perf_counter()
         await recorder.settle(

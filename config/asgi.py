@@ -22,7 +22,7 @@ site = get_asgi_application()
 from gateway.http import app  # noqa: E402 - its models need Django to be set up
 from gateway.http.client import close_upstreams  # noqa: E402
 from gateway.usage import recorder  # noqa: E402
-from providers.limits import close_permits  # noqa: E402
+from providers.limits import close_limiters  # noqa: E402
 from voice import http as voice_http  # noqa: E402
 from voice.consumer import websockets  # noqa: E402
 
@@ -69,7 +69,7 @@ async def lifespan(receive: Receive, send: Send) -> None:
     await receive()
     close_upstreams()
     await asyncio.to_thread(recorder.close)
-    await asyncio.to_thread(close_permits)
+    await asyncio.to_thread(close_limiters)
     await send({"type": "lifespan.shutdown.complete"})
 
 

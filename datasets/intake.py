@@ -38,7 +38,7 @@ class StoredFile:
     probe: Probe
 
 
-def take_in(workspace_id: int, file: BinaryIO) -> StoredFile:
+def ingest(workspace_id: int, file: BinaryIO) -> StoredFile:
     """Bring audio from any stream into storage. Touches no database: any thread may call it. Raises AudioRefused."""
     with _spooled(file) as (path, sha256, size):
         probe = probe_safely(path)
@@ -47,7 +47,7 @@ def take_in(workspace_id: int, file: BinaryIO) -> StoredFile:
     return StoredFile(name, sha256, size, probe)
 
 
-def record(workspace: Workspace, stored: Iterable[StoredFile]) -> dict[str, Audio]:
+def save_audio_rows(workspace: Workspace, stored: Iterable[StoredFile]) -> dict[str, Audio]:
     """The rows of stored files, by hash; those that are new are made. Two callers at once get the same rows."""
     by_hash = {one.sha256: one for one in stored}
     rows = [_row(workspace, by_hash[sha256]) for sha256 in sorted(by_hash)]  # in one order: no deadlock

@@ -18,7 +18,7 @@ from datasets.importing.commit import fail
 from datasets.importing.leases import claim_import
 from datasets.importing.runner import remove_source
 from datasets.importing.sources import check_upload
-from datasets.intake import record, remove_old_spool_files, take_in
+from datasets.intake import ingest, remove_old_spool_files, save_audio_rows
 from datasets.models import Audio, Dataset, Import, ReferenceRevision, Sample, Task
 
 KEY_TRIES = 20  # against uploads of the same name in the same moment
@@ -84,8 +84,8 @@ def add_audio_sample(
     if dataset.task != Task.STT:
         raise InvalidSample("The dataset is for text to speech: its samples are texts, not audio.")
     facts = _facts(reference, language, tags)
-    stored = take_in(dataset.workspace_id, file)
-    audio = record(dataset.workspace, [stored])[stored.sha256]
+    stored = ingest(dataset.workspace_id, file)
+    audio = save_audio_rows(dataset.workspace, [stored])[stored.sha256]
     return _add_sample(dataset, key, key_of_file(filename), facts, audio=audio)
 
 

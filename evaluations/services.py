@@ -16,11 +16,11 @@ from core.queue import enqueue
 from datasets.models import Dataset, Sample, Task
 from evaluations.choices import UNFINISHED, Status
 from evaluations.models import Batch, Job, Result, Run, Shard
-from evaluations.pipeline.batch_output import collect_again
+from evaluations.pipeline.batch_output import recollect
 from evaluations.pipeline.completion import refresh_counts
 from evaluations.pipeline.leases import queue_shards
 from evaluations.pipeline.remote_files import release_files, stop_batches
-from evaluations.pipeline.results import keep_history
+from evaluations.pipeline.results import archive_attempts
 from evaluations.scoring.normalizers import DEFAULT, Normalizer, UnknownNormalizer, get_normalizer
 from evaluations.scoring.services import score_results
 from providers.capabilities import goes_in_batches, problem_with
@@ -185,7 +185,7 @@ def retry_failed(*, run: Run) -> int:
     job_ids = list(jobs.values_list("pk", flat=True))
     shards = Shard.objects.filter(pk__in=failed.values("shard"))
     shard_ids = list(shards.values_list("pk", flat=True))
-    keep_history(failed)
+    archive_attempts(failed)
     retried = failed.update(
         status=Result.Status.PENDING,
         reason="",
@@ -216,7 +216,7 @@ def start_collecting(*, run: Run) -> None:
 def collect(*, run: Run) -> None:
     """Read the run's kept result files again; no provider is called. Raises RunRefused."""
     _refuse_collecting(run)
-    collect_again(run)
+    recollect(run)
 
 
 def _refuse_collecting(run: Run) -> None:

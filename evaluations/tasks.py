@@ -2,7 +2,7 @@
 
 from evaluations.models import Run
 from evaluations.pipeline import batch, cleanup
-from evaluations.pipeline.batch_output import collect_again
+from evaluations.pipeline.batch_output import recollect
 from evaluations.pipeline.sweep import sweep_if_due
 from evaluations.pipeline.worker import work_on_shard
 from evaluations.services import rescore
@@ -34,7 +34,7 @@ def collect_run(run_id: int) -> None:
     """Read a run's kept result files again; nothing where the run was deleted meanwhile."""
     run = Run.objects.filter(pk=run_id).first()
     if run is not None:
-        collect_again(run)
+        recollect(run)
 
 
 def help_with_uploads(shard_id: int) -> None:

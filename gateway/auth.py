@@ -19,14 +19,14 @@ from gateway.rate_limit import Need, pockets, take
 from gateway.usage.budgets import accounts_of, over_budget
 from gateway.usage.recorder import writer
 
-__all__ = ["Refused", "admit", "admit_key", "forget"]
+__all__ = ["Refused", "authenticate", "authenticate_key", "forget"]
 
 KNOWN_FOR = 5.0  # seconds until a key's revocation, its limits and its budgets hold in every process
 MOST_KNOWN = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class CachedKey:
     """What this process knows of a key."""
 
     access: Access
@@ -41,20 +41,20 @@ class Known:
         return limit
 
 
-_known: "OrderedDict[str, Known]" = OrderedDict()  # by the key's SHA-256; the longest known first
+_known: "OrderedDict[str, CachedKey]" = OrderedDict()  # by the key's SHA-256; the longest known first
 _lock = threading.Lock()
 
 
-async def admit(authorization: str | None) -> Access:
+async def authenticate(authorization: str | None) -> Access:
     """Who is asking, by the `Authorization` header's value, who may make one more call now.
 
     Raises `Refused`: 401 without a valid key, 403 where its workspace is switched off or its role may call nothing,
     402 where a budget is used up, 429 where the key has made as many calls as it may, 503 without a database.
     """
-    return await admit_key(hash_key(_bearer(authorization)))
+    return await authenticate_key(hash_key(_bearer(authorization)))
 
 
-async def admit_key(key_hash: str) -> Access:
+async def authenticate_key(key_hash: str) -> Access:
     """The same, by the key's SHA-256: for one more turn of somebody who was admitted before."""
     known = _known.get(key_hash)
     if known is None or time.monotonic() - known.read_at > KNOWN_FOR:
@@ -82,7 +82,7 @@ def _bearer(authorization: str | None) -> str:
     return key.strip()
 
 
-async def _spend_call(known: Known) -> None:
+async def _spend_call(known: CachedKey) -> None:
     api_key = known.access.api_key
     assert api_key is not None  # noqa: S101  (it was asked for by a key)
     while (wait := pockets.spend(api_key.pk)) is None:
@@ -91,7 +91,7 @@ async def _spend_call(known: Known) -> None:
         raise _too_many(known.calls_a_minute, wait)
 
 
-def _read(hashes: Sequence[str]) -> list[Known | None]:
+def _read(hashes: Sequence[str]) -> list[CachedKey | None]:
     """For the writer's thread: read keys, and remember those that are valid."""
     accesses = access_of_keys(set(hashes))
     now = timezone.now()
@@ -102,12 +102,12 @@ def _read(hashes: Sequence[str]) -> list[Known | None]:
     found = {}
     for key_hash, access in accesses.items():
         refused = next((beyond[account] for account in accounts[key_hash] if account in beyond), None)
-        found[key_hash] = Known(access, _closed_to(access) or refused, time.monotonic())
+        found[key_hash] = CachedKey(access, _closed_to(access) or refused, time.monotonic())
     _remember(set(hashes), found)
     return [found.get(key_hash) for key_hash in hashes]
 
 
-def _remember(asked: set[str], found: dict[str, Known]) -> None:
+def _remember(asked: set[str], found: dict[str, CachedKey]) -> None:
     with _lock:
         for key_hash in asked:
             _known.pop(key_hash, None)

@@ -15,8 +15,8 @@ from django.db import close_old_connections
 from accounts.access import Access
 from gateway.http.errors import HttpError, invalid
 from gateway.models import ModelAlias
-from providers.adapters.base import Adapter, FileStore, ModelConfig, OpenAIWire, ProviderError
-from providers.limits import PATIENCE, permits_for
+from providers.adapters.base import Adapter, FileStore, ModelConfig, OpenAICompatible, ProviderError
+from providers.limits import PATIENCE, limiter_for
 from providers.models import SpeechModel
 from providers.registry import adapter_for, model_config
 
@@ -35,7 +35,7 @@ DOES = {
 
 
 @dataclass(frozen=True)
-class Target:
+class ModelTarget:
     """One model that a request may be sent to."""
 
     model: SpeechModel
@@ -44,12 +44,12 @@ class Target:
     def name(self) -> str:
         return self.model.public_name
 
-    def permit(self, *, is_last: bool) -> AbstractAsyncContextManager[None]:
+    def slot(self, *, is_last: bool) -> AbstractAsyncContextManager[None]:
         """Inside, one call to the provider is under way: within its limits, which hold for all processes together.
         Raises ProviderPaused, soon where another target is left. Embedded engines keep their own order."""
         if self.adapter.info.embedded:
             return nullcontext()
-        return permits_for(self.model.provider).permit(PATIENCE if is_last else IMPATIENCE)
+        return limiter_for(self.model.provider).slot(PATIENCE if is_last else IMPATIENCE)
 
     @cached_property
     def adapter(self) -> Adapter:
@@ -57,9 +57,9 @@ class Target:
         return adapter_for(self.model.provider)
 
     @cached_property
-    def wire(self) -> OpenAIWire | None:
+    def wire(self) -> OpenAICompatible | None:
         """The adapter, where its provider speaks OpenAI's protocol itself. Raises ProviderError."""
-        return self.adapter if isinstance(self.adapter, OpenAIWire) else None
+        return self.adapter if isinstance(self.adapter, OpenAICompatible) else None
 
     @cached_property
     def store(self) -> FileStore | None:
@@ -80,10 +80,10 @@ class Target:
 @dataclass(frozen=True)
 class Alias:
     name: str
-    targets: tuple[Target, ...]  # in their order
+    targets: tuple[ModelTarget, ...]  # in their order
     weights: tuple[int, ...]  # empty: they are tried in their order
 
-    def order(self) -> list[Target]:
+    def order(self) -> list[ModelTarget]:
         """The targets in the order of trying them, drawn anew where they have weights."""
         if not self.weights:
             return list(self.targets)
@@ -92,20 +92,20 @@ class Alias:
         return [target for _, target in sorted(zip(keys, self.targets, strict=True), key=lambda pair: -pair[0])]
 
 
-class Offer:
+class ModelCatalog:
     """What one workspace can ask for."""
 
     def __init__(self, models: Sequence[SpeechModel], aliases: Sequence[ModelAlias]) -> None:
         self.loaded_at = time.monotonic()
-        self.targets = {model.public_name: Target(model) for model in models}
+        self.targets = {model.public_name: ModelTarget(model) for model in models}
         by_id = {target.model.pk: target for target in self.targets.values()}
         made = [_alias(alias, by_id) for alias in aliases]
         self.aliases = {alias.name: alias for alias in made if alias.targets}
-        self._by_model_name: dict[str, list[Target]] = {}
+        self._by_model_name: dict[str, list[ModelTarget]] = {}
         for target in self.targets.values():
             self._by_model_name.setdefault(target.model.name, []).append(target)
 
-    def find(self, name: str) -> list[Target]:
+    def find(self, name: str) -> list[ModelTarget]:
         """The models behind `name`: an alias, a public name, or a model's own name where only one provider has it.
         Raises HttpError 404."""
         if name in self.aliases:
@@ -122,7 +122,7 @@ class Offer:
             raise HttpError(404, message, param="model", code="model_not_found")
         return found
 
-    def find_for(self, task: Task, name: str) -> list[Target]:
+    def find_for(self, task: Task, name: str) -> list[ModelTarget]:
         """Those behind `name` that do `task`. Raises HttpError 404, and 400 where none does it."""
         found = self.find(name)
         able = [target for target in found if task in target.model.tasks and target.model.supports_direct]
@@ -131,7 +131,7 @@ class Offer:
         return able
 
 
-def _alias(alias: ModelAlias, usable: Mapping[int, Target]) -> Alias:
+def _alias(alias: ModelAlias, usable: Mapping[int, ModelTarget]) -> Alias:
     chosen = [each for each in alias.targets.all() if each.model_id in usable]
     weighted = alias.strategy == ModelAlias.Strategy.WEIGHTED
     return Alias(
@@ -141,7 +141,7 @@ def _alias(alias: ModelAlias, usable: Mapping[int, Target]) -> Alias:
     )
 
 
-def _cannot(task: Task, name: str, found: list[Target]) -> str:
+def _cannot(task: Task, name: str, found: list[ModelTarget]) -> str:
     tasks = sorted({each for target in found for each in target.model.tasks})
     if task in tasks:
         return f"The model {name!r} works in batches only, not request by request. Use another model."
@@ -149,11 +149,11 @@ def _cannot(task: Task, name: str, found: list[Target]) -> str:
     return f"The model {name!r} is none that {DOES[task]}: it {abilities}. Use another model."
 
 
-_offers: dict[int, Offer] = {}  # by workspace
-_loading: dict[int, asyncio.Future[Offer]] = {}
+_offers: dict[int, ModelCatalog] = {}  # by workspace
+_loading: dict[int, asyncio.Future[ModelCatalog]] = {}
 
 
-async def offer_for(access: Access) -> Offer:
+async def catalog_for(access: Access) -> ModelCatalog:
     """What the caller's workspace offers, at most a few seconds old."""
     key = access.workspace.pk
     known = _offers.get(key)
@@ -166,22 +166,22 @@ async def offer_for(access: Access) -> Offer:
     return known
 
 
-async def _load_after(seconds: float, access: Access) -> Offer:
+async def _load_after(seconds: float, access: Access) -> ModelCatalog:
     await asyncio.sleep(seconds)
     return await asyncio.to_thread(_load, access)
 
 
-def _loaded(key: int, loading: asyncio.Future[Offer]) -> None:
+def _loaded(key: int, loading: asyncio.Future[ModelCatalog]) -> None:
     del _loading[key]
     if not loading.cancelled() and loading.exception() is None:
         _offers[key] = loading.result()
 
 
-def _load(access: Access) -> Offer:
+def _load(access: Access) -> ModelCatalog:
     try:
         models = SpeechModel.objects.for_workspace(access.workspace).usable()
         aliases = ModelAlias.objects.for_workspace(access.workspace).with_targets()
-        offer = Offer(list(models), list(aliases))
+        offer = ModelCatalog(list(models), list(aliases))
         for target in offer.targets.values():
             with suppress(ProviderError):  # told to whoever asks for the model
                 _ = target.adapter  # made here and not in the event loop: some need a second

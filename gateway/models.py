@@ -208,7 +208,7 @@ class Budget(models.Model):
         return f"${self.monthly_usd} a month"
 
 
-class KeyAllowance(models.Model):
+class RateBucket(models.Model):
     """How many calls a key may still make just now: filled up evenly, by the key's limit a minute, up to a minute's
     worth. Processes take what they need for about a second at once."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.utils import timezone
 
-from gateway.models import KeyAllowance
+from gateway.models import RateBucket
 
 SHORTEST_WAIT = 1.0  # seconds before a process asks again for a key that has nothing left
 
@@ -27,24 +27,24 @@ class Need:
 
 
 @dataclass(slots=True)
-class Pocket:
+class LocalBucket:
     """What this process has taken for a key and not used yet."""
 
     calls: int = 0
     empty_until: float = 0.0  # time.monotonic()
 
 
-class Pockets:
+class LocalBuckets:
     """Those of all keys; for any thread."""
 
     def __init__(self) -> None:
-        self._by_key: dict[int, Pocket] = {}
+        self._by_key: dict[int, LocalBucket] = {}
         self._lock = threading.Lock()
 
     def spend(self, api_key_id: int) -> float | None:
         """Seconds to wait for a call: 0 where one is covered; None where that is for the key's row to say."""
         with self._lock:
-            pocket = self._by_key.setdefault(api_key_id, Pocket())
+            pocket = self._by_key.setdefault(api_key_id, LocalBucket())
             if pocket.calls:
                 pocket.calls -= 1
                 return 0.0
@@ -54,7 +54,7 @@ class Pockets:
     def fill(self, api_key_id: int, calls: int, wait: float) -> None:
         """Add what was taken; without any left afterwards, the row is asked again after `wait` seconds."""
         with self._lock:
-            pocket = self._by_key.setdefault(api_key_id, Pocket())
+            pocket = self._by_key.setdefault(api_key_id, LocalBucket())
             pocket.calls += calls
             pocket.empty_until = time.monotonic() + wait
 
@@ -63,7 +63,7 @@ class Pockets:
             self._by_key.clear()
 
 
-pockets = Pockets()
+pockets = LocalBuckets()
 
 
 def take(needs: Sequence[Need]) -> list[None]:
@@ -77,7 +77,7 @@ def take(needs: Sequence[Need]) -> list[None]:
     return [None] * len(needs)
 
 
-def _take(row: KeyAllowance, limit: int, wanted: int) -> tuple[int, float]:
+def _take(row: RateBucket, limit: int, wanted: int) -> tuple[int, float]:
     """Calls, and the seconds until there is another where these were not enough."""
     row.fill(limit, timezone.now())
     calls = min(int(row.calls), max(wanted, limit // 60))
@@ -86,13 +86,13 @@ def _take(row: KeyAllowance, limit: int, wanted: int) -> tuple[int, float]:
     return calls, 0.0 if calls >= wanted else max(SHORTEST_WAIT, (1 - row.calls) * 60 / limit)
 
 
-def _locked(limits: dict[int, int]) -> list[KeyAllowance]:
+def _locked(limits: dict[int, int]) -> list[RateBucket]:
     """The rows of the keys, always in the same order; a new one is full."""
-    rows = KeyAllowance.objects.select_for_update().filter(pk__in=limits).order_by("pk")
+    rows = RateBucket.objects.select_for_update().filter(pk__in=limits).order_by("pk")
     found = list(rows)
     if len(found) == len(limits):
         return found
     now = timezone.now()
-    new = [KeyAllowance(api_key_id=key, calls=limit, filled_at=now) for key, limit in limits.items()]
-    KeyAllowance.objects.bulk_create(new, ignore_conflicts=True)
+    new = [RateBucket(api_key_id=key, calls=limit, filled_at=now) for key, limit in limits.items()]
+    RateBucket.objects.bulk_create(new, ignore_conflicts=True)
     return list(rows.all())

@@ -24,7 +24,7 @@ class Taken(GatewayRefused):
 
 
 @dataclass(frozen=True)
-class Target:
+class ModelTarget:
     """A model of an alias; `weight` counts where they are drawn by weight."""
 
     model: SpeechModel
@@ -51,7 +51,7 @@ def change_budget(*, budget: Budget, monthly_usd: Decimal) -> None:
 def save_alias(
     *,
     alias: ModelAlias,
-    targets: Sequence[Target] | None = None,
+    targets: Sequence[ModelTarget] | None = None,
 ) -> ModelAlias:
     """Make or change an alias; `targets` are its models in their order, None leaves them as they are.
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from providers.adapters.base import (
     BatchTranscriber,
-    Chatter,
+    ChatModel,
     ModelLister,
-    Speaker,
+    SpeechSynthesizer,
     StreamingSpeaker,
     StreamingTranscriber,
     Transcriber,
@@ -22,8 +22,8 @@ TASK_NAMES = {
     "translation": "translation to English",
 }
 # What an adapter must be for a task, and to answer it while it is still being made.
-ADAPTERS: dict[str, type] = {"stt": Transcriber, "tts": Speaker, "chat": Chatter, "translation": Translator}
-STREAMING_ADAPTERS: dict[str, type] = {"stt": StreamingTranscriber, "tts": StreamingSpeaker, "chat": Chatter}
+ADAPTERS: dict[str, type] = {"stt": Transcriber, "tts": SpeechSynthesizer, "chat": ChatModel, "translation": Translator}
+STREAMING_ADAPTERS: dict[str, type] = {"stt": StreamingTranscriber, "tts": StreamingSpeaker, "chat": ChatModel}
 
 
 def tasks_of_kind(kind: str) -> list[str]:

@@ -15,7 +15,7 @@ from providers.crypto import decrypt, encrypt
 class ProviderQuerySet(WorkspaceOwnedQuerySet):
     def with_models(self) -> Self:
         """With their models, and what holds calls back."""
-        return self.select_related("gate").prefetch_related("models")
+        return self.select_related("throttle").prefetch_related("models")
 
 
 class Provider(models.Model):
@@ -68,37 +68,37 @@ class Provider(models.Model):
         self.credential_encrypted = encrypt(value) if value else ""
 
 
-class Gate(models.Model):
+class ProviderThrottle(models.Model):
     """When calls to a provider may begin, and why none may now: one row for all workers and machines.
 
-    Two things close it. A hold: the provider asked for a pause, or takes no more calls. A pause: calls failed again
-    and again; when it is over one call is tried (the probe), and the others wait for what becomes of it.
+    Two things hold calls back. A back-off: the provider asked for it, or takes no more calls. An open circuit: calls
+    failed again and again; when `open_until` is over it is half open: one call is tried, the others wait.
     """
 
-    provider = models.OneToOneField(Provider, on_delete=models.CASCADE, primary_key=True, related_name="gate")
+    provider = models.OneToOneField(Provider, on_delete=models.CASCADE, primary_key=True, related_name="throttle")
     next_start_at = models.DateTimeField(null=True, help_text="No call begins before, for the limit a minute.")
-    held_until = models.DateTimeField(null=True)
-    holds = models.PositiveIntegerField(default=0, help_text="In a row.")
+    backoff_until = models.DateTimeField(null=True)
+    backoffs = models.PositiveIntegerField(default=0, help_text="In a row.")
     failures = models.PositiveIntegerField(default=0, help_text="Calls in a row that failed.")
-    paused_until = models.DateTimeField(null=True)
-    pauses = models.PositiveIntegerField(default=0, help_text="In a row; 0: calls get through.")
-    probe = models.UUIDField(null=True, help_text="The holder of slots that makes the call after a pause.")
-    reason = models.CharField(max_length=40, blank=True, help_text="Of the latest hold or pause.")
+    open_until = models.DateTimeField(null=True)
+    openings = models.PositiveIntegerField(default=0, help_text="Of the circuit, in a row; 0: it is closed.")
+    half_open_by = models.UUIDField(null=True, help_text="The holder of slots that makes the trial call.")
+    reason = models.CharField(max_length=40, blank=True, help_text="Of the latest back-off or opening.")
     message = models.TextField(blank=True, help_text="What the provider said then.")
 
     def __str__(self) -> str:
-        return f"gate of {self.provider_id}"
+        return f"throttle of {self.provider_id}"
 
     def closed_until(self, now: datetime) -> datetime | None:
         """When calls may begin again; None where they may now."""
-        return max((end for end in (self.held_until, self.paused_until) if end and end > now), default=None)
+        return max((end for end in (self.backoff_until, self.open_until) if end and end > now), default=None)
 
 
 class SlotLease(models.Model):
     """Slots of a provider, a call at a time each, that one worker or web process holds.
 
     The sum over a provider's live leases never exceeds its `max_concurrency`: leases change under the lock of its
-    gate's row. A holder that dies loses them at `until`.
+    throttle's row. A holder that dies loses them at `until`.
     """
 
     provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="slot_leases")

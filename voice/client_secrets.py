@@ -11,11 +11,11 @@ from accounts.access import Access, access_of_user
 from accounts.api_keys import access_of_keys
 from accounts.models import Role
 from accounts.services import hash_key
-from gateway.auth import admit_key
+from gateway.auth import authenticate_key
 from gateway.errors import Refused
 from gateway.usage.recorder import writer
 from voice.models import ClientSecret
-from voice.session_config import Wanted
+from voice.session_config import SessionRequest
 
 PREFIX = "ek_"  # API keys begin with ek-
 SHORTEST, USUAL, LONGEST = 10, 600, 7200  # seconds
@@ -25,24 +25,24 @@ KEPT = timedelta(days=1)  # after their end
 @dataclass(frozen=True)
 class Found:
     access: Access
-    wanted: Wanted  # what its sessions begin with
+    wanted: SessionRequest  # what its sessions begin with
 
 
-async def make(access: Access, wanted: Wanted, seconds: int) -> tuple[str, datetime]:
+async def make(access: Access, wanted: SessionRequest, seconds: int) -> tuple[str, datetime]:
     """A new secret, which cannot be read again afterwards, and its end."""
     value, row = _new(access, wanted, seconds)
     await writer.submit(_save, row)
     return value, row.expires_at
 
 
-def make_for_member(access: Access, wanted: Wanted, seconds: int) -> str:
+def make_for_member(access: Access, wanted: SessionRequest, seconds: int) -> str:
     """A new secret for somebody who is signed in."""
     value, row = _new(access, wanted, seconds)
     _save([row])
     return value
 
 
-def _new(access: Access, wanted: Wanted, seconds: int) -> tuple[str, ClientSecret]:
+def _new(access: Access, wanted: SessionRequest, seconds: int) -> tuple[str, ClientSecret]:
     value = PREFIX + secrets.token_urlsafe(32)
     row = ClientSecret(
         workspace=access.workspace,
@@ -72,7 +72,7 @@ async def find(authorization: str | None) -> Found | None:
             kind="invalid_request_error",
         )
     if found.access.api_key is not None:
-        await admit_key(found.access.api_key.key_hash)
+        await authenticate_key(found.access.api_key.key_hash)
     return found
 
 
@@ -92,7 +92,7 @@ def _found(row: ClientSecret) -> Found | None:
     access = _access_of(row)
     if access is None or not access.workspace.is_open or not access.may(Role.EVALUATOR):
         return None
-    return Found(access, Wanted(**row.session))
+    return Found(access, SessionRequest(**row.session))
 
 
 def _access_of(row: ClientSecret) -> Access | None:

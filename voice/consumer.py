@@ -16,7 +16,7 @@ from django.conf import settings
 from core.tracebacks import place_of
 from gateway.errors import Refused
 from gateway.http.errors import of_refusal
-from voice.handshake import Beginning, Handshake, begin, read_handshake, take_key_out
+from voice.handshake import Handshake, SessionStart, begin, read_handshake, take_key_out
 from voice.models import RealtimeSession
 from voice.protocol.context import Ids
 from voice.protocol.runner_events import TimeUp
@@ -120,7 +120,7 @@ class RealtimeConsumer(AsyncWebsocketConsumer):
         await self.base_send({"type": "websocket.http.response.start", "status": error.status, "headers": encoded})
         await self.base_send({"type": "websocket.http.response.body", "body": error.body})
 
-    def _prepare(self, handshake: Handshake, beginning: Beginning, session_id: int) -> None:
+    def _prepare(self, handshake: Handshake, beginning: SessionStart, session_id: int) -> None:
         stem = secrets.token_hex(8)
         self._caller = Caller(beginning.access, beginning.choices.offer, session_id, f"rt_{stem}")
         self._wire = Wire(
@@ -189,7 +189,7 @@ class RealtimeConsumer(AsyncWebsocketConsumer):
                 await renew_session(self._caller.session_id)
 
 
-async def _open(handshake: Handshake, beginning: Beginning) -> int:
+async def _open(handshake: Handshake, beginning: SessionStart) -> int:
     """The id of the session's row. Raises Refused."""
     config = beginning.config
     models = {"stt_model": config.stt_model}

@@ -7,12 +7,12 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from accounts.access import Access
-from gateway.auth import admit
+from gateway.auth import authenticate
 from voice import client_secrets
 from voice.models import RealtimeSession
 from voice.pipelines import Choices, choices_for
 from voice.protocol.config import Kind, SessionConfig
-from voice.session_config import Wanted, config_of
+from voice.session_config import SessionRequest, config_of
 
 Scope = MutableMapping[str, Any]
 
@@ -35,7 +35,7 @@ class Handshake:
 
 
 @dataclass(frozen=True)
-class Beginning:
+class SessionStart:
     """Everything that a session begins with."""
 
     access: Access
@@ -70,17 +70,17 @@ def read_handshake(scope: Scope, key_in_query: str | None) -> Handshake:
     )
 
 
-async def begin(handshake: Handshake) -> Beginning:
+async def begin(handshake: Handshake) -> SessionStart:
     """Raises Refused: 401, 402, 403, 404 without such a model, 429."""
     secret = await client_secrets.find(handshake.authorization)
     if secret is None:
-        access = await admit(handshake.authorization)
-        wanted = Wanted(handshake.dialect, handshake.kind, handshake.model)
+        access = await authenticate(handshake.authorization)
+        wanted = SessionRequest(handshake.dialect, handshake.kind, handshake.model)
     else:
         access = secret.access
         wanted = replace(secret.wanted, model=secret.wanted.model or handshake.model)
     choices = await choices_for(access)
-    return Beginning(access, choices, config_of(choices, wanted))
+    return SessionStart(access, choices, config_of(choices, wanted))
 
 
 def _without_scheme(key: str | None) -> str | None:

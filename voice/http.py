@@ -15,7 +15,7 @@ from voice import client_secrets
 from voice.models import RealtimeSession
 from voice.pipelines import choices_for
 from voice.protocol.config import Kind
-from voice.session_config import DIALECTS, Wanted, config_of
+from voice.session_config import DIALECTS, SessionRequest, config_of
 
 Dialect = RealtimeSession.Dialect
 
@@ -53,7 +53,7 @@ async def _made(
 ) -> tuple[str, int, dict[str, Any]]:
     """The secret, its end in seconds since 1970, and the session as the dialect shows it. Raises HttpError."""
     settings = {name: value for name, value in session.items() if name not in ("model", "client_secret")}
-    wanted = Wanted(dialect=dialect, kind=kind, model=_model(session), settings=settings)
+    wanted = SessionRequest(dialect=dialect, kind=kind, model=_model(session), settings=settings)
     try:
         config = config_of(await choices_for(request.access), wanted)
         value, expires_at = await client_secrets.make(request.access, wanted, seconds)

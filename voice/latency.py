@@ -10,7 +10,7 @@ from voice.models import RealtimeSession, RealtimeTurn
 
 
 @dataclass
-class Tally:
+class LatencyStats:
     turns: int = 0
     failed: int = 0
     delays: list[float] = field(default_factory=list)  # seconds, of the answers that were spoken
@@ -38,9 +38,9 @@ def with_tallies(sessions: Sequence[RealtimeSession]) -> list[Any]:
     return tallied
 
 
-def tallies(sessions: Collection[RealtimeSession]) -> dict[int, Tally]:
+def tallies(sessions: Collection[RealtimeSession]) -> dict[int, LatencyStats]:
     """Of each session by its id, in one query."""
-    found: dict[int, Tally] = defaultdict(Tally)
+    found: dict[int, LatencyStats] = defaultdict(LatencyStats)
     turns = RealtimeTurn.objects.filter(session__in=[session.pk for session in sessions])
     for session_id, status, delay in turns.values_list("session_id", "status", "delay"):
         tally = found[session_id]

@@ -9,11 +9,11 @@ from django.db import IntegrityError, close_old_connections, transaction
 
 from accounts.access import Access
 from accounts.models import Workspace
-from gateway.catalog import Offer, Task, offer_for
+from gateway.catalog import ModelCatalog, Task, catalog_for
 from gateway.errors import Refused
 from gateway.http.errors import HttpError
 from gateway.services import GatewayRefused, Taken
-from providers.adapters.base import OpenAIWire, ProviderError
+from providers.adapters.base import OpenAICompatible, ProviderError
 from providers.models import SpeechModel
 from voice.models import VoicePipeline
 from voice.protocol.config import Models
@@ -51,7 +51,7 @@ class Pipeline:
 class Choices:
     """What one workspace's sessions can use."""
 
-    offer: Offer
+    offer: ModelCatalog
     models: Models
     pipelines: Mapping[str, Pipeline]
     default: Pipeline | None
@@ -83,7 +83,7 @@ async def choices_for(access: Access) -> Choices:
     if not rows or time.monotonic() - read_at > FRESH:
         rows = await asyncio.to_thread(_load, workspace)
         _rows[workspace.pk] = (time.monotonic(), rows)
-    return _choices(await offer_for(access), rows)
+    return _choices(await catalog_for(access), rows)
 
 
 def ensure_default_pipeline(*, workspace: Workspace) -> None:
@@ -137,7 +137,7 @@ def _load(workspace: Workspace) -> list[VoicePipeline]:
         close_old_connections()
 
 
-def _choices(offer: Offer, rows: Iterable[VoicePipeline]) -> Choices:
+def _choices(offer: ModelCatalog, rows: Iterable[VoicePipeline]) -> Choices:
     pipelines = {row.name: _pipeline(row) for row in rows if _is_usable(row, offer)}
     default = next((pipelines[row.name] for row in rows if row.is_default and row.name in pipelines), None)
     speak = _names(offer, "tts")
@@ -151,27 +151,27 @@ def _pipeline(row: VoicePipeline) -> Pipeline:
     return Pipeline(row.name, *models, row.voice, row.instructions)
 
 
-def _is_usable(row: VoicePipeline, offer: Offer) -> bool:
+def _is_usable(row: VoicePipeline, offer: ModelCatalog) -> bool:
     """None of its models is switched off."""
     return all(model.public_name in offer.targets for model in (row.stt_model, row.chat_model, row.tts_model))
 
 
-def _names(offer: Offer, task: Task) -> frozenset[str]:
+def _names(offer: ModelCatalog, task: Task) -> frozenset[str]:
     """Every name that a model for `task` can be asked for by."""
     names = {*offer.targets, *offer.aliases, *(target.model.name for target in offer.targets.values())}
     return frozenset(name for name in names if _does(offer, task, name))
 
 
-def _does(offer: Offer, task: Task, name: str) -> bool:
+def _does(offer: ModelCatalog, task: Task, name: str) -> bool:
     try:
         return bool(offer.find_for(task, name))
     except HttpError:
         return False
 
 
-def _takes_openais_voices(offer: Offer, name: str) -> bool:
+def _takes_openais_voices(offer: ModelCatalog, name: str) -> bool:
     try:
-        return all(isinstance(target.adapter, OpenAIWire) for target in offer.find_for("tts", name))
+        return all(isinstance(target.adapter, OpenAICompatible) for target in offer.find_for("tts", name))
     except ProviderError:  # its settings are wrong: whoever asks it to speak is told
         return True
 

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from accounts.access import Access
 from core.tracebacks import place_of
-from gateway.auth import admit_key
-from gateway.catalog import Offer, Target, Task
+from gateway.auth import authenticate_key
+from gateway.catalog import ModelCatalog, ModelTarget, Task
 from gateway.errors import Refused
 from gateway.http.errors import HttpError, of_provider, status_of
 from gateway.usage.recorder import reserve, settle
@@ -32,7 +32,7 @@ class Usage:
     """What is known of a call so far; whoever makes it fills it in. None: not known."""
 
     begun: float = field(default_factory=time.monotonic)
-    target: Target | None = None  # who serves it, or is about to
+    target: ModelTarget | None = None  # who serves it, or is about to
     audio_seconds: float | None = None
     characters: int | None = None
     input_tokens: int | None = None
@@ -63,16 +63,16 @@ class Caller:
     """Whose session it is, and what pays for its calls."""
 
     access: Access
-    offer: Offer
+    offer: ModelCatalog
     session_id: int  # of its row
     stem: str  # of the requests' ids
     gone: bool = False  # what is cancelled from now on ends because the client has gone
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
-    async def admit(self) -> None:
+    async def authenticate(self) -> None:
         """One more turn: the key must still be good, and within its limit. Raises Refused."""
         if self.access.api_key is not None:
-            await admit_key(self.access.api_key.key_hash)
+            await authenticate_key(self.access.api_key.key_hash)
 
     @asynccontextmanager
     async def metered(self, task: Task, model_name: str) -> AsyncIterator[Usage]:
@@ -96,7 +96,7 @@ class Caller:
 
 
 async def first_that_answers(
-    usage: Usage, targets: Sequence[Target], begin: Callable[[Target], AsyncGenerator[Part, None]]
+    usage: Usage, targets: Sequence[ModelTarget], begin: Callable[[ModelTarget], AsyncGenerator[Part, None]]
 ) -> AsyncGenerator[Part, None]:
     """The stream of the first of `targets` that gives a part of it; another one is tried where the provider is at
     fault or takes no call now, never where the request is at fault. Closing this closes the provider's stream. Raises
@@ -106,7 +106,7 @@ async def first_that_answers(
         usage.target = target
         begun = False
         try:
-            async with target.permit(is_last=tried == len(targets)), aclosing(begin(target)) as parts:
+            async with target.slot(is_last=tried == len(targets)), aclosing(begin(target)) as parts:
                 async for part in parts:
                     begun = True
                     usage.note_first_byte()

@@ -6,13 +6,13 @@ from contextlib import aclosing
 
 from core.text import whole_letters
 from gateway.audio.transcode import in_encoding
-from gateway.catalog import Target
+from gateway.catalog import ModelTarget
 from providers.adapters.base import (
     CapabilityNotSupported,
     ChatMessage,
+    ChatModel,
     ChatPart,
     ChatRequest,
-    Chatter,
     ProviderError,
     SpeechPart,
     SpeechRequest,
@@ -25,10 +25,10 @@ from voice.protocol.commands import StartResponse
 from voice.protocol.config import AudioFormat
 from voice.protocol.runner_events import (
     ChatText,
-    Happening,
     ResponseFailed,
     ResponseFinished,
     ResponseUsage,
+    RunnerEvent,
     SentenceStarted,
     SpeechAudio,
 )
@@ -41,7 +41,7 @@ PIECES_AHEAD = 16  # of a sentence's audio
 DELTA_MS = 200  # at most in one piece
 
 
-class Line:
+class SpokenSentence:
     """One sentence, and its audio as it comes."""
 
     def __init__(self, text: str) -> None:
@@ -73,30 +73,30 @@ class Answer:
         caller: Caller,
         command: StartResponse,
         log: TurnLog,
-        tell: Callable[[Happening], None],
+        tell: Callable[[RunnerEvent], None],
         room: Callable[[], Awaitable[None]],
     ) -> None:
         """`room` waits until the client has taken most of what it was sent."""
         self._caller, self._command, self._log, self._tell, self._room = caller, command, log, tell, room
         self._voices = asyncio.Semaphore(0)  # none before the voice's calls are reserved
-        self._cut_off = False
+        self._incomplete = False
 
     async def run(self) -> Problem | None:
         """Tells all of the answer; why it failed, or None."""
         try:
-            await self._caller.admit()
+            await self._caller.authenticate()
             await (self._write_and_speak() if self._command.modality == "audio" else self._write(lambda text: None))
         except Exception as error:
             problem = problem_of(error, self._command.llm_model)
             self._tell(ResponseFailed(self._command.response_id, problem.code, problem.message))
             return problem
-        self._tell(ResponseFinished(self._command.response_id, cut_off=self._cut_off))
+        self._tell(ResponseFinished(self._command.response_id, incomplete=self._incomplete))
         return None
 
     @property
-    def cut_off(self) -> bool:
+    def incomplete(self) -> bool:
         """The chat model stopped at its output limit."""
-        return self._cut_off
+        return self._incomplete
 
     # --- written ----------------------------------------------------------------------------------
 
@@ -123,7 +123,7 @@ class Answer:
             on_end()  # before the books are closed: the voice waits for nothing else
 
     def _note(self, part: ChatPart, usage: Usage) -> None:
-        self._cut_off = self._cut_off or part.cut_off
+        self._incomplete = self._incomplete or part.truncated
         if part.input_tokens is not None or part.output_tokens is not None:
             usage.input_tokens, usage.output_tokens = part.input_tokens, part.output_tokens
             self._tell(ResponseUsage(self._command.response_id, part.input_tokens, part.output_tokens))
@@ -132,13 +132,15 @@ class Answer:
 
     async def _write_and_speak(self) -> None:
         targets = self._caller.offer.find_for("tts", self._command.tts_model)
-        lines: asyncio.Queue[Line | None] = asyncio.Queue()  # what was written and not yet spoken: it is only text
+        lines: asyncio.Queue[SpokenSentence | None] = (
+            asyncio.Queue()
+        )  # what was written and not yet spoken: it is only text
         usage: asyncio.Future[Usage] = asyncio.get_running_loop().create_future()
         sentences = Sentences()
         async with asyncio.TaskGroup() as group:
 
             def speak(text: str) -> None:
-                line = Line(text)
+                line = SpokenSentence(text)
                 lines.put_nowait(line)
                 if is_speakable(text):
                     group.create_task(self._speak(line, targets, usage))
@@ -160,7 +162,7 @@ class Answer:
                 while (next_line := await lines.get()) is not None:
                     await self._play(next_line)
 
-    async def _speak(self, line: Line, targets: list[Target], reserved: "asyncio.Future[Usage]") -> None:
+    async def _speak(self, line: SpokenSentence, targets: list[ModelTarget], reserved: "asyncio.Future[Usage]") -> None:
         """Have the line spoken when its turn comes."""
         await self._voices.acquire()
         usage = await reserved
@@ -171,7 +173,7 @@ class Answer:
         parts = first_that_answers(usage, targets, lambda target: _speech(target, request, usage))
         await line.fill(in_deltas(in_encoding(parts, "pcm"), command.output_format))
 
-    async def _play(self, line: Line) -> None:
+    async def _play(self, line: SpokenSentence) -> None:
         """Tell the line's audio, and let the next voice begin."""
         self._tell(SentenceStarted(self._command.response_id, line.text))
         if not is_speakable(line.text):
@@ -201,15 +203,15 @@ async def in_deltas(samples: AsyncGenerator[bytes, None], audio_format: AudioFor
         yield audio
 
 
-async def _chat(target: Target, request: ChatRequest) -> AsyncGenerator[ChatPart, None]:
-    if not isinstance(target.adapter, Chatter):
+async def _chat(target: ModelTarget, request: ChatRequest) -> AsyncGenerator[ChatPart, None]:
+    if not isinstance(target.adapter, ChatModel):
         raise CapabilityNotSupported(f"Providers of the kind {target.adapter.kind!r} do not chat.")
     async with aclosing(target.adapter.stream_chat(target.config, request)) as parts:
         async for part in parts:
             yield part
 
 
-async def _speech(target: Target, request: SpeechRequest, usage: Usage) -> AsyncGenerator[SpeechPart, None]:
+async def _speech(target: ModelTarget, request: SpeechRequest, usage: Usage) -> AsyncGenerator[SpeechPart, None]:
     """The sentence as it is spoken, or all at once where the provider cannot stream; its tokens add to the usage."""
     heard = False
     if isinstance(target.adapter, StreamingSpeaker):

@@ -10,7 +10,7 @@ from voice.audio.turn_detector import Detector
 from voice.audio.vad import listener
 from voice.models import RealtimeTurn
 from voice.protocol import commands
-from voice.protocol.runner_events import Happening
+from voice.protocol.runner_events import RunnerEvent
 from voice.protocol.wire import Step, Wire
 from voice.provider_calls import Caller
 from voice.respond import Answer
@@ -47,8 +47,8 @@ class Runner:
         self._take(self._wire.audio(frame))
         await self._detector.room()
 
-    def tell(self, happening: Happening) -> None:
-        self._take(self._wire.happened(happening))
+    def tell(self, happening: RunnerEvent) -> None:
+        self._take(self._wire.runner_event(happening))
 
     @property
     def is_busy(self) -> bool:
@@ -119,7 +119,7 @@ class Runner:
         if problem is not None:
             await log.end(Status.FAILED, problem.code)
         else:
-            await log.end(Status.INCOMPLETE if answer.cut_off else Status.COMPLETED)
+            await log.end(Status.INCOMPLETE if answer.incomplete else Status.COMPLETED)
 
     async def _end_unanswered(self) -> None:
         log, self._spoken = self._spoken, None

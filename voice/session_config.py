@@ -20,7 +20,7 @@ DIALECTS: dict[str, Dialect] = {RealtimeSession.Dialect.GA: GA(), RealtimeSessio
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SessionRequest:
     """A session as somebody asks for it before it begins."""
 
     dialect: str  # RealtimeSession.Dialect: how `settings` are written
@@ -29,7 +29,7 @@ class Wanted:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def config_of(choices: Choices, wanted: Wanted) -> SessionConfig:
+def config_of(choices: Choices, wanted: SessionRequest) -> SessionConfig:
     """Raises Refused: 404 where there is no such model, 400 where the settings make no sense."""
     is_transcription = wanted.kind == "transcription"
     pipeline = choices.begin_with(None if is_transcription else wanted.model)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from core.text import whole_letters
-from gateway.catalog import Target
+from gateway.catalog import ModelTarget
 from providers.adapters.base import (
     StreamingTranscriber,
     Transcription,
@@ -23,7 +23,7 @@ from providers.adapters.base import (
 from voice.audio import pcm
 from voice.protocol.commands import Transcribe
 from voice.protocol.config import AudioFormat
-from voice.protocol.runner_events import Happening, Transcribed, TranscriptionDelta, TranscriptionFailed
+from voice.protocol.runner_events import RunnerEvent, Transcribed, TranscriptionDelta, TranscriptionFailed
 from voice.provider_calls import Caller, Problem, first_that_answers, problem_of
 from voice.turn_metrics import TurnLog
 
@@ -60,7 +60,7 @@ LARGE = 1024 * 1024  # bytes of audio whose conversion would be felt by other se
 
 
 async def transcribe(
-    caller: Caller, command: Transcribe, log: TurnLog, tell: Callable[[Happening], None]
+    caller: Caller, command: Transcribe, log: TurnLog, tell: Callable[[RunnerEvent], None]
 ) -> Problem | None:
     """Tells what the speech says as it becomes known; why it failed, or None."""
     try:
@@ -81,11 +81,11 @@ async def _source(command: Transcribe) -> SpokenAudio:
 
 
 async def _transcribe(
-    caller: Caller, command: Transcribe, audio: SpokenAudio, log: TurnLog, tell: Callable[[Happening], None]
+    caller: Caller, command: Transcribe, audio: SpokenAudio, log: TurnLog, tell: Callable[[RunnerEvent], None]
 ) -> None:
     """Raises Refused, HttpError and ProviderError."""
     targets = caller.offer.find_for("stt", command.stt_model)
-    await caller.admit()
+    await caller.authenticate()
     request = TranscriptionRequest(audio, language=command.language, prompt=command.prompt)
     where = (command.item_id, command.content_index)
     whole = Transcription("", None)
@@ -104,7 +104,7 @@ async def _transcribe(
         tell(Transcribed(*where, text, audio.duration, whole.input_tokens, whole.output_tokens))
 
 
-async def _parts(target: Target, request: TranscriptionRequest) -> AsyncGenerator[TranscriptionPart, None]:
+async def _parts(target: ModelTarget, request: TranscriptionRequest) -> AsyncGenerator[TranscriptionPart, None]:
     """The text as the model writes it, or all at once where it cannot stream."""
     request = replace(request, prompt=target.prompt(request.prompt))
     if not isinstance(target.adapter, StreamingTranscriber):

@@ -11,7 +11,7 @@ from datasets.errors import AudioRefused, InUse, KeyTaken, NameTaken, Refused
 FIELDS = {AudioRefused: "audio", KeyTaken: "key", NameTaken: "name"}
 
 
-class Refusal(ValidationError):  # noqa: N818 - an answer, not a fault
+class RefusalResponse(ValidationError):  # noqa: N818 - an answer, not a fault
     """400, or 409 where something else stands in the way; its `type` ends in the refusal's code."""
 
     def __init__(self, refused: Refused) -> None:
@@ -30,4 +30,4 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except Refused as refused:
-        raise Refusal(refused) from refused
+        raise RefusalResponse(refused) from refused

@@ -6,14 +6,14 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from datasets.importing.leases import Claim
+from datasets.importing.leases import ImportLease
 from datasets.models import Import, ImportLine, Sample
 
 ROWS_AT_ONCE = 1000
 TRIES = 3  # against samples that are added by others in the same moment
 
 
-def publish(claim: Claim) -> None:
+def publish(claim: ImportLease) -> None:
     """Turn the staged lines into samples, unless there are problems and these are not to be skipped."""
     for _ in range(TRIES):
         try:
@@ -25,13 +25,13 @@ def publish(claim: Claim) -> None:
     fail(claim, "Somebody else adds samples with the same keys at the same time. Import again.")
 
 
-def fail(claim: Claim, reason: str) -> None:
+def fail(claim: ImportLease, reason: str) -> None:
     """End the import without a sample; lines with problems stay as the report."""
     with transaction.atomic():
         _end(claim, Import.Status.FAILED, reason)
 
 
-def _publish(claim: Claim) -> None:
+def _publish(claim: ImportLease) -> None:
     _mark_taken_keys(claim)
     bad, total = claim.parent.lines.exclude(problem="").count(), claim.parent.lines.count()
     if bad and not claim.parent.skip_bad:
@@ -48,7 +48,7 @@ def _publish(claim: Claim) -> None:
         _end(claim, Import.Status.COMPLETED)
 
 
-def _mark_taken_keys(claim: Claim) -> None:
+def _mark_taken_keys(claim: ImportLease) -> None:
     """Keys that the dataset has got since the lines were staged."""
     taken = Sample.objects.filter(dataset_id=claim.parent.dataset_id).values("key")
     found = claim.parent.lines.filter(problem="", key__in=taken)
@@ -86,6 +86,6 @@ def _make_samples(dataset_id: int, lines: list[ImportLine]) -> None:
     Sample.objects.bulk_create(samples)
 
 
-def _end(claim: Claim, status: Import.Status, error: str = "") -> None:
+def _end(claim: ImportLease, status: Import.Status, error: str = "") -> None:
     claim.parent.lines.filter(problem="").delete()
     claim.update(status=status, error=error, finished_at=timezone.now(), lease_until=None)

@@ -20,7 +20,7 @@ class LeaseLost(Exception):  # noqa: N818
 
 
 @dataclass(frozen=True)
-class Claim:
+class ImportLease:
     """A held import: its row as it was when it was claimed."""
 
     parent: Import
@@ -47,7 +47,7 @@ class Claim:
             enqueue("datasets.tasks.run_import", self.parent.pk)
 
 
-def claim_import(import_id: int) -> Claim | None:
+def claim_import(import_id: int) -> ImportLease | None:
     """Take an import that nobody holds; None where it is held or has ended.
 
     The attempt is counted, and committed, before anything is risked.
@@ -59,7 +59,7 @@ def claim_import(import_id: int) -> Claim | None:
     )
     if not taken:
         return None
-    return Claim(Import.objects.select_related("dataset__workspace").get(pk=import_id), token)
+    return ImportLease(Import.objects.select_related("dataset__workspace").get(pk=import_id), token)
 
 
 def _lease_end() -> datetime:

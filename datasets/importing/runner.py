@@ -9,13 +9,13 @@ from django.db.models import Sum
 
 from datasets.errors import ImportRefused
 from datasets.importing.commit import fail, publish
-from datasets.importing.leases import Claim, LeaseLost, claim_import
+from datasets.importing.leases import ImportLease, LeaseLost, claim_import
 from datasets.importing.sources import open_path, open_upload
 from datasets.importing.staging import Report, Staging
 from datasets.models import Import
 
 
-def work_slice(claim: Claim) -> None:
+def work_slice(claim: ImportLease) -> None:
     """Work on an uploaded import for about SLICE_SECONDS, then hand it on, unless it has ended."""
     if claim.parent.attempts > settings.SHARD_MAX_ATTEMPTS:
         fail(claim, f"The worker was lost {settings.SHARD_MAX_ATTEMPTS} times in a row at the same place.")
@@ -30,7 +30,7 @@ def work_slice(claim: Claim) -> None:
         raise
 
 
-def _work_slice(claim: Claim) -> None:
+def _work_slice(claim: ImportLease) -> None:
     parent = claim.parent
     unpacked = parent.lines.aggregate(size=Sum("audio__size"))["size"] or 0
     try:

@@ -15,9 +15,9 @@ from django.db import transaction
 from django.db.models import F, Max
 
 from datasets.errors import Refused
-from datasets.importing.leases import Claim
+from datasets.importing.leases import ImportLease
 from datasets.importing.lines import Line, Opener, Source
-from datasets.intake import StoredFile, record, take_in
+from datasets.intake import StoredFile, ingest, save_audio_rows
 from datasets.models import Audio, ImportLine, Sample, Task
 
 LINES_A_SLICE = 50
@@ -32,7 +32,7 @@ Report = Callable[[int, int, int], None]  # done, total, bad
 class Staging:
     """One worker's pass over the lines that are not staged yet."""
 
-    def __init__(self, claim: Claim, source: Source, report: Report | None = None) -> None:
+    def __init__(self, claim: ImportLease, source: Source, report: Report | None = None) -> None:
         self._claim = claim
         self._source = source
         self._report = report
@@ -118,7 +118,9 @@ class Staging:
         workspace = self._parent.dataset.workspace
         named = {line.audio.sha256 for line, _ in self._slice if line.audio and line.audio.sha256}
         known = Audio.objects.for_workspace(workspace).filter(sha256__in=named) if named else []
-        return {a.sha256: a for a in known} | record(workspace, [stored for _, stored in self._slice if stored])
+        return {a.sha256: a for a in known} | save_audio_rows(
+            workspace, [stored for _, stored in self._slice if stored]
+        )
 
     def _row(self, line: Line, audio: Audio | None) -> ImportLine:
         if line.problem:
@@ -138,7 +140,7 @@ class Staging:
 
 def _take_in(workspace_id: int, open_audio: Opener) -> StoredFile:
     with open_audio() as file:
-        return take_in(workspace_id, file)
+        return ingest(workspace_id, file)
 
 
 def _judged(line: Line, stored: StoredFile | None, audio: dict[str, Audio], task: str) -> tuple[Line, Audio | None]:

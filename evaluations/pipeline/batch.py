@@ -16,7 +16,7 @@ from core.queue import enqueue
 from evaluations.models import Batch, Job, Result, Shard, Upload
 from evaluations.pipeline.batch_input import live_input, release_inputs, upload_input
 from evaluations.pipeline.batch_output import Collector, keep_output
-from evaluations.pipeline.leases import KeptLease, Lease, LeaseLost
+from evaluations.pipeline.leases import Lease, LeaseHeartbeat, LeaseLost
 from evaluations.pipeline.remote_files import FILE_HOURS, note_output, settled, upload_name
 from evaluations.pipeline.results import fail_results
 from evaluations.pipeline.uploads import (
@@ -101,12 +101,12 @@ def plan_of(shard: Shard) -> Plan:
     )
 
 
-class BatchWork:
+class BatchRunner:
     """One worker's time with a batch shard."""
 
-    def __init__(self, lease: Lease, keeper: KeptLease, model: SpeechModel) -> None:
+    def __init__(self, lease: Lease, heartbeat: LeaseHeartbeat, model: SpeechModel) -> None:
         self.lease = lease
-        self.keeper = keeper
+        self.heartbeat = heartbeat
         self.model = model
         self.shard = lease.shard
         self.run = lease.shard.job.run
@@ -124,7 +124,7 @@ class BatchWork:
             State.COLLECTING: self._collect,
         }
         while self.batch.state != State.ENDED:
-            self.keeper.check()
+            self.heartbeat.check()
             pause = self._step(steps[self.batch.state])
             if pause is not None:
                 return pause
@@ -205,7 +205,7 @@ class BatchWork:
         if plan_uploads(plan) > HELP_FROM:
             for _ in range(settings.Q_CLUSTER["workers"] - 1):
                 enqueue(HELP, self.shard.pk)
-        through = Uploader(plan, self.adapter, self.keeper.check, self.ends_at).work()
+        through = Uploader(plan, self.adapter, self.heartbeat.check, self.ends_at).work()
         is_late = time.monotonic() >= self.ends_at
         through = through or (not is_late and are_uploaded(plan, within=OTHERS_UPLOAD_SECONDS))
         fail_without_upload(plan, self.pending)
@@ -332,7 +332,7 @@ class BatchWork:
     def _collect(self) -> float | None:
         output = self.batch.uploads.get(kind=Upload.Kind.OUTPUT)
         if not self.batch.output:
-            keep_output(self.batch, self.adapter, f"files/{output.name}", self.keeper)
+            keep_output(self.batch, self.adapter, f"files/{output.name}", self.heartbeat)
         prices = price_list(self.model, timezone.localdate(self.batch.submitted_at))
         if self._may_go_direct() and (refusal := Collector(self.batch, self.adapter, prices).refusal_of_all()):
             self._go_direct(refusal)

@@ -16,8 +16,8 @@ from django.utils import timezone
 from evaluations.choices import UNFINISHED
 from evaluations.models import Batch, Result, ResultQuerySet, Run
 from evaluations.pipeline.completion import count_results, job_outcome, run_outcome
-from evaluations.pipeline.leases import KeptLease
-from evaluations.pipeline.results import ended_fields
+from evaluations.pipeline.leases import LeaseHeartbeat
+from evaluations.pipeline.results import result_fields
 from evaluations.scoring.normalizers import get_normalizer
 from evaluations.scoring.services import score_results
 from providers.adapters.base import BatchLine, BatchTranscriber, ProviderError, Transcription, as_batch_transcriber
@@ -31,13 +31,13 @@ LINES = 500  # turned into rows at a time
 KEY = re.compile(r"[0-9]{1,18}")  # ours are the results' ids
 
 
-def keep_output(batch: Batch, adapter: BatchTranscriber, remote_file: str, keeper: KeptLease) -> None:
+def keep_output(batch: Batch, adapter: BatchTranscriber, remote_file: str, heartbeat: LeaseHeartbeat) -> None:
     """Stream the provider's result file into our storage, gzipped, before anything is read from it."""
     with tempfile.TemporaryFile() as copy:
         with gzip.GzipFile(fileobj=copy, mode="wb", compresslevel=3) as packed:
             for piece in adapter.download_file(remote_file):
                 packed.write(piece)
-                keeper.check()
+                heartbeat.check()
         copy.seek(0)
         # A worker may have died before it could write down that it is there.
         batch.output.storage.delete(batch.output_path)
@@ -115,7 +115,7 @@ class Collector:
         names: Iterable[str] = ()
         for row in rows.filter(status__in=self.open_states).select_for_update():
             answer = answers[row.pk]
-            fields = ended_fields(answer, self._cost(answer, row.audio_seconds))
+            fields = result_fields(answer, self._cost(answer, row.audio_seconds))
             if all(getattr(row, name) == value for name, value in fields.items() if name != "finished_at"):
                 continue  # it ended so before
             for name, value in fields.items():
@@ -140,7 +140,7 @@ def _problem_without_key(line: BatchLine) -> str:
     return "bad_json" if bad else "missing_key"
 
 
-def collect_again(run: Run) -> None:
+def recollect(run: Run) -> None:
     """End failed results as their kept lines say; completed ones stay. Does nothing for a run that goes on."""
     batches = Batch.objects.filter(shard__job__run=run).exclude(output="").order_by("number")
     for batch in batches.select_related("shard__job__model__provider"):

@@ -14,12 +14,12 @@ from datasets.audio_source import StoredAudio
 from evaluations.models import Result
 from evaluations.pipeline.calls import Outcome, transcribe
 from evaluations.pipeline.concurrency import FanOut, fan_out
-from evaluations.pipeline.leases import Lease, LeaseLost, kept
+from evaluations.pipeline.leases import Lease, LeaseLost, renewed
 from evaluations.pipeline.results import ENDS_JOB, fail_results, pause_before_next, store_answer, store_failure
-from evaluations.pipeline.retry_queue import Backlog
+from evaluations.pipeline.retry_queue import RetryQueue
 from evaluations.pipeline.uploads import Plan, Uploader, fail_without_upload, live_audio, plan_uploads
 from providers.adapters.base import FileStore, RemoteAudio, TranscriptionRequest, as_transcriber
-from providers.limits import Share
+from providers.limits import SlotHolder
 from providers.models import SpeechModel
 from providers.pricing import price_list
 from providers.reasons import Reason
@@ -43,12 +43,12 @@ def work_direct(lease: Lease, model: SpeechModel) -> float | None:
     lost = [result.pk for result in results if result.attempts >= limit]
     if lost:
         fail_results(pending.filter(pk__in=lost), Reason.WORKER_LOST, f"{limit} workers died while they worked on it.")
-    piece = _Slice(lease, model)
+    piece = DirectRunner(lease, model)
     with closing(piece.share), fan_out() as calls:
         return piece.work([result for result in results if result.attempts < limit], calls)
 
 
-class _Slice:
+class DirectRunner:
     """One worker's time with a shard."""
 
     def __init__(self, lease: Lease, model: SpeechModel) -> None:
@@ -56,7 +56,7 @@ class _Slice:
         self.adapter = as_transcriber(adapter_for(model.provider))
         self.model = model_config(model)
         self.provider = model.provider
-        self.share = Share(model.provider.pk)
+        self.share = SlotHolder(model.provider.pk)
         self.prices = price_list(model, timezone.localdate())
         self.remote: dict[int, RemoteAudio] = {}
         self.options = lease.shard.job.run.options
@@ -71,25 +71,25 @@ class _Slice:
         if not self._put_large_audio(results):
             return 0.0
         ready = (result for result in results if result.sample_id in self.remote or not self._wants_upload(result))
-        backlog = Backlog(ready)
+        retry_queue = RetryQueue(ready)
         self.could_call_at = time.monotonic()
-        while backlog or calls.under_way:
-            self._begin_calls(backlog, calls)
+        while retry_queue or calls.under_way:
+            self._begin_calls(retry_queue, calls)
             pause = self._pause(calls)
             if pause is not None:
-                backlog.release()
+                retry_queue.release()
                 return pause
-            outcome = calls.next(timeout=min(self.share.seconds_to_look, backlog.seconds_to_next or 1.0))
+            outcome = calls.next(timeout=min(self.share.seconds_to_look, retry_queue.seconds_to_next or 1.0))
             if outcome is not None:
-                self._take_in(outcome, backlog)
+                self._take_in(outcome, retry_queue)
             self._look_around()
         return None
 
-    def _begin_calls(self, backlog: Backlog, calls: FanOut[Outcome]) -> None:
+    def _begin_calls(self, retry_queue: RetryQueue, calls: FanOut[Outcome]) -> None:
         """As many as may be under way now."""
         in_time = time.monotonic() < self.ends_at
-        while self.share.ready(calls.under_way + (len(backlog) if in_time else 0)) and in_time:
-            result = backlog.next(self.share.grant.slots)
+        while self.share.ready(calls.under_way + (len(retry_queue) if in_time else 0)) and in_time:
+            result = retry_queue.next(self.share.grant.slots)
             if result is None:
                 return
             self.share.begin()
@@ -108,9 +108,9 @@ class _Slice:
             return None
         return min(wait, LONGEST_WAIT) * random.uniform(1, 1.3)  # noqa: S311
 
-    def _take_in(self, outcome: Outcome, backlog: Backlog) -> None:
+    def _take_in(self, outcome: Outcome, retry_queue: RetryQueue) -> None:
         result, error = outcome.result, outcome.error
-        backlog.ended(result)
+        retry_queue.ended(result)
         self.share.end(error, first=not result.failures)
         if outcome.transcription is not None:
             store_answer(result, outcome.transcription, self.prices)
@@ -119,9 +119,9 @@ class _Slice:
         pause = pause_before_next(result, error, is_outage=self.share.grant.is_failing)
         store_failure(outcome, error, ends=pause is None)
         if error.reason in ENDS_JOB:
-            backlog.clear()
+            retry_queue.clear()
         elif pause is not None:
-            backlog.put_back(result, pause)
+            retry_queue.requeue(result, pause)
 
     def _look_around(self) -> None:
         """Whether the work is still wanted, and still this worker's. Raises LeaseLost."""
@@ -158,8 +158,8 @@ class _Slice:
         soon = timezone.now() + timedelta(hours=1)
         plan = Plan(run=job.run, provider=self.provider, sample_ids=sample_ids, alive_until=soon)
         plan_uploads(plan)
-        with kept(self.lease) as keeper:
-            through = Uploader(plan, self.adapter, keeper.check, self.ends_at).work()
+        with renewed(self.lease) as heartbeat:
+            through = Uploader(plan, self.adapter, heartbeat.check, self.ends_at).work()
         fail_without_upload(plan, Result.objects.filter(shard=self.lease.shard).pending())
         if not through:
             return False

@@ -94,7 +94,7 @@ def close_shard(lease: Lease) -> bool:
 NOTICE_SECONDS = 5.0  # how soon a cancelled run is noticed
 
 
-class KeptLease:
+class LeaseHeartbeat:
     """Renewed by a thread, every third of its length at the latest."""
 
     def __init__(self, lease: Lease) -> None:
@@ -121,12 +121,12 @@ class KeptLease:
 
 
 @contextmanager
-def kept(lease: Lease) -> Iterator[KeptLease]:
+def renewed(lease: Lease) -> Iterator[LeaseHeartbeat]:
     """Inside, `lease` is renewed as long as it can be."""
-    keeper = KeptLease(lease)
-    keeper._thread.start()
+    heartbeat = LeaseHeartbeat(lease)
+    heartbeat._thread.start()
     try:
-        yield keeper
+        yield heartbeat
     finally:
-        keeper._done.set()
-        keeper._thread.join()
+        heartbeat._done.set()
+        heartbeat._thread.join()

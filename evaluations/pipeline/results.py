@@ -17,7 +17,7 @@ from providers.reasons import Reason
 BATCH = 1000
 
 
-def keep_history(failed: ResultQuerySet) -> None:
+def archive_attempts(failed: ResultQuerySet) -> None:
     """Write down how each result failed, and what that has cost, where a failed call does not say it already."""
     said = Attempt.objects.filter(result=OuterRef("pk"), reason=OuterRef("reason"), error=OuterRef("error"))
     rows = failed.filter(~Exists(said)).annotate(tries=Count("failed_attempts")).order_by("pk")
@@ -50,7 +50,7 @@ def store_answer(result: Result, answer: Transcription, prices: PriceList) -> No
     """One UPDATE, which does nothing where the result has ended otherwise in the meantime."""
     cost = prices.cost_of_call(result.audio_seconds, answer.input_tokens, answer.output_tokens)
     row = Result.objects.filter(pk=result.pk).pending()
-    row.update(calls=F("calls") + 1, **ended_fields(answer, cost))
+    row.update(calls=F("calls") + 1, **result_fields(answer, cost))
 
 
 def pause_before_next(result: Result, error: ProviderError, *, is_outage: bool) -> float | None:
@@ -110,7 +110,7 @@ def end_job(job: Job, reason: str, message: str) -> None:
     Job.objects.filter(pk=job.pk).update(error=message)
 
 
-def ended_fields(answer: Transcription | ProviderError, cost_usd: Decimal | None) -> dict[str, object]:
+def result_fields(answer: Transcription | ProviderError, cost_usd: Decimal | None) -> dict[str, object]:
     """The fields of a result that ends with this answer: {name: value}, the same ones for every answer.
 
     A text that was cut off is kept, but the result has failed: it would be scored for what the model never wrote.
@@ -135,7 +135,7 @@ def ended_fields(answer: Transcription | ProviderError, cost_usd: Decimal | None
         "output_tokens": answer.output_tokens,
         "cost_usd": cost_usd,
     }
-    if answer.cut_off:
+    if answer.truncated:
         return {**fields, "reason": Reason.CUT_OFF, "error": CUT_OFF}
     reason = "" if answer.text.strip() else Reason.EMPTY_OUTPUT
     return {**fields, "status": Result.Status.COMPLETED, "reason": reason}

@@ -6,10 +6,10 @@ from django.conf import settings
 from django.db.models import Count
 
 from evaluations.models import Result, Shard
-from evaluations.pipeline.batch import BatchWork
+from evaluations.pipeline.batch import BatchRunner
 from evaluations.pipeline.completion import finish, refresh_counts
 from evaluations.pipeline.direct import work_direct
-from evaluations.pipeline.leases import Lease, LeaseLost, claim_shard, close_shard, give_back, kept
+from evaluations.pipeline.leases import Lease, LeaseLost, claim_shard, close_shard, give_back, renewed
 from evaluations.pipeline.remote_files import stop_batches
 from evaluations.pipeline.results import fail_results
 from evaluations.scoring.normalizers import get_normalizer
@@ -77,5 +77,5 @@ def _work_batch(lease: Lease, model: SpeechModel) -> float | None:
     shard = lease.shard
     if not (shard.batches.live().exists() or Result.objects.filter(shard=shard).pending().exists()):
         return None  # a worker has died after the batch's end, before the shard's
-    with kept(lease) as keeper:
-        return BatchWork(lease, keeper, model).work()
+    with renewed(lease) as heartbeat:
+        return BatchRunner(lease, heartbeat, model).work()

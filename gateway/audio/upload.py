@@ -63,7 +63,7 @@ class UploadedAudio:
         self._file.close()
 
 
-async def take_in(file: BinaryIO) -> UploadedAudio:
+async def ingest(file: BinaryIO) -> UploadedAudio:
     """Look at an uploaded file: an `io.BytesIO`, or a named temporary file, which is gone when it is closed.
 
     Plain WAV is measured by its header and its size, in microseconds; everything else is decoded from start to end in

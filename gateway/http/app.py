@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
 from core.tracebacks import place_of
-from gateway.auth import admit
+from gateway.auth import authenticate
 from gateway.errors import Refused
 from gateway.http import models, speech, transcriptions
 from gateway.http.errors import Disconnected, HttpError, of_refusal
@@ -42,7 +42,7 @@ async def gateway(scope: Scope, receive: Receive, send: Send) -> None:
 async def _serve(request: Request) -> None:
     try:
         handler = _handler_of(request)
-        request.access = await admit(request.header("authorization"))
+        request.access = await authenticate(request.header("authorization"))
         await handler(request)
     except Refused as refused:
         await _fail(request, of_refusal(refused))

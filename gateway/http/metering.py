@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from django.conf import settings
 
-from gateway.catalog import Target
+from gateway.catalog import ModelTarget
 from gateway.errors import Refused
 from gateway.http.errors import Disconnected, HttpError, of_provider
 from gateway.http.request import Request
@@ -31,7 +31,7 @@ class Usage:
     """What is known of a call so far; whoever serves it fills it in. None: not known."""
 
     request: Request
-    target: Target | None = None  # who serves it, or is about to
+    target: ModelTarget | None = None  # who serves it, or is about to
     is_last: bool = True  # no other target is left to try
     audio_seconds: float | None = None
     characters: int | None = None
@@ -94,8 +94,8 @@ async def _reserve(request: Request, endpoint: Endpoint, model_name: str) -> Res
 
 
 async def first_success(
-    usage: Usage, targets: Sequence[Target], attempt: Callable[[Target], Awaitable[T]]
-) -> tuple[Target, T]:
+    usage: Usage, targets: Sequence[ModelTarget], attempt: Callable[[ModelTarget], Awaitable[T]]
+) -> tuple[ModelTarget, T]:
     """The first of `targets` that `attempt` works for, and what it gave.
 
     The next one is tried where the provider is at fault (its failures, limits, pauses and time-outs), never where the

@@ -3,24 +3,24 @@
 import json
 from typing import Any
 
-from gateway.catalog import Offer, offer_for
+from gateway.catalog import ModelCatalog, catalog_for
 from gateway.http.request import Request
 
 
 async def list_models(request: Request) -> None:
-    offer = await offer_for(request.access)
+    offer = await catalog_for(request.access)
     names = [*offer.aliases, *offer.targets]
     await _answer(request, {"object": "list", "data": [_described(offer, name) for name in names]})
 
 
 async def show_model(request: Request) -> None:
-    offer = await offer_for(request.access)
+    offer = await catalog_for(request.access)
     name = request.path.removeprefix("/v1/models/")
     offer.find(name)
     await _answer(request, _described(offer, name))
 
 
-def _described(offer: Offer, name: str) -> dict[str, Any]:
+def _described(offer: ModelCatalog, name: str) -> dict[str, Any]:
     """Beside what OpenAI tells: what the model can be asked for, and for aliases the models behind the name."""
     alias = offer.aliases.get(name)
     targets = offer.aliases[name].targets if alias else offer.find(name)

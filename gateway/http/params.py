@@ -18,7 +18,7 @@ YES, NO = {"true", "1", "yes"}, {"false", "0", "no"}
 
 
 @dataclass(frozen=True)
-class Wishes:
+class TranscriptionParams:
     model: str
     response_format: ResponseFormat
     language: str  # BCP-47; empty: the model shall find out
@@ -35,7 +35,7 @@ class Wishes:
         return wanted & able
 
 
-def read_wishes(form: Form) -> Wishes:
+def read_wishes(form: Form) -> TranscriptionParams:
     """Raises HttpError 400, which names what is wrong and what would be right."""
     model = form.one("model")
     missing = [name for name, given in (("file", form.file), ("model", model)) if not given]
@@ -47,7 +47,7 @@ def read_wishes(form: Form) -> Wishes:
     wanted = _response_format(form)
     _refuse_unknown_chunking(form)
     _refuse_unknown_include(form, wanted)
-    return Wishes(
+    return TranscriptionParams(
         model=model,
         response_format=wanted,
         language=_language(form),

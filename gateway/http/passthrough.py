@@ -18,12 +18,12 @@ from django.conf import settings
 from gateway.audio.upload import UploadedAudio
 from gateway.http.client import Answer, Streamed, upstream_of
 from gateway.http.multipart import Form
-from gateway.http.params import Wishes
+from gateway.http.params import TranscriptionParams
 from providers.adapters.base import (
     Adapter,
     Endpoint,
     ModelConfig,
-    OpenAIWire,
+    OpenAICompatible,
     ProviderError,
     SpeechPart,
     SpeechRequest,
@@ -62,10 +62,15 @@ def needs_proxy(url: str) -> bool:
 
 
 async def relay_transcription(
-    endpoint: Endpoint, model: ModelConfig, operation: Operation, form: Form, wishes: Wishes, audio: UploadedAudio
+    endpoint: Endpoint,
+    model: ModelConfig,
+    operation: Operation,
+    form: Form,
+    params: TranscriptionParams,
+    audio: UploadedAudio,
 ) -> dict[str, Any]:
     """The provider's answer, which has a `text`. Raises ProviderError."""
-    start, end = _form([*_fields(model, operation, form, wishes)], audio)
+    start, end = _form([*_fields(model, operation, form, params)], audio)
     headers = {
         **endpoint.headers,
         "Content-Type": f"multipart/form-data; boundary={BOUNDARY}",
@@ -79,18 +84,20 @@ async def relay_transcription(
                 answer = await upstream.post(f"/audio/{operation}", headers, start, file, end)
     except TimeoutError:
         raise ProviderError(Reason.TIMEOUT, "The provider did not answer in time.", retryable=True) from None
-    return _read(answer, Call(private=(wishes.prompt,), hears=True))
+    return _read(answer, Call(private=(params.prompt,), hears=True))
 
 
-def _fields(model: ModelConfig, operation: Operation, form: Form, wishes: Wishes) -> Iterator[tuple[str, str]]:
+def _fields(
+    model: ModelConfig, operation: Operation, form: Form, params: TranscriptionParams
+) -> Iterator[tuple[str, str]]:
     yield "model", model.upstream_name
     for name, values in form.fields.items():
         if name.removesuffix("[]") not in REPLACED:
             yield from ((name, value) for value in values)
-    if operation == "transcriptions" and (language := language_code(wishes.language)):
+    if operation == "transcriptions" and (language := language_code(params.language)):
         yield "language", language
-    times = wishes.times_needed(model.times)
-    plain = "diarized_json" if wishes.response_format == "diarized_json" else "json"
+    times = params.times_needed(model.times)
+    plain = "diarized_json" if params.response_format == "diarized_json" else "json"
     yield "response_format", "verbose_json" if times else plain
     if operation == "transcriptions":
         yield from (("timestamp_granularities[]", time) for time in sorted(times))
@@ -155,16 +162,18 @@ def with_details(told: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]
 LONGEST_ERROR = 64 * 1024  # bytes that are read of an answer which is none
 
 
-def can_relay_speech(adapter: Adapter, model: ModelConfig) -> TypeGuard[OpenAIWire]:
+def can_relay_speech(adapter: Adapter, model: ModelConfig) -> TypeGuard[OpenAICompatible]:
     """Whether the provider takes a plain request and answers with plain audio: otherwise the adapter knows how."""
     return (
-        isinstance(adapter, OpenAIWire)
+        isinstance(adapter, OpenAICompatible)
         and "stream_format" not in model.options
         and not needs_proxy(adapter.endpoint().base_url)
     )
 
 
-async def relay_speech(wire: OpenAIWire, model: ModelConfig, speech: SpeechRequest) -> AsyncGenerator[SpeechPart, None]:
+async def relay_speech(
+    wire: OpenAICompatible, model: ModelConfig, speech: SpeechRequest
+) -> AsyncGenerator[SpeechPart, None]:
     """What the provider says, as it comes. Raises ProviderError."""
     endpoint, call = wire.endpoint(), Call(private=(speech.text, speech.instructions))
     encoding = encoding_for(model, speech.encoding)

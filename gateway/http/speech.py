@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
 from gateway.audio.transcode import in_encoding
-from gateway.catalog import Target, offer_for
+from gateway.catalog import ModelTarget, catalog_for
 from gateway.http.errors import invalid, of_provider
 from gateway.http.metering import SERVED_BY, Usage, first_in_time, first_success, metered
 from gateway.http.passthrough import can_relay_speech, relay_speech
@@ -17,9 +17,9 @@ from gateway.http.request import Request
 from providers.adapters.base import (
     AudioEncoding,
     ProviderError,
-    Speaker,
     SpeechPart,
     SpeechRequest,
+    SpeechSynthesizer,
     StreamingSpeaker,
     as_speaker,
 )
@@ -40,7 +40,7 @@ CONTENT_TYPES: dict[AudioEncoding, str] = {
 
 
 @dataclass(frozen=True)
-class Wish:
+class SpeechParams:
     """What is asked for."""
 
     model: str
@@ -58,30 +58,30 @@ async def speak(request: Request) -> None:
     Until then other models of an alias are tried; afterwards a failure breaks the answer off.
     """
     body = await request.read_all(MAX_BODY)
-    wish = read_wish(body)
-    targets = (await offer_for(request.access)).find_for("tts", wish.model)
-    async with metered(request, "speech", wish.model) as usage:
+    params = read_wish(body)
+    targets = (await catalog_for(request.access)).find_for("tts", params.model)
+    async with metered(request, "speech", params.model) as usage:
         usage.body_sha256 = hashlib.sha256(body).hexdigest()
-        target, (first, rest) = await first_success(usage, targets, lambda target: _begin(target, wish, usage))
+        target, (first, rest) = await first_success(usage, targets, lambda target: _begin(target, params, usage))
         async with aclosing(rest):
             usage.note_first_byte()
-            await request.start(200, _content_type(wish), [(SERVED_BY, target.name), *STREAM_HEADERS])
-            await request.send(_piece(wish, first))
+            await request.start(200, _content_type(params), [(SERVED_BY, target.name), *STREAM_HEADERS])
+            await request.send(_piece(params, first))
             try:
                 async for audio in rest:
-                    await request.send(_piece(wish, audio))
+                    await request.send(_piece(params, audio))
             except ProviderError as error:  # no end follows: the answer breaks off
                 problem = of_provider(error, target.name)
-                if wish.stream_format == "sse":
+                if params.stream_format == "sse":
                     await request.send(b"data: " + problem.body + b"\n\n")
                 raise problem from error
-        await request.send(_last_event(wish, usage) if wish.stream_format == "sse" else b"", more=False)
+        await request.send(_last_event(params, usage) if params.stream_format == "sse" else b"", more=False)
 
 
 # --- what is asked for ------------------------------------------------------------------------------
 
 
-def read_wish(body: bytes) -> Wish:
+def read_wish(body: bytes) -> SpeechParams:
     """Raises HttpError 400, which names the parameter."""
     try:
         given = json.loads(body)
@@ -96,7 +96,7 @@ def read_wish(body: bytes) -> Wish:
         raise invalid(message, "input", "string_above_max_length")
     if not isinstance(given.get("stream", False), bool):
         raise invalid("'stream' must be true or false.", "stream")
-    return Wish(
+    return SpeechParams(
         model=_text(given, "model"),
         speech=SpeechRequest(
             text=text,
@@ -146,10 +146,10 @@ def _one_of(given: dict[str, Any], name: str, choices: tuple[str, ...], usual: s
 # --- what is answered -------------------------------------------------------------------------------
 
 
-async def _begin(target: Target, wish: Wish, usage: Usage) -> tuple[bytes, AsyncGenerator[bytes, None]]:
+async def _begin(target: ModelTarget, params: SpeechParams, usage: Usage) -> tuple[bytes, AsyncGenerator[bytes, None]]:
     """The first of the audio, and the rest, which the caller closes. Raises ProviderError."""
-    usage.characters = wish.characters  # also where the caller leaves before the first byte: it may be charged
-    audio = in_encoding(_parts(target, wish.speech, usage), wish.speech.encoding)
+    usage.characters = params.characters  # also where the caller leaves before the first byte: it may be charged
+    audio = in_encoding(_parts(target, params.speech, usage), params.speech.encoding)
     try:
         first = await anext(audio, None)
         if first is None:
@@ -160,9 +160,9 @@ async def _begin(target: Target, wish: Wish, usage: Usage) -> tuple[bytes, Async
     return first, audio
 
 
-async def _parts(target: Target, speech: SpeechRequest, usage: Usage) -> AsyncGenerator[SpeechPart, None]:
+async def _parts(target: ModelTarget, speech: SpeechRequest, usage: Usage) -> AsyncGenerator[SpeechPart, None]:
     """What the provider says, as it comes; its tokens go to the usage."""
-    async with target.permit(is_last=usage.is_last), aclosing(_spoken(target, speech)) as parts:
+    async with target.slot(is_last=usage.is_last), aclosing(_spoken(target, speech)) as parts:
         part = await first_in_time(parts)
         while part is not None:
             if part.input_tokens is not None or part.output_tokens is not None:
@@ -171,7 +171,7 @@ async def _parts(target: Target, speech: SpeechRequest, usage: Usage) -> AsyncGe
             part = await anext(parts, None)
 
 
-def _spoken(target: Target, speech: SpeechRequest) -> AsyncGenerator[SpeechPart, None]:
+def _spoken(target: ModelTarget, speech: SpeechRequest) -> AsyncGenerator[SpeechPart, None]:
     """By the shortest way that there is. Raises ProviderError."""
     adapter = target.adapter
     if can_relay_speech(adapter, target.config):
@@ -181,26 +181,30 @@ def _spoken(target: Target, speech: SpeechRequest) -> AsyncGenerator[SpeechPart,
     return _at_once(as_speaker(adapter), target, speech)
 
 
-async def _at_once(speaker: Speaker, target: Target, speech: SpeechRequest) -> AsyncGenerator[SpeechPart, None]:
+async def _at_once(
+    speaker: SpeechSynthesizer, target: ModelTarget, speech: SpeechRequest
+) -> AsyncGenerator[SpeechPart, None]:
     whole = await speaker.speak(target.config, speech)
     yield SpeechPart(whole.audio, "wav", whole.sample_rate, whole.input_tokens, whole.output_tokens)
 
 
-def _content_type(wish: Wish) -> str:
-    return "text/event-stream; charset=utf-8" if wish.stream_format == "sse" else CONTENT_TYPES[wish.speech.encoding]
+def _content_type(params: SpeechParams) -> str:
+    return (
+        "text/event-stream; charset=utf-8" if params.stream_format == "sse" else CONTENT_TYPES[params.speech.encoding]
+    )
 
 
-def _piece(wish: Wish, audio: bytes) -> bytes:
-    if wish.stream_format == "audio":
+def _piece(params: SpeechParams, audio: bytes) -> bytes:
+    if params.stream_format == "audio":
         return audio
     return _event({"type": "speech.audio.delta", "audio": base64.b64encode(audio).decode()})
 
 
-def _last_event(wish: Wish, usage: Usage) -> bytes:
+def _last_event(params: SpeechParams, usage: Usage) -> bytes:
     """Beside OpenAI's counts, which few providers know, the characters that were spoken."""
     read, spoken = usage.input_tokens, usage.output_tokens
     total = None if read is None or spoken is None else read + spoken
-    counts = {"input_tokens": read, "output_tokens": spoken, "total_tokens": total, "characters": wish.characters}
+    counts = {"input_tokens": read, "output_tokens": spoken, "total_tokens": total, "characters": params.characters}
     return _event({"type": "speech.audio.done", "usage": counts})
 
 

@@ -12,14 +12,14 @@ from django.conf import settings
 
 from datasets.errors import AudioRefused
 from gateway.audio.provider_upload import put_at
-from gateway.audio.upload import UploadedAudio, as_taken, take_in
-from gateway.catalog import Target, Task, offer_for
+from gateway.audio.upload import UploadedAudio, as_taken, ingest
+from gateway.catalog import ModelTarget, Task, catalog_for
 from gateway.http import passthrough
 from gateway.http.errors import invalid, of_provider
 from gateway.http.formats import CONTENT_TYPES, Transcript, as_object, as_text, transcript_of, usage_of
 from gateway.http.metering import SERVED_BY, Usage, first_in_time, first_success, metered
 from gateway.http.multipart import Form, read_form
-from gateway.http.params import Wishes, read_wishes
+from gateway.http.params import TranscriptionParams, read_wishes
 from gateway.http.request import Request
 from providers.adapters.base import (
     CapabilityNotSupported,
@@ -58,9 +58,9 @@ class Job:
 
     kind: Kind
     form: Form
-    wishes: Wishes
+    params: TranscriptionParams
     audio: UploadedAudio
-    targets: list[Target]
+    targets: list[ModelTarget]
 
 
 async def transcribe(request: Request) -> None:
@@ -73,10 +73,10 @@ async def translate(request: Request) -> None:
 
 async def _serve(request: Request, kind: Kind) -> None:
     async with _understood(request, kind) as job:
-        async with metered(request, kind.endpoint, job.wishes.model) as usage:
+        async with metered(request, kind.endpoint, job.params.model) as usage:
             usage.audio_seconds = job.audio.duration
             try:
-                if job.wishes.stream:
+                if job.params.stream:
                     await _answer_in_events(request, job, usage)
                 else:
                     await _answer_at_once(request, job, usage)
@@ -89,10 +89,10 @@ async def _understood(request: Request, kind: Kind) -> AsyncIterator[Job]:
     """Raises HttpError where the request makes no sense, before anything is paid for."""
     form = await read_form(request)
     try:
-        wishes = read_wishes(form)
-        targets = (await offer_for(request.access)).find_for(kind.task, wishes.model)
+        params = read_wishes(form)
+        targets = (await catalog_for(request.access)).find_for(kind.task, params.model)
         audio = await _taken_in(form)
-        yield Job(kind, form, wishes, audio, _that_take(audio, targets))
+        yield Job(kind, form, params, audio, _that_take(audio, targets))
     finally:
         form.close()
 
@@ -101,12 +101,12 @@ async def _taken_in(form: Form) -> UploadedAudio:
     if form.file is None or not form.file.tell():
         raise invalid("The file is empty.", "file", "empty_file")
     try:
-        return await take_in(form.file)
+        return await ingest(form.file)
     except AudioRefused as error:
         raise invalid(error.message, "file", f"audio_{error.code}") from error
 
 
-def _that_take(audio: UploadedAudio, targets: list[Target]) -> list[Target]:
+def _that_take(audio: UploadedAudio, targets: list[ModelTarget]) -> list[ModelTarget]:
     """Those that take audio of this length. Raises HttpError 400 where none does."""
     longest = max(target.model.max_audio_seconds or float("inf") for target in targets)
     if audio.duration > longest:
@@ -122,9 +122,9 @@ async def _answer_at_once(request: Request, job: Job, usage: Usage) -> None:
     target, (heard, raw) = await first_success(usage, job.targets, partial(_ask, job, usage))
     transcript = _transcript(job, target, heard)
     usage.input_tokens, usage.output_tokens = heard.input_tokens, heard.output_tokens
-    wanted = job.wishes.response_format
+    wanted = job.params.response_format
     if CONTENT_TYPES[wanted] == "application/json":
-        told = passthrough.with_details(as_object(transcript, wanted, job.wishes.times), raw)
+        told = passthrough.with_details(as_object(transcript, wanted, job.params.times), raw)
         if wanted == "diarized_json":
             told["segments"] = passthrough.speakers(raw)
         body = json.dumps(told, ensure_ascii=False).encode()
@@ -134,30 +134,30 @@ async def _answer_at_once(request: Request, job: Job, usage: Usage) -> None:
     await request.answer(200, CONTENT_TYPES[wanted], body, [(SERVED_BY, target.name)])
 
 
-async def _ask(job: Job, usage: Usage, target: Target) -> tuple[Transcription, dict[str, Any]]:
+async def _ask(job: Job, usage: Usage, target: ModelTarget) -> tuple[Transcription, dict[str, Any]]:
     """What the model hears, and its provider's own answer where the request was passed on as it is."""
     async with _in_format(job.audio, target) as audio:
         endpoint = target.wire.endpoint() if target.wire else None
-        async with target.permit(is_last=usage.is_last):
+        async with target.slot(is_last=usage.is_last):
             if endpoint and passthrough.can_relay_transcription(endpoint, target.config, audio):
                 raw = await passthrough.relay_transcription(
-                    endpoint, target.config, job.kind.operation, job.form, job.wishes, audio
+                    endpoint, target.config, job.kind.operation, job.form, job.params, audio
                 )
                 heard = passthrough.heard(raw)
-            elif job.wishes.response_format == "diarized_json":
+            elif job.params.response_format == "diarized_json":
                 raise _no_speakers(target)
             else:
                 raw, heard = {}, await _ask_adapter(target, job, audio)
-    if job.wishes.response_format == "diarized_json" and heard.text and not passthrough.speakers(raw):
+    if job.params.response_format == "diarized_json" and heard.text and not passthrough.speakers(raw):
         raise _no_speakers(target)
     return heard, raw
 
 
-def _no_speakers(target: Target) -> CapabilityNotSupported:
+def _no_speakers(target: ModelTarget) -> CapabilityNotSupported:
     return CapabilityNotSupported(f"{target.name} does not tell speakers apart: it makes no diarized_json.")
 
 
-async def _ask_adapter(target: Target, job: Job, audio: UploadedAudio) -> Transcription:
+async def _ask_adapter(target: ModelTarget, job: Job, audio: UploadedAudio) -> Transcription:
     async with _put_there(audio, target) as remote:
         request = _request(job, target, audio, remote)
         if job.kind is TRANSLATION:
@@ -169,24 +169,26 @@ async def _ask_adapter(target: Target, job: Job, audio: UploadedAudio) -> Transc
                 heard = await answer
         except TimeoutError:
             raise ProviderError(Reason.TIMEOUT, "The model did not answer in time.", retryable=True) from None
-    if heard.cut_off:  # a part would pass for the whole
+    if heard.truncated:  # a part would pass for the whole
         raise ProviderError(Reason.CUT_OFF, "The text is longer than the model's answers may be. Cut the audio.")
     return heard
 
 
-def _request(job: Job, target: Target, audio: UploadedAudio, remote: RemoteAudio | None = None) -> TranscriptionRequest:
+def _request(
+    job: Job, target: ModelTarget, audio: UploadedAudio, remote: RemoteAudio | None = None
+) -> TranscriptionRequest:
     return TranscriptionRequest(
         audio,
-        language=job.wishes.language,
-        prompt=target.prompt(job.wishes.prompt),
+        language=job.params.language,
+        prompt=target.prompt(job.params.prompt),
         remote=remote,
-        temperature=job.wishes.temperature,
-        times=job.wishes.times_needed(target.config.times),
+        temperature=job.params.temperature,
+        times=job.params.times_needed(target.config.times),
     )
 
 
 @asynccontextmanager
-async def _put_there(audio: UploadedAudio, target: Target) -> AsyncIterator[RemoteAudio | None]:
+async def _put_there(audio: UploadedAudio, target: ModelTarget) -> AsyncIterator[RemoteAudio | None]:
     """Where the provider finds audio that no request to it can hold; None for all other. Raises ProviderError."""
     if target.store and target.store.wants_upload(audio.mime_type, audio.size):
         async with put_at(target.store, audio) as remote:
@@ -196,7 +198,7 @@ async def _put_there(audio: UploadedAudio, target: Target) -> AsyncIterator[Remo
 
 
 @asynccontextmanager
-async def _in_format(audio: UploadedAudio, target: Target) -> AsyncIterator[UploadedAudio]:
+async def _in_format(audio: UploadedAudio, target: ModelTarget) -> AsyncIterator[UploadedAudio]:
     """The audio as the model takes it. Raises ProviderError."""
     try:
         taken = await as_taken(audio, _formats(audio, target))
@@ -209,22 +211,22 @@ async def _in_format(audio: UploadedAudio, target: Target) -> AsyncIterator[Uplo
             taken.close()
 
 
-def _formats(audio: UploadedAudio, target: Target) -> Sequence[str]:
+def _formats(audio: UploadedAudio, target: ModelTarget) -> Sequence[str]:
     """Of which the model takes one; none: any."""
     if formats := target.config.options.get("audio_formats"):
         return list(formats)
     return ["flac"] if target.store and not target.store.takes(audio.mime_type) else []
 
 
-def _transcript(job: Job, target: Target, heard: Transcription) -> Transcript:
+def _transcript(job: Job, target: ModelTarget, heard: Transcription) -> Transcript:
     only = target.model.languages if len(target.model.languages) == 1 else []
-    known = "en" if job.kind is TRANSLATION else job.wishes.language or "".join(only)
+    known = "en" if job.kind is TRANSLATION else job.params.language or "".join(only)
     return transcript_of(
         heard,
         task=job.kind.word,
         duration=job.audio.duration,
         language=known,
-        temperature=job.wishes.temperature or 0.0,
+        temperature=job.params.temperature or 0.0,
     )
 
 
@@ -248,7 +250,7 @@ async def _answer_in_events(request: Request, job: Job, usage: Usage) -> None:
 
 
 async def _begin(
-    job: Job, usage: Usage, target: Target
+    job: Job, usage: Usage, target: ModelTarget
 ) -> tuple[TranscriptionPart, AsyncGenerator[TranscriptionPart, None]]:
     """The first part of the text, and the rest as it comes."""
     parts = _parts(job, usage, target)
@@ -258,11 +260,11 @@ async def _begin(
     return first, parts
 
 
-async def _parts(job: Job, usage: Usage, target: Target) -> AsyncGenerator[TranscriptionPart, None]:
+async def _parts(job: Job, usage: Usage, target: ModelTarget) -> AsyncGenerator[TranscriptionPart, None]:
     """The text as the model writes it; where its provider does not stream, all of it at the end."""
     adapter = target.adapter
     if isinstance(adapter, StreamingTranscriber) and job.kind is TRANSCRIPTION:
-        async with _in_format(job.audio, target) as audio, target.permit(is_last=usage.is_last):
+        async with _in_format(job.audio, target) as audio, target.slot(is_last=usage.is_last):
             async with aclosing(adapter.stream_transcription(target.config, _request(job, target, audio))) as parts:
                 part = await first_in_time(parts)
                 while part is not None:

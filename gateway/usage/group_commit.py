@@ -40,9 +40,9 @@ class Writer:
     The thread starts with the first request, and has a database connection of its own, opened again when it breaks.
     """
 
-    def __init__(self, *, chore: Callable[[], None], chore_every: Callable[[], float]) -> None:
+    def __init__(self, *, periodic: Callable[[], None], chore_every: Callable[[], float]) -> None:
         """`chore` is done in the thread too, every `chore_every()` seconds."""
-        self._chore, self._chore_every = chore, chore_every
+        self._chore, self._chore_every = periodic, chore_every
         self._waiting: list[Request] = []
         self._unwritten: list[Request] = []  # what must be written, and could not be yet
         self._changed = threading.Condition()

@@ -32,7 +32,7 @@ def _write(entries: Sequence[Call | Settlement]) -> list[records.Answer]:
 
 
 writer = Writer(
-    chore=lambda: records.renew(_under_way),
+    periodic=lambda: records.renew(_under_way),
     chore_every=lambda: settings.USAGE_LEASE_SECONDS / 3,
 )
 

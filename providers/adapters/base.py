@@ -131,7 +131,7 @@ class Transcription:
     processing_seconds: float | None  # what the provider needed, waiting for a free place apart; None: in a batch
     input_tokens: int | None = None
     output_tokens: int | None = None
-    cut_off: bool = False  # the model stopped at its output limit, not at the audio's end
+    truncated: bool = False  # the model stopped at its output limit, not at the audio's end
     words: tuple[TimedText, ...] = ()
     segments: tuple[TimedText, ...] = ()
     language: str = ""  # what the model heard; empty: it does not say
@@ -196,7 +196,7 @@ class ChatPart:
     text: str
     input_tokens: int | None = None  # in the last part, where the provider counts them
     output_tokens: int | None = None
-    cut_off: bool = False  # in the last part: the model stopped at its output limit
+    truncated: bool = False  # in the last part: the model stopped at its output limit
 
 
 @runtime_checkable
@@ -224,7 +224,7 @@ class Translator(Protocol):
 
 
 @runtime_checkable
-class Speaker(Protocol):
+class SpeechSynthesizer(Protocol):
     async def speak(self, model: ModelConfig, request: SpeechRequest) -> Speech:
         """The text, spoken. Raises ProviderError."""
 
@@ -236,7 +236,7 @@ class StreamingSpeaker(Protocol):
 
 
 @runtime_checkable
-class Chatter(Protocol):
+class ChatModel(Protocol):
     def stream_chat(self, model: ModelConfig, request: ChatRequest) -> AsyncGenerator[ChatPart, None]:
         """The model's answer as it is written."""
 
@@ -250,7 +250,7 @@ class Endpoint:
 
 
 @runtime_checkable
-class OpenAIWire(Protocol):
+class OpenAICompatible(Protocol):
     """A provider that speaks OpenAI's protocol itself, so that requests may be passed on as they are."""
 
     def endpoint(self) -> Endpoint: ...
@@ -365,14 +365,14 @@ def as_translator(adapter: Adapter) -> Translator:
     return adapter
 
 
-def as_speaker(adapter: Adapter) -> Speaker:
-    if not isinstance(adapter, Speaker):
+def as_speaker(adapter: Adapter) -> SpeechSynthesizer:
+    if not isinstance(adapter, SpeechSynthesizer):
         raise _cannot(adapter, "do not speak")
     return adapter
 
 
-def as_chatter(adapter: Adapter) -> Chatter:
-    if not isinstance(adapter, Chatter):
+def as_chatter(adapter: Adapter) -> ChatModel:
+    if not isinstance(adapter, ChatModel):
         raise _cannot(adapter, "do not chat")
     return adapter
 

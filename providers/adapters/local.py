@@ -150,7 +150,7 @@ class LocalAdapter:
             await asyncio.sleep(0)  # others have their turn
         read = sum(len(message.content.split()) for message in request.messages)
         written = len(words[: request.max_output_tokens])
-        yield ChatPart("", input_tokens=read, output_tokens=written, cut_off=written < len(words))
+        yield ChatPart("", input_tokens=read, output_tokens=written, truncated=written < len(words))
 
     def close(self) -> None:
         shared_pool().close()

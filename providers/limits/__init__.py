@@ -1,28 +1,28 @@
 """What a provider takes, over all processes of all machines together: calls at once, calls a minute, and pauses.
 
 Whoever calls holds slots by a lease, a block at a time, and asks the database again a few times a second; no call
-costs a statement of its own. Workers use `Share`, asyncio code `permits_for(provider).permit()`.
+costs a statement of its own. Workers use `SlotHolder`, asyncio code `limiter_for(provider).slot()`.
 """
 
 from providers.limits.allocation import reopen
 from providers.limits.async_limiter import (
     PATIENCE,
-    Permits,
+    AsyncLimiter,
     ProviderPaused,
-    close_permits,
-    permits_for,
+    close_limiters,
+    limiter_for,
     why_closed,
     why_waiting,
 )
-from providers.limits.holder import Share
+from providers.limits.holder import SlotHolder
 
 __all__ = [
     "PATIENCE",
-    "Permits",
+    "AsyncLimiter",
     "ProviderPaused",
-    "Share",
-    "close_permits",
-    "permits_for",
+    "SlotHolder",
+    "close_limiters",
+    "limiter_for",
     "reopen",
     "why_closed",
     "why_waiting",

@@ -23,34 +23,34 @@ from django.db import connection
 from django.utils import timezone
 
 from providers.adapters.base import ProviderError
-from providers.limits.allocation import PROBE_SECONDS, Ask, Grant, exchange
-from providers.limits.holder import Share
-from providers.models import Gate, Provider
+from providers.limits.allocation import HALF_OPEN_SECONDS, Allocation, AllocationRequest, allocate
+from providers.limits.holder import SlotHolder
+from providers.models import Provider, ProviderThrottle
 from providers.reasons import Reason
 
 
 def why_closed(provider_ids: Collection[int | None]) -> dict[int | None, list[str]]:
     """By provider, where its gate is closed: one sentence. One query."""
     now = timezone.now()
-    gates = Gate.objects.filter(pk__in=[pk for pk in provider_ids if pk]).select_related("provider")
-    return {gate.pk: [why] for gate in gates if (why := _in_words(gate, now))}
+    throttles = ProviderThrottle.objects.filter(pk__in=[pk for pk in provider_ids if pk]).select_related("provider")
+    return {throttle.pk: [why] for throttle in throttles if (why := _in_words(throttle, now))}
 
 
 def why_waiting(provider: Provider) -> str:
     """Why no call to the provider may begin now; empty where one may."""
-    gate = getattr(provider, "gate", None)  # it has none before its first call
-    return _in_words(gate, timezone.now()) if gate else ""
+    throttle = getattr(provider, "throttle", None)  # it has none before its first call
+    return _in_words(throttle, timezone.now()) if throttle else ""
 
 
-def _in_words(gate: Gate, now: datetime) -> str:
-    end = gate.closed_until(now)
-    if end is None and not gate.pauses:
+def _in_words(throttle: ProviderThrottle, now: datetime) -> str:
+    end = throttle.closed_until(now)
+    if end is None and not throttle.openings:
         return ""
     clock = f"{timezone.localtime(end):%H:%M:%S}" if end else ""
-    if gate.held_until == end and end is not None:
-        return f"{gate.provider.name} asked to wait until {clock}: {gate.message}"
+    if throttle.backoff_until == end and end is not None:
+        return f"{throttle.provider.name} asked to wait until {clock}: {throttle.message}"
     what = f"paused until {clock}, then tried again" if clock else "being tried again"
-    return f"{gate.provider.name} failed again and again, and is {what}: {gate.message}"
+    return f"{throttle.provider.name} failed again and again, and is {what}: {throttle.message}"
 
 
 logger = logging.getLogger(__name__)
@@ -77,11 +77,11 @@ def _in_own_words(error: ProviderError) -> ProviderError:
     )
 
 
-class Permits:
+class AsyncLimiter:
     """This process's calls to one provider."""
 
     def __init__(self, provider_id: int) -> None:
-        self._share = Share(provider_id)
+        self._share = SlotHolder(provider_id)
         self._lock = threading.Lock()  # of all that follows, and of the share
         self._waiting: deque[Future[None]] = deque()
         self._most = 0  # calls that were wanted at once since the last look
@@ -91,7 +91,7 @@ class Permits:
         self._thread: threading.Thread | None = None
 
     @asynccontextmanager
-    async def permit(self, patience: float = PATIENCE) -> AsyncIterator[None]:
+    async def slot(self, patience: float = PATIENCE) -> AsyncIterator[None]:
         """Inside, one call is under way; how it ends is noted. Waits for a free slot, `patience` seconds at most.
         Raises ProviderPaused, and ProviderError where the provider was deleted."""
         await self._begin(patience)
@@ -183,7 +183,7 @@ class Permits:
             return None
         if (grant.until and wait) or (grant.is_failing and (wait or self._share.in_use)):
             reason = Reason(grant.reason) if grant.reason else Reason.PROVIDER_ERROR
-            return ProviderPaused(wait or PROBE_SECONDS, reason, grant.message)
+            return ProviderPaused(wait or HALF_OPEN_SECONDS, reason, grant.message)
         if wait > PATIENCE:
             return ProviderPaused(wait, Reason.RATE_LIMITED, "The provider's limit of requests a minute is reached.")
         return None
@@ -198,16 +198,16 @@ class Permits:
     def _may_linger(self) -> bool:
         grant = self._share.grant
         is_open = grant.until is None and not grant.is_failing
-        return is_open and not grant.is_crowded and time.monotonic() < self._lingers_until
+        return is_open and not grant.contended and time.monotonic() < self._lingers_until
 
-    def _question(self, wanted: int) -> Ask:
+    def _question(self, wanted: int) -> AllocationRequest:
         """Beside what is wanted as much again, where nobody lacks it: the next calls need not wait for an answer."""
-        starts = len(self._waiting) + self._begun // 2
+        start_times = len(self._waiting) + self._begun // 2
         self._begun = 0
         if not wanted and not self._may_linger:
-            return self._share.question(0, starts)
-        headroom = 0 if self._share.grant.is_crowded else max(HEADROOM, wanted)
-        return self._share.question(wanted + headroom, starts, spare=headroom)
+            return self._share.question(0, start_times)
+        headroom = 0 if self._share.grant.contended else max(HEADROOM, wanted)
+        return self._share.question(wanted + headroom, start_times, spare=headroom)
 
     # --- in the thread ----------------------------------------------------------------------------
 
@@ -230,10 +230,10 @@ class Permits:
                 self._serve()
                 return self._share.seconds_to_look
             question = self._question(wanted)
-        grant: Grant | None = None
+        grant: Allocation | None = None
         error: Exception | None = None
         try:
-            grant = exchange(self._share.provider_id, self._share.holder, question)
+            grant = allocate(self._share.provider_id, self._share.holder, question)
         except ProviderError as deleted:
             error = deleted
         except Exception as failure:
@@ -250,26 +250,26 @@ class Permits:
                 return self._share.seconds_to_look
             if question.wanted and grant is not None:
                 return LINGER_TICK
-            self._share.take(Grant(slots=0, starts=[]))  # what was granted holds no longer when it begins anew
+            self._share.take(Allocation(slots=0, start_times=[]))  # a grant ends with its thread
             self._thread = None
             return None
 
 
-_permits: dict[tuple[int, int], Permits] = {}
+_permits: dict[tuple[int, int], AsyncLimiter] = {}
 _lock = threading.Lock()
 
 
-def permits_for(provider: Provider) -> Permits:
+def limiter_for(provider: Provider) -> AsyncLimiter:
     """Those of this process."""
     key = (os.getpid(), provider.pk)
     if found := _permits.get(key):
         return found
     with _lock:
-        return _permits.setdefault(key, Permits(provider.pk))
+        return _permits.setdefault(key, AsyncLimiter(provider.pk))
 
 
 @atexit.register
-def close_permits() -> None:
+def close_limiters() -> None:
     """Give back what this process keeps for calls to come."""
     with _lock:
         mine = [permits for (process, _), permits in _permits.items() if process == os.getpid()]

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from providers.adapters.base import ProviderError
-from providers.models import Gate
+from providers.models import ProviderThrottle
 from providers.reasons import Reason
 
 FAILURES = 5  # calls in a row, each for another sample or request, that pause a provider
@@ -66,39 +66,39 @@ def is_outage(error: ProviderError) -> bool:
     return error.retryable and error.reason in (Reason.PROVIDER_ERROR, Reason.TIMEOUT)
 
 
-def note_outcomes(gate: Gate, outcomes: Outcomes, holder: UUID, now: datetime) -> None:
+def note_outcomes(throttle: ProviderThrottle, outcomes: Outcomes, holder: UUID, now: datetime) -> None:
     """Let the gate know. Of calls that were under way when it closed, failures change nothing any more."""
     if outcomes.succeeded or outcomes.asked is not None:
-        gate.failures = gate.pauses = 0
-        gate.paused_until = gate.probe = None
+        throttle.failures = throttle.openings = 0
+        throttle.open_until = throttle.half_open_by = None
     if outcomes.asked is not None:
-        _hold(gate, outcomes, now)
-    if outcomes.failures and not outcomes.asked and (not gate.pauses or gate.probe == holder):
-        gate.failures += outcomes.failures
-        if gate.pauses or gate.failures >= FAILURES:
-            _pause(gate, outcomes, now)
+        _hold(throttle, outcomes, now)
+    if outcomes.failures and not outcomes.asked and (not throttle.openings or throttle.half_open_by == holder):
+        throttle.failures += outcomes.failures
+        if throttle.openings or throttle.failures >= FAILURES:
+            _pause(throttle, outcomes, now)
 
 
-def _hold(gate: Gate, outcomes: Outcomes, now: datetime) -> None:
-    held_until = gate.held_until
-    if held_until is None or held_until <= now:  # else: calls that were under way already
-        gate.holds = gate.holds + 1 if held_until and held_until > now - HOLDS_APART else 1
-    seconds = outcomes.asked or _doubled(FIRST_HOLD, gate.holds, LONGEST_HOLD)
+def _hold(throttle: ProviderThrottle, outcomes: Outcomes, now: datetime) -> None:
+    backoff_until = throttle.backoff_until
+    if backoff_until is None or backoff_until <= now:  # else: calls that were under way already
+        throttle.backoffs = throttle.backoffs + 1 if backoff_until and backoff_until > now - HOLDS_APART else 1
+    seconds = outcomes.asked or _doubled(FIRST_HOLD, throttle.backoffs, LONGEST_HOLD)
     end = now + _spread(min(seconds, LONGEST_ASKED))
-    gate.held_until = max(end, held_until) if held_until else end
-    _say_why(gate, outcomes)
+    throttle.backoff_until = max(end, backoff_until) if backoff_until else end
+    _say_why(throttle, outcomes)
 
 
-def _pause(gate: Gate, outcomes: Outcomes, now: datetime) -> None:
-    gate.pauses += 1
-    gate.probe = None
-    gate.paused_until = now + _spread(_doubled(FIRST_PAUSE, gate.pauses, LONGEST_PAUSE))
-    _say_why(gate, outcomes)
+def _pause(throttle: ProviderThrottle, outcomes: Outcomes, now: datetime) -> None:
+    throttle.openings += 1
+    throttle.half_open_by = None
+    throttle.open_until = now + _spread(_doubled(FIRST_PAUSE, throttle.openings, LONGEST_PAUSE))
+    _say_why(throttle, outcomes)
 
 
-def _say_why(gate: Gate, outcomes: Outcomes) -> None:
+def _say_why(throttle: ProviderThrottle, outcomes: Outcomes) -> None:
     if outcomes.fault is not None:
-        gate.reason, gate.message = outcomes.fault.reason, str(outcomes.fault)
+        throttle.reason, throttle.message = outcomes.fault.reason, str(outcomes.fault)
 
 
 def _doubled(first: float, times: int, longest: float) -> float:
@@ -109,8 +109,8 @@ def _spread(seconds: float) -> timedelta:
     return timedelta(seconds=seconds * random.uniform(1, 1 + JITTER))  # noqa: S311
 
 
-def is_probing(gate: Gate, holder: UUID, live: Container[UUID]) -> bool:
+def is_half_open(throttle: ProviderThrottle, holder: UUID, live: Container[UUID]) -> bool:
     """After a pause: whether `holder` is the one that tries a call. It becomes that where no live holder is."""
-    if gate.probe is None or gate.probe not in live:
-        gate.probe = holder
-    return gate.probe == holder
+    if throttle.half_open_by is None or throttle.half_open_by not in live:
+        throttle.half_open_by = holder
+    return throttle.half_open_by == holder

@@ -5,7 +5,7 @@ import uuid
 from collections import deque
 
 from providers.adapters.base import ProviderError
-from providers.limits.allocation import HORIZON, Ask, Grant, exchange, give_back
+from providers.limits.allocation import HORIZON, Allocation, AllocationRequest, allocate, give_back
 from providers.limits.circuit_breaker import Outcomes
 
 TICK = 0.25  # seconds after which the share is asked for again: others want some, or the limits were changed
@@ -14,7 +14,7 @@ SHORT_TICK = 0.05  # where slots are on their way from one holder to another
 STALE = 1.0  # a time to begin that was not used for so long is lost, or many calls would begin at once
 
 
-class Share:
+class SlotHolder:
     """What one holder may call, and calls. For one thread, but for `exchange`, which may be done in another.
 
     if share.ready(wanted=20):
@@ -27,7 +27,7 @@ class Share:
         self.provider_id = provider_id
         self.holder = uuid.uuid4()
         self.in_use = 0  # calls under way
-        self.grant = Grant(slots=0, starts=[])
+        self.grant = Allocation(slots=0, start_times=[])
         self._starts: deque[float] = deque()  # by time.monotonic()
         self._asked_at = float("-inf")
         self._asked_for = 0
@@ -53,12 +53,12 @@ class Share:
         slots = self.grant.slots if self._usable is None else self._usable
         if self.in_use >= slots or self._must_tell:
             return False
-        return self.grant.starts is None or (bool(self._starts) and self._starts[0] <= now)
+        return self.grant.start_times is None or (bool(self._starts) and self._starts[0] <= now)
 
     def begin(self) -> None:
         """A call begins: only where there `has_room`."""
         self.in_use += 1
-        if self.grant.starts is not None:
+        if self.grant.start_times is not None:
             self._starts.popleft()
 
     def end(self, error: ProviderError | None = None, *, first: bool = True) -> None:
@@ -84,14 +84,14 @@ class Share:
 
     @property
     def _tick(self) -> float:
-        if self.grant.is_short or self._needs_starts:
+        if self.grant.awaiting_slots or self._needs_starts:
             return SHORT_TICK
-        return HUNGRY_TICK if self.grant.is_hungry else TICK
+        return HUNGRY_TICK if self.grant.wants_more else TICK
 
     @property
     def _needs_starts(self) -> bool:
         """Whether slots are free, and it is only times to begin that are lacking."""
-        is_used_up = self.grant.starts is not None and not self._starts and self.in_use < self.grant.slots
+        is_used_up = self.grant.start_times is not None and not self._starts and self.in_use < self.grant.slots
         return is_used_up and self.wait <= HORIZON
 
     # --- asking -----------------------------------------------------------------------------------
@@ -115,27 +115,27 @@ class Share:
         return is_surplus or (wanted > self.in_use and since >= self._tick)
 
     def ask(self, wanted: int) -> None:
-        self.take(exchange(self.provider_id, self.holder, self.question(wanted, wanted - self.in_use)))
+        self.take(allocate(self.provider_id, self.holder, self.question(wanted, wanted - self.in_use)))
 
-    def question(self, wanted: int, starts: int, spare: int = 0) -> Ask:
+    def question(self, wanted: int, start_times: int, spare: int = 0) -> AllocationRequest:
         """What is said to the database. `starts`: calls that would begin soon; under a limit a minute times that are
         taken and not used are lost to everybody. `spare`: calls that may begin until the answer is taken, where there
         are slots; they are told as if they were under way."""
         spare = 0 if self._must_tell else spare
         self._usable = max(self.in_use, min(self.in_use + spare, self.grant.slots))
         has_enough = self._starts and self._starts[-1] > time.monotonic() + TICK
-        starts = 0 if has_enough else max(0, starts - len(self._starts))
-        ask = Ask(self._usable, wanted, starts, self._outcomes)
+        start_times = 0 if has_enough else max(0, start_times - len(self._starts))
+        ask = AllocationRequest(self._usable, wanted, start_times, self._outcomes)
         self._asked_for, self._outcomes = wanted, Outcomes()
         return ask
 
-    def take(self, grant: Grant) -> None:
+    def take(self, grant: Allocation) -> None:
         """The database's answer."""
         now = self._asked_at = time.monotonic()
         self._held = max(self.in_use, self._usable or 0, grant.slots)
         self.grant, self._usable = grant, None
         self._opens_at = now + grant.wait
-        self._starts.extend(now + start for start in grant.starts or [])
+        self._starts.extend(now + start for start in grant.start_times or [])
 
     def close(self) -> None:
         """Give everything back. Calls that are still under way are given up."""

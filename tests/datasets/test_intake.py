@@ -13,7 +13,7 @@ from django.db import connection
 
 from datasets.audio_source import StoredAudio
 from datasets.errors import AudioRefused, InvalidSample, KeyTaken
-from datasets.intake import take_in
+from datasets.intake import ingest
 from datasets.models import Audio, Sample
 from datasets.services import add_audio_sample, create_dataset
 from tests.audio import FORMATS, encode, make_wav
@@ -265,7 +265,7 @@ def test_a_refused_file_leaves_nothing_behind(add, media):
 
 
 def test_a_file_whose_row_was_lost_in_a_crash_is_used_again(add, workspace, media):
-    take_in(workspace.pk, io.BytesIO(make_wav()))  # and the process dies here
+    ingest(workspace.pk, io.BytesIO(make_wav()))  # and the process dies here
     assert add(make_wav()).audio.duration == 1.0
     assert len(stored_files(media)) == 1
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.models import Role
 from evaluations.models import Job, Result, Run
 from providers.capabilities import problem_with
-from providers.models import Gate, Price, SpeechModel
+from providers.models import Price, ProviderThrottle, SpeechModel
 from tests.evaluations.delivery import deliver_all
 from tests.evaluations.factories import complete, fail, make_dataset, make_models, make_run
 from tests.scripted.data import make_model
@@ -226,7 +226,9 @@ def test_a_model_that_waits_is_told_with_its_provider_and_without_a_time_left(ev
     complete(run, job=run.jobs.first())
     waiting = run.jobs.last().model.provider
     assert "left" in text_of(evaluator.get(address(run, "live")))
-    Gate.objects.create(provider=waiting, held_until=timezone.now() + timedelta(minutes=1), message="429: slow down")
+    ProviderThrottle.objects.create(
+        provider=waiting, backoff_until=timezone.now() + timedelta(minutes=1), message="429: slow down"
+    )
     Job.objects.update(status="running")
 
     response = evaluator.get(address(run, "live"))

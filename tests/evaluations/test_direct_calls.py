@@ -12,7 +12,7 @@ from evaluations.pipeline.calls import time_limit
 from evaluations.progress import run_progress
 from evaluations.scoring.leaderboard import leaderboard
 from evaluations.services import retry_failed, start_run
-from providers.models import Gate
+from providers.models import ProviderThrottle
 from tests.evaluations.delivery import deliver_all
 from tests.scripted.data import make_dataset, make_model, sha
 
@@ -85,14 +85,14 @@ def test_however_often_the_provider_takes_no_more_calls_no_sample_fails_of_it(wo
     fault = fault_file(tmp_path, reason="rate_limited", status=429, retryable=True, message="429: too many")
     run = start_run(dataset=make_dataset(workspace, samples=3), models=[make_model(workspace, fault=str(fault))])
     for _ in range(6):
-        Gate.objects.update(held_until=timezone.now())
+        ProviderThrottle.objects.update(backoff_until=timezone.now())
         OrmQ.objects.update(lock=timezone.now())
         deliver_all()
     [job] = run_progress(the_run(run)).jobs
     assert (job.pending, job.failed) == (3, 0)
     assert "429: too many" in job.waiting_for[0]
     fault.unlink()
-    Gate.objects.update(held_until=timezone.now())
+    ProviderThrottle.objects.update(backoff_until=timezone.now())
     OrmQ.objects.update(lock=timezone.now())
     deliver_all()
     assert the_run(run).status == "completed"

@@ -14,9 +14,9 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from evaluations.models import Batch, Job, Result, Run, Shard, Upload
-from evaluations.pipeline.batch import BatchWork
+from evaluations.pipeline.batch import BatchRunner
 from evaluations.pipeline.cleanup import clean_up_run
-from evaluations.pipeline.leases import LeaseLost, claim_shard, kept
+from evaluations.pipeline.leases import LeaseLost, claim_shard, renewed
 from evaluations.progress import run_progress
 from evaluations.services import RunRefused, cancel_run, delete_run, start_run
 from evaluations.tasks import work_shard
@@ -78,8 +78,8 @@ def test_a_worker_that_has_lost_its_shard_creates_no_batch(workspace, gemini, fl
     deliver_until(lambda: Batch.objects.filter(waiting_for__contains="too many").exists())
     lease = claim_shard(Shard.objects.get().pk)
     Shard.objects.update(lease_token=uuid.uuid4())  # another worker's by now
-    with kept(lease) as keeper, pytest.raises(LeaseLost):
-        BatchWork(lease, keeper, flash).work()
+    with renewed(lease) as heartbeat, pytest.raises(LeaseLost):
+        BatchRunner(lease, heartbeat, flash).work()
     assert gemini.state()["batches"] == {}
     assert Batch.objects.get().create_sent_at is None
 
@@ -188,8 +188,8 @@ def test_a_worker_that_has_lost_its_shard_ends_no_result(workspace, gemini, flas
     run = waiting_for_its_result_file(workspace, gemini, flash)
     lease = claim_shard(Shard.objects.get().pk)
     Shard.objects.update(lease_token=uuid.uuid4())  # another worker's by now
-    with kept(lease) as keeper, pytest.raises(LeaseLost):
-        BatchWork(lease, keeper, flash).work()
+    with renewed(lease) as heartbeat, pytest.raises(LeaseLost):
+        BatchRunner(lease, heartbeat, flash).work()
     assert Result.objects.filter(run=run, status="pending").count() == 2
 
 

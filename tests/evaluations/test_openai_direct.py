@@ -8,7 +8,7 @@ from core.queue import enqueue
 from evaluations.models import Job, Result, Run
 from evaluations.progress import run_progress
 from evaluations.services import retry_failed, start_run
-from providers.models import Gate, Provider, SpeechModel
+from providers.models import Provider, ProviderThrottle, SpeechModel
 from providers.registry import close_adapters
 from providers.services import update_provider
 from tests.evaluations.cluster import running_cluster, wait_for
@@ -72,7 +72,7 @@ def test_a_server_that_comes_back_is_called_again_at_once_when_its_address_is_ch
     assert (job.pending, job.failed) == (20, 0)
     assert "failed again and again" in job.waiting_for[0]
     update_provider(provider=Provider.objects.get(), base_url=openai.url, credential="sk-old")
-    assert not Gate.objects.get().pauses
+    assert not ProviderThrottle.objects.get().openings
     assert not run_progress(Run.objects.get()).jobs[0].waiting_for
     wait_for(lambda: deliver_all() or Run.objects.get(pk=run.pk).is_finished, seconds=30)
     assert Run.objects.get().status == "completed"

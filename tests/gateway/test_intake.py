@@ -10,7 +10,7 @@ import av
 import pytest
 
 from datasets.errors import AudioReason, AudioRefused
-from gateway.audio.upload import as_taken, take_in
+from gateway.audio.upload import as_taken, ingest
 from providers.adapters.base import CapabilityNotSupported
 from tests.audio import encode, make_wav
 
@@ -18,7 +18,7 @@ FORMATS = ["wav", "mp3", "flac", "m4a", "aac", "ogg", "opus", "webm"]
 
 
 def taken_in(audio):
-    return asyncio.run(take_in(io.BytesIO(audio)))
+    return asyncio.run(ingest(io.BytesIO(audio)))
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -40,7 +40,7 @@ def test_a_file_on_disk_is_read_where_it_lies():
     content = encode("mp3", 0.5)
     with tempfile.NamedTemporaryFile() as file:
         file.write(content)
-        with closing(asyncio.run(take_in(file))) as audio, audio.local_path() as path, audio.open() as stream:
+        with closing(asyncio.run(ingest(file))) as audio, audio.local_path() as path, audio.open() as stream:
             assert str(path) == file.name
             assert stream.read() == content
 

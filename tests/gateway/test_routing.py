@@ -9,11 +9,11 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Organization, Workspace
-from gateway.catalog import Offer
+from gateway.catalog import ModelCatalog
 from gateway.models import AliasTarget, ModelAlias
-from providers.limits import Share
+from providers.limits import SlotHolder
 from providers.limits.circuit_breaker import FAILURES
-from providers.models import Gate, Provider, SpeechModel
+from providers.models import Provider, ProviderThrottle, SpeechModel
 from tests.audio import make_wav
 from tests.evaluations.cluster import wait_for
 from tests.gateway.live import live_site, make_alias, make_provider
@@ -105,7 +105,7 @@ def offer(workspace, *names, aliases=()):
     for alias in aliases:
         alias(workspace)
     models = SpeechModel.objects.for_workspace(workspace).usable()
-    return Offer(list(models), list(ModelAlias.objects.for_workspace(workspace).with_targets()))
+    return ModelCatalog(list(models), list(ModelAlias.objects.for_workspace(workspace).with_targets()))
 
 
 def test_a_name_that_two_providers_have_must_say_which(workspace):
@@ -154,8 +154,8 @@ def studio_row(live):
 
 def wait_until_held(live, provider_name):
     """What a provider asked for is told to all a moment after the answer: the next test must not come before."""
-    gates = Gate.objects.filter(provider__workspace=live.workspace, provider__name=provider_name)
-    wait_for(lambda: gates.filter(held_until__isnull=False).exists(), seconds=30)
+    gates = ProviderThrottle.objects.filter(provider__workspace=live.workspace, provider__name=provider_name)
+    wait_for(lambda: gates.filter(backoff_until__isnull=False).exists(), seconds=30)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -197,7 +197,7 @@ def test_the_last_failure_is_told_when_all_fail(live, http, studio):
 def hold(live, seconds, **fields):
     """As another process does it whose call the provider has answered with that wish."""
     until = timezone.now() + timedelta(seconds=seconds)
-    Gate.objects.update_or_create(provider=studio_row(live), defaults={"held_until": until, **fields})
+    ProviderThrottle.objects.update_or_create(provider=studio_row(live), defaults={"backoff_until": until, **fields})
 
 
 def test_a_provider_that_is_paused_is_not_called(live, http, studio):
@@ -221,7 +221,7 @@ def test_a_provider_that_asks_for_a_pause_gets_it_from_everybody(live, http, stu
     assert 20 < int(answer.headers["retry-after"]) <= 35
     assert len(studio.calls) == 1
     assert live.only_record(request_id="held-back").served_by == ""
-    with closing(Share(studio_row(live).pk)) as worker:
+    with closing(SlotHolder(studio_row(live).pk)) as worker:
         assert not worker.ready(wanted=5)
         assert worker.grant.reason == "rate_limited"
         assert 20 < worker.wait < 35
@@ -236,7 +236,7 @@ def test_a_provider_that_fails_again_and_again_is_left_alone(live, http, studio)
 
 def test_calls_at_once_hold_for_workers_and_the_gateway_together(live, http, studio):
     Provider.objects.filter(pk=studio_row(live).pk).update(max_concurrency=3)
-    worker = Share(studio_row(live).pk)
+    worker = SlotHolder(studio_row(live).pk)
     wait_for(lambda: worker.ready(wanted=9) and worker.grant.slots == 3, seconds=30)
     for _ in range(3):
         worker.begin()

@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Role
-from providers.models import Gate, Price, Provider, SpeechModel
+from providers.models import Price, Provider, ProviderThrottle, SpeechModel
 from providers.services import create_provider, ensure_catalogue
 
 SECRET = "sk-very-secret-credential"
@@ -107,7 +107,7 @@ def test_its_page_leads_to_its_models_and_says_whether_its_calls_get_through(own
     assert f'href="{change("speechmodel", local.models.get(name="pocketsphinx"))}"' in page
     assert "get through" in page
     until = timezone.now() + timedelta(minutes=1)
-    Gate.objects.create(provider=local, held_until=until, message="429: slow down")
+    ProviderThrottle.objects.create(provider=local, backoff_until=until, message="429: slow down")
     assert (
         f"asked to wait until {until:%H:%M:%S}: 429: slow down" in owner.get(change("provider", local)).content.decode()
     )
@@ -238,7 +238,7 @@ def test_others_look_and_change_nothing(client, make_member, local, remote, role
 
 
 def test_the_question_before_deleting_names_models_and_no_rows_of_the_machinery(owner, local):
-    Gate.objects.create(provider=local)
+    ProviderThrottle.objects.create(provider=local)
     page = owner.get(f"{PROVIDERS}{local.pk}/delete/").content.decode()
     assert "local/pocketsphinx" in page
     assert "Speech models: 4" in page

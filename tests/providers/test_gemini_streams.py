@@ -177,7 +177,7 @@ def test_chat_comes_word_by_word_and_ends_with_its_tokens(adapter, gemini):
     assert len("".join(part.text for part in parts).split()) == 6
     assert parts[-1].input_tokens == 1
     assert parts[-1].output_tokens == 6 + 5
-    assert not parts[-1].cut_off
+    assert not parts[-1].truncated
 
 
 def test_a_conversation_is_sent_with_its_roles_and_limits(adapter, gemini):
@@ -201,7 +201,7 @@ def test_with_instructions_alone_the_model_speaks_first(adapter, gemini):
 
 def test_an_answer_that_is_cut_off_says_so(adapter, gemini):
     gemini.fault("answer", "max_tokens")
-    assert chat(adapter)[-1].cut_off
+    assert chat(adapter)[-1].truncated
 
 
 @pytest.mark.parametrize(

@@ -99,13 +99,13 @@ def test_a_text_that_never_stops_is_cut_between_words():
 def test_the_echo_says_what_the_user_said_last_word_by_word(engines):
     parts = answer(engines, ("system", "Be brief."), ("user", "Hi."), ("assistant", "Hi."), ("user", "How are  you?"))
     assert [part.text for part in parts] == ["How", " are", "  you?", ""]
-    assert (parts[-1].input_tokens, parts[-1].output_tokens, parts[-1].cut_off) == (7, 3, False)
+    assert (parts[-1].input_tokens, parts[-1].output_tokens, parts[-1].truncated) == (7, 3, False)
 
 
 def test_the_echo_stops_at_its_limit_and_says_so(engines):
     parts = answer(engines, ("user", "one two three"), max_output_tokens=2)
     assert "".join(part.text for part in parts) == "one two"
-    assert parts[-1].cut_off
+    assert parts[-1].truncated
 
 
 def test_the_echo_of_nothing_is_empty(engines):

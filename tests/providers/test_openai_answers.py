@@ -88,7 +88,7 @@ def test_an_answer_without_sound_is_an_error(openai):
 def test_a_chat_is_answered_word_by_word_with_its_tokens_at_the_end(openai):
     *parts, last = chat_parts(openai, "one two three", temperature=0.5)
     assert [part.text for part in parts] == ["one", " two", " three"]
-    assert (last.text, last.input_tokens, last.output_tokens, last.cut_off) == ("", 3, 3, False)
+    assert (last.text, last.input_tokens, last.output_tokens, last.truncated) == ("", 3, 3, False)
     asked = openai.calls[-1].fields
     assert (asked["messages"], asked["temperature"]) == ([{"role": "user", "content": "one two three"}], 0.5)
 
@@ -96,7 +96,7 @@ def test_a_chat_is_answered_word_by_word_with_its_tokens_at_the_end(openai):
 def test_an_answer_that_was_cut_off_says_so(openai):
     parts = chat_parts(openai, "one two three", max_output_tokens=2)
     assert "".join(part.text for part in parts) == "one two"
-    assert parts[-1].cut_off
+    assert parts[-1].truncated
 
 
 def test_the_limit_of_an_answer_has_the_name_that_the_provider_knows(openai):

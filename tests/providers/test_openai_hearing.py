@@ -19,7 +19,7 @@ def test_audio_is_heard(openai):
     heard = hear(openai)
     assert heard.text == words_for(WavAudio(WAV).sha256)
     assert heard.processing_seconds > 0
-    assert (heard.words, heard.segments, heard.cut_off) == ((), (), False)
+    assert (heard.words, heard.segments, heard.truncated) == ((), (), False)
     assert fields(openai) == {"model": ["whisper-1"], "response_format": ["json"]}
 
 

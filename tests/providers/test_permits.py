@@ -8,10 +8,10 @@ import pytest
 from django.utils import timezone
 
 from providers.adapters.base import ProviderError
-from providers.limits import ProviderPaused, Share, permits_for, reopen
+from providers.limits import ProviderPaused, SlotHolder, limiter_for, reopen
 from providers.limits.circuit_breaker import FAILURES
 from providers.limits.holder import SHORT_TICK
-from providers.models import Gate, Provider, SlotLease
+from providers.models import Provider, ProviderThrottle, SlotLease
 from providers.reasons import Reason
 from tests.evaluations.cluster import wait_for
 
@@ -40,24 +40,25 @@ def begin_all(share, wanted):
 
 
 def pass_time(provider, **fields):
-    """Let what the gate waits for be over."""
-    Gate.objects.filter(pk=provider.pk).update(**{name: timezone.now() for name in fields})
+    """Let what is waited for be over, by the database's clock too, which counts in milliseconds."""
+    over = timezone.now() - timedelta(seconds=1)
+    ProviderThrottle.objects.filter(pk=provider.pk).update(**dict.fromkeys(fields, over))
 
 
 def test_one_holder_gets_what_it_wants_up_to_the_limit(provider):
-    assert begin_all(Share(provider.pk), wanted=4) == 4
+    assert begin_all(SlotHolder(provider.pk), wanted=4) == 4
     limit(provider, max_concurrency=9)
-    assert begin_all(Share(provider.pk), wanted=20) == 5
+    assert begin_all(SlotHolder(provider.pk), wanted=20) == 5
 
 
 def test_holders_never_hold_more_than_the_limit_together(provider):
-    shares = [Share(provider.pk) for _ in range(4)]
+    shares = [SlotHolder(provider.pk) for _ in range(4)]
     assert sum(begin_all(share, wanted=4) for share in shares) == 6
     assert sum(SlotLease.objects.values_list("slots", flat=True)) == 6
 
 
 def test_a_second_holder_gets_its_half_as_soon_as_calls_of_the_first_have_ended(provider):
-    first, second = Share(provider.pk), Share(provider.pk)
+    first, second = SlotHolder(provider.pk), SlotHolder(provider.pk)
     assert begin_all(first, wanted=20) == 6
     assert begin_all(second, wanted=20) == 0
     first.ask(wanted=20)
@@ -72,20 +73,20 @@ def test_a_second_holder_gets_its_half_as_soon_as_calls_of_the_first_have_ended(
 
 
 def test_a_holder_that_wants_little_leaves_the_rest_to_the_others(provider):
-    small, large = Share(provider.pk), Share(provider.pk)
+    small, large = SlotHolder(provider.pk), SlotHolder(provider.pk)
     assert begin_all(small, wanted=1) == 1
     assert begin_all(large, wanted=20) == 5
 
 
 def test_a_holder_that_ends_gives_its_slots_back_at_once(provider):
-    first, second = Share(provider.pk), Share(provider.pk)
+    first, second = SlotHolder(provider.pk), SlotHolder(provider.pk)
     begin_all(first, wanted=20)
     first.close()
     assert begin_all(second, wanted=20) == 6
 
 
 def test_slots_of_a_holder_that_died_are_free_when_its_lease_is_over(provider):
-    dead, living = Share(provider.pk), Share(provider.pk)
+    dead, living = SlotHolder(provider.pk), SlotHolder(provider.pk)
     begin_all(dead, wanted=20)
     assert begin_all(living, wanted=20) == 0
     SlotLease.objects.filter(holder=dead.holder).update(until=timezone.now() - timedelta(seconds=1))
@@ -95,7 +96,7 @@ def test_slots_of_a_holder_that_died_are_free_when_its_lease_is_over(provider):
 
 def test_fewer_slots_than_holders_go_around(provider):
     limit(provider, max_concurrency=1)
-    first, second = Share(provider.pk), Share(provider.pk)
+    first, second = SlotHolder(provider.pk), SlotHolder(provider.pk)
     assert begin_all(first, wanted=5) == 1
     assert begin_all(second, wanted=5) == 0
     SlotLease.objects.filter(holder=first.holder).update(since=timezone.now() - timedelta(seconds=3))
@@ -107,7 +108,7 @@ def test_fewer_slots_than_holders_go_around(provider):
 
 
 def test_a_lower_limit_holds_as_soon_as_the_calls_under_way_have_ended(provider):
-    share = Share(provider.pk)
+    share = SlotHolder(provider.pk)
     begin_all(share, wanted=20)
     limit(provider, max_concurrency=2)
     for _ in range(5):
@@ -118,25 +119,25 @@ def test_a_lower_limit_holds_as_soon_as_the_calls_under_way_have_ended(provider)
 
 def test_calls_of_all_holders_are_spaced_by_the_limit_a_minute(provider):
     limit(provider, max_concurrency=50, requests_per_minute=120)
-    first, second = Share(provider.pk), Share(provider.pk)
+    first, second = SlotHolder(provider.pk), SlotHolder(provider.pk)
     first.ask(wanted=20)
     second.ask(wanted=20)
     assert begin_all(first, wanted=20) == 1
     assert begin_all(second, wanted=20) == 0
-    assert first.grant.starts == pytest.approx([0, 0.5], abs=0.1)
-    assert second.grant.starts == pytest.approx([1, 1.5], abs=0.2)
+    assert first.grant.start_times == pytest.approx([0, 0.5], abs=0.1)
+    assert second.grant.start_times == pytest.approx([1, 1.5], abs=0.2)
 
 
 def test_a_call_whose_turn_is_far_off_is_told_how_long_it_has_to_wait(provider):
     limit(provider, requests_per_minute=2)
-    first, second = Share(provider.pk), Share(provider.pk)
+    first, second = SlotHolder(provider.pk), SlotHolder(provider.pk)
     assert begin_all(first, wanted=5) == 1
     assert begin_all(second, wanted=5) == 0
     assert second.wait == pytest.approx(30, abs=2)
 
 
 def test_failures_in_a_row_pause_the_provider_for_every_holder(provider):
-    first, second = Share(provider.pk), Share(provider.pk)
+    first, second = SlotHolder(provider.pk), SlotHolder(provider.pk)
     begin_all(first, wanted=FAILURES)
     for _ in range(FAILURES):
         first.end(DOWN)
@@ -148,7 +149,7 @@ def test_failures_in_a_row_pause_the_provider_for_every_holder(provider):
 
 
 def test_a_success_between_failures_keeps_the_provider_open(provider):
-    share = Share(provider.pk)
+    share = SlotHolder(provider.pk)
     for number in range(3 * FAILURES):
         assert share.ready(wanted=5)
         share.begin()
@@ -158,7 +159,7 @@ def test_a_success_between_failures_keeps_the_provider_open(provider):
 
 @pytest.mark.parametrize("error", [REFUSED, ProviderError(Reason.BLOCKED, "blocked")])
 def test_faults_of_a_sample_do_not_pause_the_provider(provider, error):
-    share = Share(provider.pk)
+    share = SlotHolder(provider.pk)
     for _ in range(3 * FAILURES):
         assert share.ready(wanted=5)
         share.begin()
@@ -170,8 +171,8 @@ def test_faults_of_a_sample_do_not_pause_the_provider(provider, error):
 @pytest.mark.parametrize("error", [REFUSED, ProviderError(Reason.AUDIO_TOO_LONG, "longer than the model takes")])
 def test_what_no_provider_was_asked_about_does_not_open_it_again(provider, error):
     break_down(provider)
-    pass_time(provider, paused_until=True)
-    share = Share(provider.pk)
+    pass_time(provider, open_until=True)
+    share = SlotHolder(provider.pk)
     assert begin_all(share, wanted=20) == 1
     share.end(error)
     share.ask(wanted=20)
@@ -179,7 +180,7 @@ def test_what_no_provider_was_asked_about_does_not_open_it_again(provider, error
 
 
 def test_what_fails_again_tells_nothing_new_of_the_provider(provider):
-    share = Share(provider.pk)
+    share = SlotHolder(provider.pk)
     for _ in range(3 * FAILURES):
         assert share.ready(wanted=5)
         share.begin()
@@ -189,7 +190,7 @@ def test_what_fails_again_tells_nothing_new_of_the_provider(provider):
 
 
 def break_down(provider):
-    share = Share(provider.pk)
+    share = SlotHolder(provider.pk)
     begin_all(share, wanted=FAILURES)
     for _ in range(FAILURES):
         share.end(DOWN)
@@ -198,8 +199,8 @@ def break_down(provider):
 
 def test_after_a_pause_one_call_is_tried_and_its_success_opens_the_provider(provider):
     break_down(provider)
-    pass_time(provider, paused_until=True)
-    first, second = Share(provider.pk), Share(provider.pk)
+    pass_time(provider, open_until=True)
+    first, second = SlotHolder(provider.pk), SlotHolder(provider.pk)
     assert begin_all(first, wanted=20) == 1
     assert begin_all(second, wanted=20) == 0
     first.end()
@@ -212,8 +213,8 @@ def test_a_probe_that_fails_makes_the_next_pause_longer(provider):
     break_down(provider)
     waits = []
     for _ in range(4):
-        pass_time(provider, paused_until=True)
-        share = Share(provider.pk)
+        pass_time(provider, open_until=True)
+        share = SlotHolder(provider.pk)
         assert begin_all(share, wanted=20) == 1
         share.end(DOWN)
         share.ask(wanted=20)
@@ -225,15 +226,15 @@ def test_a_probe_that_fails_makes_the_next_pause_longer(provider):
 
 def test_a_probe_whose_holder_died_is_made_by_another_one(provider):
     break_down(provider)
-    pass_time(provider, paused_until=True)
-    dead, living = Share(provider.pk), Share(provider.pk)
+    pass_time(provider, open_until=True)
+    dead, living = SlotHolder(provider.pk), SlotHolder(provider.pk)
     assert begin_all(dead, wanted=20) == 1
     SlotLease.objects.filter(holder=dead.holder).update(until=timezone.now() - timedelta(seconds=1))
     assert begin_all(living, wanted=20) == 1
 
 
 def test_a_provider_that_asks_for_a_pause_is_left_alone_by_every_holder(provider):
-    first, second = Share(provider.pk), Share(provider.pk)
+    first, second = SlotHolder(provider.pk), SlotHolder(provider.pk)
     begin_all(second, wanted=1)
     begin_all(first, wanted=1)
     first.end(ProviderError(Reason.RATE_LIMITED, "429: slow down", retryable=True, status=429, retry_after=40))
@@ -242,7 +243,7 @@ def test_a_provider_that_asks_for_a_pause_is_left_alone_by_every_holder(provider
     second.ask(wanted=20)
     assert not second.has_room()
     assert 40 <= second.wait <= 45
-    pass_time(provider, held_until=True)
+    pass_time(provider, backoff_until=True)
     second.ask(wanted=20)
     assert begin_all(second, wanted=20) > 1
 
@@ -250,19 +251,19 @@ def test_a_provider_that_asks_for_a_pause_is_left_alone_by_every_holder(provider
 def test_a_provider_that_takes_no_more_calls_without_a_word_is_left_alone_ever_longer(provider):
     waits = []
     for _ in range(4):
-        share = Share(provider.pk)
+        share = SlotHolder(provider.pk)
         begin_all(share, wanted=1)
         share.end(ProviderError(Reason.RATE_LIMITED, "429", retryable=True, status=429))
         share.ask(wanted=20)
         waits.append(share.wait)
         share.close()
-        pass_time(provider, held_until=True)
+        pass_time(provider, backoff_until=True)
     assert waits == sorted(waits)
     assert waits[-1] > 3 * waits[0]
 
 
 def test_a_deleted_provider_is_an_error(provider):
-    share = Share(provider.pk)
+    share = SlotHolder(provider.pk)
     provider.delete()
     with pytest.raises(ProviderError, match="deleted"):
         share.ready(wanted=1)
@@ -288,7 +289,7 @@ def test_coroutines_hold_the_limit_and_all_get_their_turn(provider):
 
     async def call():
         nonlocal under_way, most, done
-        async with permits_for(provider).permit():
+        async with limiter_for(provider).slot():
             under_way += 1
             most = max(most, under_way)
             await asyncio.sleep(0.01)
@@ -308,11 +309,11 @@ def test_a_coroutine_that_gives_up_waiting_takes_nothing_with_it(provider):
     limit(provider, max_concurrency=1)
 
     async def calls():
-        async with permits_for(provider).permit():
+        async with limiter_for(provider).slot():
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.05), permits_for(provider).permit():
+                async with asyncio.timeout(0.05), limiter_for(provider).slot():
                     raise AssertionError("two calls at once")
-        async with asyncio.timeout(30), permits_for(provider).permit():
+        async with asyncio.timeout(30), limiter_for(provider).slot():
             pass
 
     asyncio.run(calls())
@@ -322,7 +323,7 @@ def test_a_coroutine_that_gives_up_waiting_takes_nothing_with_it(provider):
 @pytest.mark.django_db(transaction=True)
 def test_coroutines_are_told_that_the_provider_is_paused_and_why(provider):
     async def fail():
-        async with permits_for(provider).permit():
+        async with limiter_for(provider).slot():
             raise DOWN
 
     async def calls():
@@ -344,10 +345,10 @@ def test_coroutines_do_not_wait_long_for_their_turn_under_a_limit_a_minute(provi
     limit(provider, requests_per_minute=1)
 
     async def calls():
-        async with permits_for(provider).permit():
+        async with limiter_for(provider).slot():
             pass
         with pytest.raises(ProviderPaused, match="requests a minute") as paused:
-            async with permits_for(provider).permit():
+            async with limiter_for(provider).slot():
                 raise AssertionError("too many calls")
         assert paused.value.until > timezone.now() + timedelta(seconds=50)
 
@@ -360,11 +361,11 @@ def test_a_call_that_lasts_takes_no_turns_from_others_under_a_limit_a_minute(pro
     limit(provider, requests_per_minute=300)
 
     async def call():
-        async with permits_for(provider).permit():
+        async with limiter_for(provider).slot():
             await asyncio.sleep(0.8)  # four turns
 
     asyncio.run(call())
-    assert Gate.objects.get().next_start_at < timezone.now()
+    assert ProviderThrottle.objects.get().next_start_at < timezone.now()
     assert_all_is_given_back(provider)
 
 
@@ -374,13 +375,13 @@ def test_coroutines_call_again_when_the_pause_that_was_asked_for_is_over(provide
 
     async def calls():
         with pytest.raises(ProviderError, match="429"):
-            async with permits_for(provider).permit():
+            async with limiter_for(provider).slot():
                 raise slow_down
         with pytest.raises(ProviderPaused):
-            async with permits_for(provider).permit():
+            async with limiter_for(provider).slot():
                 raise AssertionError("it asked for a pause")
         await asyncio.sleep(0.6)
-        async with permits_for(provider).permit():
+        async with limiter_for(provider).slot():
             pass
 
     asyncio.run(calls())
@@ -392,6 +393,6 @@ def assert_all_is_given_back(provider):
     limit(provider, requests_per_minute=None)
     reopen(provider)
     provider.refresh_from_db()
-    with closing(Share(provider.pk)) as other:
+    with closing(SlotHolder(provider.pk)) as other:
         wait_for(lambda: (begin_all(other, 99), other.in_use)[1] == provider.max_concurrency, seconds=30, every=0.02)
     wait_for(lambda: not SlotLease.objects.exists(), seconds=30, every=0.02)

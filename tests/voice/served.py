@@ -11,7 +11,7 @@ import uvicorn
 
 from config.asgi import application
 from gateway.usage import recorder
-from providers.limits import close_permits
+from providers.limits import close_limiters
 from tests.evaluations.cluster import wait_for
 from tests.evaluations.site import free_port
 
@@ -69,4 +69,4 @@ def served_here(live):
         thread.join(60)
         logging.getLogger().removeHandler(handler)
         recorder.close()
-        close_permits()
+        close_limiters()

@@ -18,7 +18,7 @@ from providers.models import SpeechModel
 from voice import client_secrets
 from voice.models import VoicePipeline
 from voice.pipelines import ensure_default_pipeline, save_pipeline
-from voice.session_config import Wanted
+from voice.session_config import SessionRequest
 
 PLACES = ("stt_model", "chat_model", "tts_model")
 SECRET_SECONDS = 120  # the page asks for one each time it connects
@@ -93,7 +93,7 @@ class VoicePipelineAdmin(WorkspaceAdmin):
     def secret_view(self, request: HttpRequest) -> HttpResponse:
         """A short-lived key for the page: it acts as who is signed in."""
         access = self._access(request)
-        wanted = Wanted(dialect="ga", kind="realtime")
+        wanted = SessionRequest(dialect="ga", kind="realtime")
         value = client_secrets.make_for_member(access, wanted, SECRET_SECONDS)
         return JsonResponse({"value": value}, headers={"Cache-Control": "no-store"})
 

@@ -13,7 +13,7 @@ from accounts.admin_base import WorkspaceAdmin, access_of
 from accounts.models import Role
 from core.admin_paging import NoCountMixin, NoCountPaginator
 from gateway import figures
-from voice.latency import Tally, tallies, with_tallies
+from voice.latency import LatencyStats, tallies, with_tallies
 from voice.models import RealtimeSession, RealtimeTurn
 
 
@@ -136,5 +136,5 @@ class RealtimeSessionAdmin(NoCountMixin, WorkspaceAdmin):
         return session.get_end_display()
 
 
-def _tally(session: Any) -> Tally:
+def _tally(session: Any) -> LatencyStats:
     return getattr(session, "tally", None) or tallies([session])[session.pk]

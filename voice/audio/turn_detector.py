@@ -8,7 +8,7 @@ from collections.abc import Callable
 from core.tracebacks import place_of
 from voice.audio.vad import Listener, VoiceActivity
 from voice.protocol.commands import DetectTurns, Listen
-from voice.protocol.runner_events import Happening, RunnerError
+from voice.protocol.runner_events import RunnerError, RunnerEvent
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ FAILED = "A piece of audio could not be searched for speech; turn detection star
 
 
 class Detector:
-    def __init__(self, tell: Callable[[Happening], None], listener: Listener) -> None:
+    def __init__(self, tell: Callable[[RunnerEvent], None], listener: Listener) -> None:
         self._tell, self._listener = tell, listener
         self._detect: DetectTurns | None = None
         self._activity: VoiceActivity | None = None

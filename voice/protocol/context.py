@@ -12,10 +12,10 @@ from voice.protocol.server_events import ServerEvent
 
 
 class Outbox(Protocol):
-    def tell(self, event: ServerEvent) -> None:
+    def emit(self, event: ServerEvent) -> None:
         """To the client; rendered at once, since items and responses change later."""
 
-    def order(self, command: Command) -> None:
+    def command(self, command: Command) -> None:
         """To the runner."""
 
 
@@ -53,19 +53,19 @@ class Keeper:
         """An item that is whole is done at once."""
         self.conversation.add(item, previous_item_id)
         before = self.conversation.previous_id(item)
-        self._shared.out.tell(server_events.ItemAdded(before, item))
+        self._shared.out.emit(server_events.ItemAdded(before, item))
         if item.status != "in_progress":
-            self._shared.out.tell(server_events.ItemDone(before, item))
+            self._shared.out.emit(server_events.ItemDone(before, item))
         self.keep_within_limits(item)
 
     def done(self, item: Item) -> None:
         """An answer has ended."""
-        self._shared.out.tell(server_events.ItemDone(self.conversation.previous_id(item), item))
+        self._shared.out.emit(server_events.ItemDone(self.conversation.previous_id(item), item))
         self.keep_within_limits(item)
 
     def delete(self, item: Item) -> None:
         self.conversation.remove(item)
-        self._shared.out.tell(server_events.ItemDeleted(item.id))
+        self._shared.out.emit(server_events.ItemDeleted(item.id))
         self._forget(item)
 
     def keep_within_limits(self, changed: Item) -> None:

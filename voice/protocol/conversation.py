@@ -17,7 +17,7 @@ class Sentence:
 
 
 @dataclass
-class Spoken:
+class SpokenAudio:
     """An answer's audio as it was sent."""
 
     sentences: list[Sentence] = field(default_factory=list)
@@ -99,7 +99,7 @@ class Item:
     status: Status = "completed"
     content: list[Part] = field(default_factory=list)
     unused: Mapping[str, Any] = field(default_factory=dict)  # of function calls: shown, no part of the context
-    spoken: Spoken | None = None  # of an assistant's speech
+    spoken: SpokenAudio | None = None  # of an assistant's speech
 
     @property
     def text(self) -> str:

@@ -6,7 +6,7 @@ from voice.protocol import client_events, runner_events, server_events
 from voice.protocol.commands import CancelResponse, Message, StartResponse
 from voice.protocol.config import ProtocolError
 from voice.protocol.context import Keeper, Shared
-from voice.protocol.conversation import Item, Part, Spoken
+from voice.protocol.conversation import Item, Part, SpokenAudio
 from voice.protocol.server_events import CancelReason, Response
 from voice.protocol.session_update import known_voice
 from voice.protocol.transcripts import Speech, Transcripts
@@ -23,9 +23,9 @@ class Output:
         item = self._item()
         self._text.append(delta)
         if self._response.modality == "text":
-            self._shared.out.tell(server_events.TextDelta(self._response.id, item.id, delta))
+            self._shared.out.emit(server_events.TextDelta(self._response.id, item.id, delta))
         else:
-            self._shared.out.tell(server_events.TranscriptDelta(self._response.id, item.id, delta))
+            self._shared.out.emit(server_events.TranscriptDelta(self._response.id, item.id, delta))
 
     def sentence(self, text: str) -> None:
         """The audio that follows speaks this."""
@@ -37,7 +37,7 @@ class Output:
         item = self._item()
         if item.spoken is not None:
             item.spoken.add(len(audio) / self._response.output_format.bytes_per_ms)
-            self._shared.out.tell(server_events.AudioDelta(self._response.id, item.id, audio))
+            self._shared.out.emit(server_events.AudioDelta(self._response.id, item.id, audio))
 
     def end(self) -> None:
         """Close what was opened."""
@@ -48,13 +48,13 @@ class Output:
         text = self._final_text(item)
         item.content[0].text = text
         if response.modality == "audio":
-            self._shared.out.tell(server_events.AudioDone(response.id, item.id))
-            self._shared.out.tell(server_events.TranscriptDone(response.id, item.id, text))
+            self._shared.out.emit(server_events.AudioDone(response.id, item.id))
+            self._shared.out.emit(server_events.TranscriptDone(response.id, item.id, text))
         else:
-            self._shared.out.tell(server_events.TextDone(response.id, item.id, text))
+            self._shared.out.emit(server_events.TextDone(response.id, item.id, text))
         item.status = "completed" if response.status == "completed" else "incomplete"
-        self._shared.out.tell(server_events.ContentPartDone(response.id, item.id, response.modality, text))
-        self._shared.out.tell(server_events.OutputItemDone(response.id, item))
+        self._shared.out.emit(server_events.ContentPartDone(response.id, item.id, response.modality, text))
+        self._shared.out.emit(server_events.OutputItemDone(response.id, item))
         if item in self._keeper.conversation:
             self._keeper.done(item)
 
@@ -78,13 +78,13 @@ class Output:
             return response.item
         item = Item(self._shared.ids.new("item"), "message", "assistant", status="in_progress")
         if response.modality == "audio":
-            item.spoken = Spoken()
+            item.spoken = SpokenAudio()
         response.item = item
-        self._shared.out.tell(server_events.OutputItemAdded(response.id, item))
+        self._shared.out.emit(server_events.OutputItemAdded(response.id, item))
         if response.conversation_id is not None:
             self._keeper.add(item)
         item.content.append(Part(response.modality, ""))
-        self._shared.out.tell(server_events.ContentPartAdded(response.id, item.id, response.modality))
+        self._shared.out.emit(server_events.ContentPartAdded(response.id, item.id, response.modality))
         return item
 
 
@@ -127,8 +127,8 @@ class Responses:
             turn=turn,
         )
         self._running[response.id] = running
-        self._shared.out.tell(server_events.ResponseCreated(response))
-        self._shared.out.tell(server_events.RateLimitsUpdated(self.rate_limits))
+        self._shared.out.emit(server_events.ResponseCreated(response))
+        self._shared.out.emit(server_events.RateLimitsUpdated(self.rate_limits))
         for item, audio in detached.items():
             for content_index, recording in audio:
                 self._transcripts.begin(item, content_index, recording, told=False)
@@ -227,7 +227,7 @@ class Responses:
             return
         running.started = True
         response = running.response
-        self._shared.out.order(
+        self._shared.out.command(
             StartResponse(
                 response_id=response.id,
                 messages=self._messages(running),
@@ -270,7 +270,7 @@ class Responses:
 
     def finished(self, event: runner_events.ResponseFinished) -> None:
         if running := self._running.get(event.response_id):
-            if event.cut_off:
+            if event.incomplete:
                 running.response.status, running.response.reason = "incomplete", "max_output_tokens"
             self._end(running)
 
@@ -302,7 +302,7 @@ class Responses:
 
     def _stop(self, running: Running) -> None:
         if running.started:
-            self._shared.out.order(CancelResponse(running.response.id))
+            self._shared.out.command(CancelResponse(running.response.id))
 
     def _end(self, running: Running) -> None:
         """Tell that it is over, as its status says."""
@@ -313,7 +313,7 @@ class Responses:
         if response.status == "in_progress":
             response.status = "completed"
         running.output.end()
-        self._shared.out.tell(server_events.ResponseDone(response))
+        self._shared.out.emit(server_events.ResponseDone(response))
 
 
 def item_of(new: client_events.NewItem, item_id: str) -> tuple[Item, list[tuple[int, bytes]]]:

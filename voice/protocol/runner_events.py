@@ -88,7 +88,7 @@ class ResponseFinished:
     """All text is written and all audio told of. The last word of a `StartResponse`, as is ResponseFailed."""
 
     response_id: str
-    cut_off: bool = False  # the chat model stopped at its output limit
+    incomplete: bool = False  # the chat model stopped at its output limit
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class RunnerError:
     message: str
 
 
-Happening = (
+RunnerEvent = (
     SilenceHeard
     | SpeechStarted
     | SpeechStopped

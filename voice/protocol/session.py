@@ -40,11 +40,11 @@ class Session:
         self._turns = Turns(self._shared, self._keeper, self._transcripts)
 
     def start(self) -> None:
-        self._shared.out.tell(server_events.SessionCreated(self.id, self._shared.config))
+        self._shared.out.emit(server_events.SessionCreated(self.id, self._shared.config))
         if self._shared.config.turn_detection is not None:
             self._turns.detect()
 
-    def handle(self, event: client_events.ClientEvent | runner_events.Happening) -> None:
+    def handle(self, event: client_events.ClientEvent | runner_events.RunnerEvent) -> None:
         """Never raises; what is wrong with a client's event it is told. After the end nothing is done any more."""
         if self.closed:
             return
@@ -54,7 +54,7 @@ class Session:
         try:
             self._asked(event)
         except ProtocolError as error:
-            self._shared.out.tell(server_events.Error(error.code, str(error), error.param, event.event_id))
+            self._shared.out.emit(server_events.Error(error.code, str(error), error.param, event.event_id))
 
     def _asked(self, event: client_events.ClientEvent) -> None:
         match event:
@@ -69,7 +69,7 @@ class Session:
             case client_events.CreateItem():
                 self._create_item(event)
             case client_events.RetrieveItem(item_id=item_id):
-                self._shared.out.tell(server_events.ItemRetrieved(self._item(item_id, "retrieve")))
+                self._shared.out.emit(server_events.ItemRetrieved(self._item(item_id, "retrieve")))
             case client_events.TruncateItem():
                 self._truncate(event)
             case client_events.DeleteItem(item_id=item_id):
@@ -79,7 +79,7 @@ class Session:
             case client_events.CancelResponse(response_id=response_id):
                 self._responses.cancel(response_id)
 
-    def _happened(self, event: runner_events.Happening) -> None:
+    def _happened(self, event: runner_events.RunnerEvent) -> None:
         match event:
             case runner_events.SpeechAudio():
                 self._responses.audio(event)
@@ -109,7 +109,7 @@ class Session:
             case runner_events.RateLimitsKnown(rate_limits=rate_limits):
                 self._responses.rate_limits = rate_limits
             case runner_events.RunnerError(code=code, message=message):
-                self._shared.out.tell(server_events.Error(code, message, kind="server_error"))
+                self._shared.out.emit(server_events.Error(code, message, kind="server_error"))
             case runner_events.TimeUp(reason=reason):
                 self._end(reason)
 
@@ -134,7 +134,7 @@ class Session:
                 "session.input_format",
             )
         self._shared.config = now
-        self._shared.out.tell(server_events.SessionUpdated(self.id, now))
+        self._shared.out.emit(server_events.SessionUpdated(self.id, now))
         if (now.turn_detection, now.input_format) != (before.turn_detection, before.input_format):
             self._turns.settings_changed()
 
@@ -178,7 +178,7 @@ class Session:
             )
         item.content[0].text = item.spoken.cut(event.audio_end_ms)
         self._keeper.conversation.weigh(item)
-        self._shared.out.tell(server_events.ItemTruncated(item.id, 0, event.audio_end_ms))
+        self._shared.out.emit(server_events.ItemTruncated(item.id, 0, event.audio_end_ms))
 
     def _delete(self, item_id: str) -> None:
         item = self._item(item_id, "delete")
@@ -218,6 +218,6 @@ class Session:
     def _end(self, reason: str) -> None:
         message, code = ENDS[reason]
         self._responses.fail_all("session_expired", message)
-        self._shared.out.tell(server_events.Error("session_expired", message))
-        self._shared.out.order(Close(code, message))
+        self._shared.out.emit(server_events.Error("session_expired", message))
+        self._shared.out.command(Close(code, message))
         self.closed = True

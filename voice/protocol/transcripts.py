@@ -40,7 +40,7 @@ class Transcripts:
         config = self._shared.config
         self._pending[item.id, content_index] = Pending(item, len(audio), told and config.transcription is not None)
         settings = config.transcription or Transcription()
-        self._shared.out.order(
+        self._shared.out.command(
             Transcribe(
                 item_id=item.id,
                 content_index=content_index,
@@ -60,7 +60,7 @@ class Transcripts:
     def delta(self, event: runner_events.TranscriptionDelta) -> None:
         pending = self._pending.get((event.item_id, event.content_index))
         if pending and pending.told and event.delta:
-            self._shared.out.tell(server_events.TranscriptionDelta(event.item_id, event.content_index, event.delta))
+            self._shared.out.emit(server_events.TranscriptionDelta(event.item_id, event.content_index, event.delta))
 
     def completed(self, event: runner_events.Transcribed) -> Item | None:
         """The item that it is of; None: it is gone."""
@@ -69,7 +69,7 @@ class Transcripts:
             return None
         pending.item.content[event.content_index].text = event.text.strip()
         if pending.told:
-            self._shared.out.tell(
+            self._shared.out.emit(
                 server_events.TranscriptionCompleted(
                     item_id=event.item_id,
                     content_index=event.content_index,
@@ -87,7 +87,7 @@ class Transcripts:
         if pending is None:
             return None
         if pending.told:
-            self._shared.out.tell(
+            self._shared.out.emit(
                 server_events.TranscriptionFailed(event.item_id, event.content_index, event.code, event.message)
             )
         return pending.item
@@ -97,5 +97,5 @@ class Transcripts:
         ended = [speech for speech, pending in self._pending.items() if pending.item is item]
         for item_id, content_index in ended:
             del self._pending[item_id, content_index]
-            self._shared.out.order(CancelTranscription(item_id, content_index))
+            self._shared.out.command(CancelTranscription(item_id, content_index))
         return ended

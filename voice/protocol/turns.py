@@ -86,7 +86,7 @@ class Turns:
     def detect(self) -> None:
         """Tell the detector what the session is set to now; it starts afresh."""
         config = self._shared.config
-        self._shared.out.order(DetectTurns(config.turn_detection, config.input_format))
+        self._shared.out.command(DetectTurns(config.turn_detection, config.input_format))
 
     def settings_changed(self) -> None:
         """To be called when the turn detection or the input's format is another one."""
@@ -109,7 +109,7 @@ class Turns:
             self._make_room(audio)
         samples, at_ms = self._buffer.append(audio)
         if samples and self._shared.config.turn_detection is not None:
-            self._shared.out.order(Listen(samples, at_ms))
+            self._shared.out.command(Listen(samples, at_ms))
 
     def _make_room(self, audio: bytes) -> None:
         """Raises ProtocolError: there is none for so much."""
@@ -144,7 +144,7 @@ class Turns:
 
     def clear(self) -> None:
         self._buffer.clear()
-        self._shared.out.tell(server_events.AudioCleared())
+        self._shared.out.emit(server_events.AudioCleared())
         self._start_afresh()
 
     def _start_afresh(self) -> None:
@@ -174,7 +174,7 @@ class Turns:
     def _start(self, at_ms: float) -> None:
         self._speech = self._shared.ids.new("item")
         self._speech_ms = at_ms
-        self._shared.out.tell(server_events.SpeechStarted(round(at_ms), self._speech))
+        self._shared.out.emit(server_events.SpeechStarted(round(at_ms), self._speech))
 
     def speech_stopped(self, at_ms: float) -> Item | None:
         """The turn that has ended."""
@@ -185,19 +185,19 @@ class Turns:
     def _stop(self, item_id: str, at_ms: float) -> Item:
         self._speech = None
         end_ms = min(at_ms, self._buffer.end_ms)
-        self._shared.out.tell(server_events.SpeechStopped(round(end_ms), item_id))
+        self._shared.out.emit(server_events.SpeechStopped(round(end_ms), item_id))
         self._fresh_ms = end_ms
         return self._commit(item_id, self._speech_ms, end_ms)
 
     def _commit(self, item_id: str, start_ms: float, end_ms: float) -> Item:
         audio = self._buffer.take(start_ms, end_ms)
         item = Item(item_id, "message", "user", content=[Part("audio", None)])
-        self._shared.out.tell(server_events.AudioCommitted(self._keeper.conversation.last_id, item_id))
+        self._shared.out.emit(server_events.AudioCommitted(self._keeper.conversation.last_id, item_id))
         self._keeper.add(item)
         if self._transcripts.room_for(len(audio), self._buffer.audio_format):
             self._transcripts.begin(item, 0, audio, told=True)
         else:
-            self._shared.out.tell(
+            self._shared.out.emit(
                 server_events.TranscriptionFailed(
                     item_id, 0, "too_many_transcriptions", "Too much speech waits to be transcribed already."
                 )

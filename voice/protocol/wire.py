@@ -57,7 +57,7 @@ class Wire:
             self.session.handle(client_event(raw, self._kind, self._dialect))
         except ProtocolError as error:
             if not self.session.closed:
-                self.tell(server_events.Error(error.code, str(error), error.param, event_id_of(raw)))
+                self.emit(server_events.Error(error.code, str(error), error.param, event_id_of(raw)))
         return self._taken()
 
     def audio(self, frame: bytes) -> Step:
@@ -65,17 +65,17 @@ class Wire:
         self.session.handle(client_events.AppendAudio(frame))
         return self._taken()
 
-    def happened(self, event: runner_events.Happening) -> Step:
+    def runner_event(self, event: runner_events.RunnerEvent) -> Step:
         self.session.handle(event)
         return self._taken()
 
-    def tell(self, event: server_events.ServerEvent) -> None:
+    def emit(self, event: server_events.ServerEvent) -> None:
         rendered = self._dialect.render(event)
         if rendered is not None:
             rendered["event_id"] = self._ids.new("event")
             self._step.frames.append(msgspec.json.encode(rendered).decode())
 
-    def order(self, command: Command) -> None:
+    def command(self, command: Command) -> None:
         self._step.commands.append(command)
 
     def _taken(self) -> Step:

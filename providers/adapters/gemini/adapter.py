@@ -44,7 +44,7 @@ from providers.adapters.gemini.client import BASE_URL, GeminiClient, is_gone, pr
 from providers.adapters.gemini.sdk import genai
 from providers.adapters.gemini.speech import SpeechReader, problem_with_model, speech_config, spoken_text
 from providers.adapters.gemini.states import remote_batch
-from providers.adapters.gemini.stream_usage import Tally, check_spoken
+from providers.adapters.gemini.stream_usage import StreamUsage, check_spoken
 from providers.adapters.gemini.streams import SizedStream
 from providers.adapters.kinds import KindInfo
 from providers.reasons import Reason
@@ -150,7 +150,7 @@ class GeminiAdapter:
                     model=model.upstream_name, contents=spoken_text(request), config=config
                 )
             )
-        tally, reader = Tally(), SpeechReader()
+        tally, reader = StreamUsage(), SpeechReader()
         tally.count(answer)
         with provider_errors():
             pcm = reader.feed(answer)
@@ -159,7 +159,7 @@ class GeminiAdapter:
 
     async def stream_speech(self, model: ModelConfig, request: SpeechRequest) -> AsyncGenerator[SpeechPart, None]:
         """As PCM, whatever is wished for."""
-        tally, reader = Tally(), SpeechReader()
+        tally, reader = StreamUsage(), SpeechReader()
         contents = [{"role": "user", "parts": [{"text": spoken_text(request)}]}]
         stream = self._client.pieces(model.upstream_name, contents, speech_config(model, request))
         async with aclosing(relay(stream)) as pieces:
@@ -173,7 +173,7 @@ class GeminiAdapter:
         yield SpeechPart(b"", "pcm", reader.sample_rate, tally.input_tokens, tally.output_tokens)
 
     async def stream_chat(self, model: ModelConfig, request: ChatRequest) -> AsyncGenerator[ChatPart, None]:
-        tally, written = Tally(), False
+        tally, written = StreamUsage(), False
         stream = self._client.pieces(model.upstream_name, chat_contents(request), chat_config(request))
         async with aclosing(relay(stream)) as pieces:
             async for piece in pieces:
@@ -182,9 +182,9 @@ class GeminiAdapter:
                     written = True
                     yield ChatPart(text)
         tally.check_whole()
-        if not written and not tally.cut_off:
+        if not written and not tally.truncated:
             raise ProviderError(Reason.EMPTY_OUTPUT, "The model answered with no text.")
-        yield ChatPart("", tally.input_tokens, tally.output_tokens, tally.cut_off)
+        yield ChatPart("", tally.input_tokens, tally.output_tokens, tally.truncated)
 
     async def list_models(self) -> list[str]:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._list_models)

@@ -90,7 +90,7 @@ def read_answer(answer: dict[str, Any], seconds: float | None) -> Transcription:
         processing_seconds=seconds,
         input_tokens=input_tokens(answer),
         output_tokens=output_tokens(answer),
-        cut_off=finish == "MAX_TOKENS",
+        truncated=finish == "MAX_TOKENS",
     )
 
 

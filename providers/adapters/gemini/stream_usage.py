@@ -8,7 +8,7 @@ from providers.adapters.gemini.speech import SpeechReader
 from providers.reasons import Reason
 
 
-class Tally:
+class StreamUsage:
     """What the pieces of one answer come to."""
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Tally:
         self.output_tokens = self.output_tokens if written is None else written
 
     @property
-    def cut_off(self) -> bool:
+    def truncated(self) -> bool:
         return self.finish == "MAX_TOKENS"
 
     def check_whole(self) -> None:
@@ -40,10 +40,10 @@ class Tally:
             raise ProviderError(Reason.PROVIDER_ERROR, message, retryable=True)
 
 
-def check_spoken(tally: Tally, reader: SpeechReader) -> None:
+def check_spoken(tally: StreamUsage, reader: SpeechReader) -> None:
     """Raises ProviderError where a text was not spoken whole."""
     tally.check_whole()
-    if tally.cut_off:
+    if tally.truncated:
         raise ProviderError(Reason.CUT_OFF, "The speech was cut off at the model's output limit.")
     if not reader.sample_rate:
         raise ProviderError(Reason.EMPTY_OUTPUT, "The provider answered without sound.")

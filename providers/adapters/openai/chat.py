@@ -39,4 +39,4 @@ async def chat_parts(events: AsyncIterator[Event]) -> AsyncGenerator[ChatPart, N
     if not finish:
         raise broken_off()
     input_tokens, output_tokens = tokens_of(usage)
-    yield ChatPart("", input_tokens, output_tokens, cut_off=finish == "length")
+    yield ChatPart("", input_tokens, output_tokens, truncated=finish == "length")

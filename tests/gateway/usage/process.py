@@ -18,7 +18,7 @@ def say(number):
 
 
 async def run(what, secret, model_name, count):
-    from gateway.auth import admit
+    from gateway.auth import authenticate
     from gateway.errors import Refused
     from gateway.usage import recorder
     from providers.models import SpeechModel
@@ -27,12 +27,12 @@ async def run(what, secret, model_name, count):
     ten_at_once = asyncio.Semaphore(10)
 
     async def reserve(number):
-        access = await admit(f"Bearer {secret}")
+        access = await authenticate(f"Bearer {secret}")
         return await recorder.reserve(recorder.Call(access, "speech", model_name, f"{os.getpid()}-{number}"))
 
     async def ask(number):
         try:
-            await admit(f"Bearer {secret}")
+            await authenticate(f"Bearer {secret}")
         except Refused:
             return False
         return True

@@ -8,7 +8,7 @@ import pytest
 from accounts.models import ApiKey, Role
 from accounts.services import create_api_key, revoke_api_key
 from gateway import auth
-from gateway.auth import admit
+from gateway.auth import authenticate
 from gateway.errors import Refused
 from gateway.models import Budget
 
@@ -17,7 +17,7 @@ def ask(secret, times=1):
     """The answers to as many requests, all at once."""
 
     async def all_at_once():
-        return await asyncio.gather(*(admit(f"Bearer {secret}") for _ in range(times)), return_exceptions=True)
+        return await asyncio.gather(*(authenticate(f"Bearer {secret}") for _ in range(times)), return_exceptions=True)
 
     return asyncio.run(all_at_once())
 
@@ -36,13 +36,13 @@ def test_a_valid_key_is_let_in_with_its_workspace_and_role(secret, workspace):
 )
 def test_whoever_sends_no_valid_key_is_told_so(workspace, header):
     with pytest.raises(Refused) as refused:
-        asyncio.run(admit(header))
+        asyncio.run(authenticate(header))
     assert (refused.value.status, refused.value.code) == (401, "invalid_api_key")
     assert refused.value.headers["WWW-Authenticate"] == "Bearer"
 
 
 def test_the_word_bearer_is_taken_in_any_case(secret):
-    assert asyncio.run(admit(f"bearer  {secret} ")).api_key.name == "ci"
+    assert asyncio.run(authenticate(f"bearer  {secret} ")).api_key.name == "ci"
 
 
 def test_a_revoked_key_is_refused_within_seconds(secret, monkeypatch):
@@ -104,7 +104,7 @@ def test_calls_come_in_evenly_again(secret):
 
     async def wait_and_ask():
         await asyncio.sleep(1.1)
-        return await asyncio.gather(*(admit(f"Bearer {secret}") for _ in range(10)), return_exceptions=True)
+        return await asyncio.gather(*(authenticate(f"Bearer {secret}") for _ in range(10)), return_exceptions=True)
 
     assert len(refusals(asyncio.run(wait_and_ask()))) in (7, 8)  # two have come in, or three on a slow machine
 

@@ -93,7 +93,7 @@ class Talk:
         return self.take(self.wire.text(json.dumps({"type": name, **fields})))
 
     def happen(self, happening):
-        return self.take(self.wire.happened(happening))
+        return self.take(self.wire.runner_event(happening))
 
     def name(self, ga_name):
         return ga_name if self.dialect == "ga" else BETA_NAMES.get(ga_name, ga_name)

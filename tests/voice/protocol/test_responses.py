@@ -84,7 +84,7 @@ def test_an_answer_at_the_output_limit_is_incomplete(talk):
     response_id = talk.respond(**{limit: 5})
     assert talk.ordered(StartResponse)[0].max_output_tokens == 5
     talk.speak(response_id, ("One two three four five", 900))
-    done = talk.happen(runner_events.ResponseFinished(response_id, cut_off=True))[-1]["response"]
+    done = talk.happen(runner_events.ResponseFinished(response_id, incomplete=True))[-1]["response"]
     assert done["status"] == "incomplete"
     assert done["status_details"] == {"type": "incomplete", "reason": "max_output_tokens"}
     assert done["output"][0]["content"][0]["transcript"] == "One two three four five"
