@@ -52,13 +52,5 @@ secret: install
 	@scripts/install $<
 	@touch $@ .venv/local.stamp
 
-# Every version with the hashes of all its files, from whatever index pip is set up for: the lines that name it begin
-# with two dashes, and are deleted. The smaller files keep to the versions of the largest.
-COMPILE = CUSTOM_COMPILE_COMMAND="make lock" $(PYTHON_IN_VENV) -m piptools compile --quiet --upgrade --strip-extras \
-	--generate-hashes --allow-unsafe
 lock: .venv/dev.stamp
-	@$(COMPILE) --extra local --extra dev --output-file requirements-dev.lock pyproject.toml
-	@sed -i '/^--/d' requirements-dev.lock
-	@$(COMPILE) --extra local --constraint requirements-dev.lock --output-file requirements-local.lock pyproject.toml
-	@$(COMPILE) --constraint requirements-dev.lock --output-file requirements.lock pyproject.toml
-	@sed -i '/^--/d' requirements-local.lock requirements.lock
+	@$(PYTHON_IN_VENV) scripts/lock.py
