@@ -6,7 +6,7 @@ PYTHON_IN_VENV := .venv/bin/python
 MAKEFLAGS += --no-print-directory
 export PYTHON
 
-.PHONY: help install demo serve test lint bench screenshot lock secret
+.PHONY: help install demo serve test lint bench bench-small screenshot lock secret
 .DELETE_ON_ERROR:
 
 help:
@@ -15,7 +15,7 @@ help:
 	@echo "make serve       web server, worker and watchdog (PORT=8000 HOST=127.0.0.1)"
 	@echo "make install     .venv with everything that serving needs, with the embedded engines (PYTHON=...)"
 	@echo "make lint        style, types, direction of imports, migrations, deployment settings"
-	@echo "make bench       the figures of the README"
+	@echo "make bench       the figures of the documentation; make bench-small: whether each can be measured"
 	@echo "make screenshot  the pictures of the README"
 	@echo "make lock        choose new versions of all dependencies"
 
@@ -34,8 +34,18 @@ test: .venv/dev.stamp
 lint: .venv/dev.stamp
 	@scripts/lint
 
+# Each one is tried, also where another fails. By itself: make bench-gateway BENCH_ARGS="--rounds 5"
+BENCHES := $(filter-out __init__ measure slow_storage,$(basename $(notdir $(wildcard bench/*.py))))
 bench: .venv/dev.stamp
-	@for script in bench/*.py; do echo "== $$script"; $(PYTHON_IN_VENV) $$script || exit 1; done
+	@$(MAKE) --jobs=1 --keep-going $(BENCHES:%=bench-%)
+
+bench-small: .venv/dev.stamp
+	@$(MAKE) --jobs=2 --keep-going --output-sync $(BENCHES:%=bench-%) BENCH_ARGS=--small
+
+.PHONY: $(BENCHES:%=bench-%)
+$(BENCHES:%=bench-%): bench-%:
+	@echo "== $*"
+	@$(PYTHON_IN_VENV) -m bench.$* $(BENCH_ARGS)
 
 screenshot: .venv/dev.stamp
 	@exec $(PYTHON_IN_VENV) scripts/screenshot.py

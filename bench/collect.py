@@ -1,6 +1,6 @@
 """A batch's result file turned into scored rows: seconds of CPU and peak memory, for 10,000 and 100,000 lines.
 
-    python bench/collect.py
+    python -m bench.collect
 
 Each in a fresh process on a new SQLite database; the clock runs from the kept file to the last score.
 """
@@ -8,34 +8,20 @@ Each in a fresh process on a new SQLite database; the clock runs from the kept f
 import gzip
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from bench.measure import forget_peak, in_new_process, migrate, options, peak_mb, setup_django
+
 WORDS = "the quick brown fox jumps over the lazy dog and nobody in the house has ever seen it do so before"
 
 
 def measure(lines):
-    folder = tempfile.mkdtemp(prefix="earshot-bench-")
-    os.environ.update(
-        DJANGO_SETTINGS_MODULE="tests.settings",
-        DATABASE_URL=f"sqlite:///{folder}/bench.sqlite3",
-        MEDIA_ROOT=f"{folder}/media",
-        LOG_LEVEL="WARNING",
-        BATCH_SHARD_SIZE=str(lines),
-    )
-    import django
-
-    django.setup()
+    setup_django(BATCH_SHARD_SIZE=str(lines))
+    migrate()
     from django.core.files.base import File
-    from django.core.management import call_command
     from django.utils import timezone
 
-    call_command("migrate", verbosity=0)
     from accounts.services import ensure_workspace
     from evaluations.models import Result, Score, Shard
     from evaluations.pipeline.batch import new_batch
@@ -68,25 +54,20 @@ def measure(lines):
                 packed.write(json.dumps({"key": str(pk), "response": response}).encode() + b"\n")
         file.seek(0)
         batch.output.save("bench.jsonl.gz", File(file))
-    Path("/proc/self/clear_refs").write_text("5")  # the peak of memory is measured from here on
+    forget_peak(os.getpid())
     before, started = time.process_time(), time.perf_counter()
     Collector(batch, adapter_for(provider), price_list(model, timezone.localdate())).collect()
     score_results(Result.objects.filter(shard=shard), get_normalizer("basic"))
     cpu, seconds = time.process_time() - before, time.perf_counter() - started
     assert Score.objects.filter(substitutions=1).count() == lines
-    status = Path("/proc/self/status").read_text().splitlines()
-    peak = int(next(line for line in status if "VmHWM" in line).split()[1]) / 1024
-    each = 1e6 * cpu / lines
-    print(f"{lines:>7} lines: {cpu:6.1f} s of CPU ({each:.0f} us a line), {seconds:6.1f} s, peak {peak:.0f} MB")
-
-
-def main():
-    if len(sys.argv) > 1:
-        measure(int(sys.argv[1]))
-        return
-    for lines in (10_000, 100_000):
-        subprocess.run([sys.executable, __file__, str(lines)], check=True)
+    print(
+        f"{lines:>7} lines: {cpu:6.1f} s of CPU ({1e6 * cpu / lines:.0f} us a line), {seconds:6.1f} s, "
+        f"peak {peak_mb(os.getpid()):.0f} MB",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":
-    main()
+    chosen = options(__doc__, few=(10_000, 50), many=(100_000, 50))
+    for lines in sorted({chosen.few, chosen.many}):
+        in_new_process(measure, lines)

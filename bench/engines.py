@@ -1,25 +1,18 @@
 """How many times faster than real time the embedded recogniser hears: with one engine, and with one a core.
 
-    python bench/engines.py
+    python -m bench.engines
 
 The embedded voice speaks 12 sentences, then each model hears them one after the other, and all at once. Engines are
 loaded before the clock starts. What else the machine does makes the figures smaller.
 """
 
 import asyncio
-import os
-import sys
 import time
 from itertools import islice
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-os.environ.update(DJANGO_SETTINGS_MODULE="tests.settings", LOG_LEVEL="WARNING")
+from bench.measure import options, setup_django
 
-import django  # noqa: E402
-
-django.setup()
+setup_django()
 
 from config.demo_speech import sentences  # noqa: E402
 from providers.adapters.base import ModelConfig, ProviderConfig, SpeechRequest, TranscriptionRequest  # noqa: E402
@@ -45,14 +38,15 @@ async def hear(model, clips, at_once):
 
     async def one(clip):
         async with free:
-            return await ADAPTER.transcribe(model, TranscriptionRequest(clip))
+            heard = await ADAPTER.transcribe(model, TranscriptionRequest(clip))
+            assert heard.text.strip(), "nothing was heard in a spoken sentence"
 
     await asyncio.gather(*map(one, clips))
 
 
-async def main():
+async def main(count):
     [(_, voice)] = models("text_to_speech")
-    chosen = list(islice(sentences(), 12))
+    chosen = list(islice(sentences(), count))
     started = time.perf_counter()
     spoken = await asyncio.gather(*(ADAPTER.speak(voice, SpeechRequest(s.text, s.voice)) for s in chosen))
     elapsed = time.perf_counter() - started
@@ -61,6 +55,7 @@ async def main():
     print(
         f"{len(clips)} sentences, {seconds:.0f} s of audio, spoken {seconds / elapsed:.0f} times faster than real time"
     )
+    assert len(clips) == count, f"there are {len(clips)} sentences"
     cores = engines_at_once()
     print(f"{'model':20} {'engines':>7} {'seconds':>8} {'RTFx':>6}")
     for name, model in models("speech_to_text"):
@@ -74,4 +69,4 @@ async def main():
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(options(__doc__, sentences=(12, 1)).sentences))

@@ -1,28 +1,21 @@
 """Transcription through the gateway and through LiteLLM's proxy, beside the same calls without anything in between.
 
-    python bench/gateway.py                      # 200 KB of WAV: one, 8 and 32 at once
-    python bench/gateway.py --rounds 5 --only earshot direct
-    BENCH_DATABASE_URL=postgresql://... python bench/gateway.py
+    python -m bench.gateway                      # 200 KB of WAV: one, 8 and 32 at once
+    BENCH_DATABASE_URL=postgresql://... python -m bench.gateway
 
 Direct, Earshot and LiteLLM take turns in every round, each in one process, all in front of the same stand-in of
 OpenAI. Earshot checks the key, the rate limit and the budget, and commits two usage records' worth of writes for each
-call; LiteLLM has no database here and keeps no books. CPU is the server process's own.
+call; LiteLLM has no database here and keeps no books. CPU is the server process's own;
+direct, the stand-in's.
 """
 
-import argparse
 import asyncio
-import os
-import sys
 import time
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 from urllib.parse import urlsplit
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from bench.gateway_site import Server, earshot, litellm, standin
+from bench.measure import Server, cpu_seconds, gateways, options, percentile, print_table, resident_mb, standin
 from tests.audio import make_wav
 
 SECONDS = 6.4  # of audio: 200 KB
@@ -72,53 +65,42 @@ async def caller(server: Server, request: bytes, until: float, latencies: list[f
 
 async def turn(server: Server, at_once: int, seconds: float, measured: Measured) -> None:
     request, latencies = request_bytes(server), []
-    cpu, started = server.cpu_seconds, time.perf_counter()
+    cpu, started = cpu_seconds(server.pid), time.perf_counter()
     until = started + seconds
     await asyncio.gather(*(caller(server, request, until, latencies) for _ in range(at_once)))
     measured.rates.append(len(latencies) / (time.perf_counter() - started))
-    measured.cpu.append((server.cpu_seconds - cpu) / len(latencies))
+    measured.cpu.append((cpu_seconds(server.pid) - cpu) / len(latencies))
     measured.latencies += latencies
 
 
 def report(servers: list[Server], results: dict[tuple[str, int], Measured]) -> None:
-    print(f"{'':10}{'at once':>8}{'requests/s':>12}{'median ms':>11}{'p99 ms':>9}{'CPU ms':>8}")
+    rows = []
     for at_once in AT_ONCE:
         for server in servers:
             measured = results[server.name, at_once]
-            latencies = sorted(measured.latencies)
-            p99 = latencies[int(len(latencies) * 0.99)]
-            print(
-                f"{server.name:10}{at_once:8}{median(measured.rates):12.0f}{median(latencies) * 1000:11.2f}"
-                f"{p99 * 1000:9.1f}{median(measured.cpu) * 1000:8.2f}"
-            )
+            rates, latencies, cpu = median(measured.rates), measured.latencies, median(measured.cpu)
+            milliseconds = (1000 * each for each in (median(latencies), percentile(latencies, 99), cpu))
+            rows.append((server.name, str(at_once), f"{rates:.0f}", *(f"{each:.2f}" for each in milliseconds)))
+    print_table(("", "at once", "requests/s", "median ms", "p99 ms", "CPU ms"), rows)
     for server in servers:
         if server.name != "direct":
             added = median(results[server.name, 1].latencies) - median(results["direct", 1].latencies)
-            print(f"{server.name} adds {added * 1000:.2f} ms, and has {server.megabytes:.0f} MB")
+            print(f"{server.name} adds {added * 1000:.2f} ms, and has {resident_mb(server.pid):.0f} MB")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3, help="of each turn (%(default)s)")
-    parser.add_argument("--only", nargs="+", default=["direct", "earshot", "litellm"])
-    options = parser.parse_args()
-    with ExitStack() as stack:
-        upstream = stack.enter_context(standin())
-        servers = [Server("direct", upstream.url, "any", os.getpid(), {"hear": "gpt-4o-transcribe"})]
-        if "earshot" in options.only:
-            servers.append(stack.enter_context(earshot(upstream, os.environ.get("BENCH_DATABASE_URL"))))
-        if "litellm" in options.only:
-            servers.append(stack.enter_context(litellm(upstream)))
+def main(rounds: int, seconds: float, small: bool) -> None:
+    with standin() as upstream, gateways(upstream, small=small) as behind:
+        servers = [Server("direct", upstream.url, "any", upstream.pid, {"hear": "gpt-4o-transcribe"}), *behind]
         results = {(server.name, at_once): Measured() for server in servers for at_once in AT_ONCE}
         for server in servers:
-            asyncio.run(turn(server, 4, 1, Measured()))  # warm
-        for _ in range(options.rounds):
+            asyncio.run(turn(server, 4, seconds / 3, Measured()))  # warm
+        for _ in range(rounds):
             for at_once in AT_ONCE:
                 for server in servers:
-                    asyncio.run(turn(server, at_once, options.seconds, results[server.name, at_once]))
+                    asyncio.run(turn(server, at_once, seconds, results[server.name, at_once]))
         report(servers, results)
 
 
 if __name__ == "__main__":
-    main()
+    chosen = options(__doc__, rounds=(3, 1), seconds=(3.0, 0.2))
+    main(chosen.rounds, chosen.seconds, chosen.small)

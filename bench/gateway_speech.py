@@ -1,6 +1,6 @@
 """Speech through the gateway and through LiteLLM, beside the same stream without anything in between.
 
-    python bench/gateway_speech.py [ROUNDS]
+    python -m bench.gateway_speech
 
 The provider begins after 100 ms and sends 20 parts, 25 to 75 ms apart. Each holds the moment at which it was sent, so
 that what lies between sending and receiving is measured part by part. Direct, Earshot and LiteLLM take turns.
@@ -12,17 +12,14 @@ import random
 import struct
 import sys
 import time
-from contextlib import ExitStack, aclosing
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 from urllib.parse import urlsplit
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 import httptools
 
-from bench.gateway_site import body_lengths, earshot, litellm, provider, serve
+from bench.measure import body_lengths, cpu_seconds, gateways, options, percentile, print_table, provider, serve
 
 PARTS = 20
 PART = 4800  # bytes: 100 ms of 24 kHz
@@ -93,14 +90,17 @@ class Listener:
         asked = time.monotonic()
         self.writer.write(head.encode() + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
         while not self.complete:
-            self.parser.feed_data(await self.reader.read(65536))
+            received = await self.reader.read(65536)
+            assert received, f"{self.server.name} closed the connection"
+            self.parser.feed_data(received)
             now = time.monotonic()
             if self.taken:
                 first = first or now
             while len(self.taken) >= PART:
                 stamps.append((STAMP.unpack_from(self.taken)[0], now))
                 del self.taken[:PART]
-        assert len(stamps) == PARTS, f"{self.server.name} sent {len(stamps)} parts"
+        status = self.parser.get_status_code()
+        assert (status, len(stamps)) == (200, PARTS), f"{self.server.name}: status {status}, {len(stamps)} parts"
         heard.first.append(first - asked)
         heard.delays += [now - sent for sent, now in stamps]
         heard.streamed += first < stamps[-1][0]
@@ -110,36 +110,39 @@ class Listener:
 async def listen_at_once(server, at_once, rounds, heard):
     listeners = await asyncio.gather(*(Listener.connect(server) for _ in range(at_once)))
     await asyncio.gather(*(listener.listen(Heard()) for listener in listeners))  # connections and caches are there
-    before = server.cpu_seconds
+    before = cpu_seconds(server.pid)
     for _ in range(rounds):
         await asyncio.gather(*(listener.listen(heard) for listener in listeners))
-    heard.cpu += server.cpu_seconds - before
+    heard.cpu += cpu_seconds(server.pid) - before
     for listener in listeners:
         listener.writer.close()
 
 
-def measure(rounds):
-    with ExitStack() as stack:
-        direct = stack.enter_context(provider(__file__))
-        servers = [direct, stack.enter_context(earshot(direct)), stack.enter_context(litellm(direct))]
-        print(f"{'':>10} at once  first byte, added   streamed   delay of a part, median / 99 %   CPU a stream")
+def measure(turns, rounds, small):
+    with provider("bench.gateway_speech") as direct, gateways(direct, small=small) as behind:
+        servers = [direct, *behind]
+        rows = []
         for at_once in (1, 8, 32):
             results = {server.name: Heard() for server in servers}
-            for _ in range(max(2, rounds // 3)):
+            for _ in range(turns):
                 for server in servers:
-                    asyncio.run(listen_at_once(server, at_once, 3, results[server.name]))
-            for server in servers:
-                report(server.name, at_once, results[server.name], results["direct"])
+                    asyncio.run(listen_at_once(server, at_once, rounds, results[server.name]))
+            rows += [row(name, at_once, heard, results["direct"]) for name, heard in results.items()]
+        head = ("", "at once", "first byte, ms", "added", "streamed", "delay of a part, ms", "99 %", "CPU a stream, ms")
+        print_table(head, rows)
 
 
-def report(name, at_once, heard, direct):
-    first = 1000 * median(heard.first)
-    added = first - 1000 * median(direct.first)
-    delays = sorted(1000 * delay for delay in heard.delays)
-    worst = delays[int(len(delays) * 0.99)]
-    print(
-        f"{name:>10} {at_once:>7}  {first:7.1f} ms {added:+7.1f}   {heard.streamed / heard.streams:>8.0%}   "
-        f"{median(delays):10.2f} / {worst:.2f} ms {1000 * heard.cpu / heard.streams:20.1f} ms"
+def row(name, at_once, heard, direct):
+    first, delays = 1000 * median(heard.first), [1000 * delay for delay in heard.delays]
+    return (
+        name,
+        str(at_once),
+        f"{first:.1f}",
+        f"{first - 1000 * median(direct.first):+.1f}",
+        f"{heard.streamed / heard.streams:.0%}",
+        f"{median(delays):.2f}",
+        f"{percentile(delays, 99):.2f}",
+        f"{1000 * heard.cpu / heard.streams:.1f}",
     )
 
 
@@ -147,4 +150,5 @@ if __name__ == "__main__":
     if "--provider" in sys.argv:
         asyncio.run(serve(answer))
     else:
-        measure(int(sys.argv[1]) if len(sys.argv) > 1 else 9)
+        chosen = options(__doc__, turns=(3, 1), rounds=(3, 1))
+        measure(chosen.turns, chosen.rounds, chosen.small)

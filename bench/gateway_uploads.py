@@ -1,6 +1,6 @@
 """Many large uploads at once: memory of the web process.
 
-    python bench/gateway_uploads.py [UPLOADS] [MEGABYTES]
+    python -m bench.gateway_uploads
 
 All are sent at the same time, as fast as they are taken, and each is transcribed by a provider that takes a second.
 LiteLLM is given the same.
@@ -11,12 +11,19 @@ import json
 import sys
 import time
 from contextlib import aclosing
-from pathlib import Path
 from urllib.parse import urlsplit
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from bench.gateway_site import body_lengths, earshot, litellm, provider, serve
+from bench.measure import (
+    body_lengths,
+    cpu_seconds,
+    forget_peak,
+    gateways,
+    options,
+    peak_mb,
+    provider,
+    resident_mb,
+    serve,
+)
 from tests.audio import make_wav
 
 PIECE = 64 * 1024
@@ -41,7 +48,7 @@ async def answer(reader, writer):
 
 
 async def upload(server, audio):
-    """The status that it is answered with."""
+    """Whether it is transcribed."""
     url = urlsplit(server.url)
     start = (
         f'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\n{server.models["hear"]}\r\n'
@@ -64,35 +71,39 @@ async def upload(server, audio):
     writer.write(end)
     answered = await reader.read()
     writer.close()
-    return int(answered.split(b" ", 2)[1])
+    return answered.startswith(b"HTTP/1.1 200") and b"so it was" in answered
 
 
 async def upload_at_once(server, audio, count):
-    return await asyncio.gather(*(upload(server, audio) for _ in range(count)), return_exceptions=True)
+    """How many were transcribed."""
+    answers = await asyncio.gather(*(upload(server, audio) for _ in range(count)), return_exceptions=True)
+    return answers.count(True)
 
 
 def measure(server, count, megabytes):
     audio = memoryview(make_wav(megabytes * 1_000_000 / 32_000))
     asyncio.run(upload_at_once(server, audio[: 44 + 32_000], 8))  # what it needs anyway
-    before, cpu, began = server.megabytes, server.cpu_seconds, time.perf_counter()
-    server.forget_peak()
-    answers = asyncio.run(upload_at_once(server, audio, count))
+    before, cpu, began = resident_mb(server.pid), cpu_seconds(server.pid), time.perf_counter()
+    forget_peak(server.pid)
+    transcribed = asyncio.run(upload_at_once(server, audio, count))
     seconds = time.perf_counter() - began
     print(
-        f"{server.name}: {count} uploads of {megabytes} MB at once: {answers.count(200)} transcribed in {seconds:.0f} "
-        f"s, {server.cpu_seconds - cpu:.0f} s of CPU; {before:.0f} MB before, at most {server.peak_megabytes:.0f} MB"
+        f"{server.name}: {count} uploads of {megabytes} MB at once: {transcribed} transcribed in {seconds:.0f} s, "
+        f"{cpu_seconds(server.pid) - cpu:.0f} s of CPU; {before:.0f} MB before, at most {peak_mb(server.pid):.0f} MB",
+        flush=True,
     )
+    return transcribed
 
 
-def main(count=100, megabytes=25):
-    with provider(__file__) as upstream:
-        for start in (earshot, litellm):
-            with start(upstream) as server:
-                measure(server, count, megabytes)
+def main(count, megabytes, small):
+    with provider("bench.gateway_uploads") as upstream, gateways(upstream, small=small) as servers:
+        ours, *_ = [measure(server, count, megabytes) for server in servers]
+    sys.exit(ours < count and f"Earshot has not transcribed {count - ours} of {count}")
 
 
 if __name__ == "__main__":
     if "--provider" in sys.argv:
         asyncio.run(serve(answer))
     else:
-        main(*map(int, sys.argv[1:]))
+        chosen = options(__doc__, uploads=(100, 4), megabytes=(25, 1))
+        main(chosen.uploads, chosen.megabytes, chosen.small)

@@ -1,9 +1,7 @@
 """The whole way of a batch run beside the plain pattern, against the stand-in: samples a second and memory.
 
-    python bench/gemini_batches.py                     # 500 and 5,000 samples at zero latency
-    python bench/gemini_batches.py --latency           # 30 ms storage, 150 ms provider, 40 uploads at once
-    python bench/gemini_batches.py --samples 50 --kb 8192
-    python bench/gemini_batches.py --rounds 5          # more often, alternately: the median counts
+    python -m bench.gemini_batches                     # CASES, three rounds: the medians count
+    python -m bench.gemini_batches --rounds 5
 
 The plain pattern: read each object whole, upload with a pool of 10 threads, one batch, read the result file whole,
 insert rows by 200, score each row by itself, delete one file after another. Both do the same work on the same stand-in
@@ -13,37 +11,48 @@ file is left at the provider; "visible" is when all results are stored and score
 uploads and deletes alone, by as many processes and threads.
 """
 
-import argparse
+import hashlib
+import io
 import json
 import os
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from bench.measure import (
+    children,
+    cpu_seconds,
+    in_new_process,
+    migrate,
+    options,
+    peak_mb,
+    setup_django,
+    working_cluster,
+)
 
 WARM = 200  # samples: enough for both workers
 
 
-def setup_django(folder):
-    os.environ.update(
-        DJANGO_SETTINGS_MODULE="tests.settings",
-        DATABASE_URL=os.environ.get("BENCH_DATABASE_URL", f"sqlite:///{folder}/bench.sqlite3"),
-        MEDIA_ROOT=f"{folder}/media",
-        LOG_LEVEL="WARNING",
-        BATCH_POLL_SECONDS="0.2",
-        BATCH_SHARD_SIZE="5000",
-    )
-    import django
+@dataclass
+class Case:
+    samples: int
+    kb: int = 32  # of audio a sample
+    storage: float = 0.0  # seconds until a file is open
+    provider: float = 0.0  # seconds until it answers
+    at_once: int = 4  # uploads
 
-    django.setup()
-    from django.core.management import call_command
 
-    call_command("migrate", verbosity=0)
+CASES = (
+    Case(500),
+    Case(5000),
+    Case(500, storage=0.03, provider=0.15, at_once=40),
+    Case(50),
+    Case(50, kb=8192),  # for the memory
+)
+SMALL = (Case(10, storage=0.001, provider=0.001),)
 
 
 def make_model(server):
@@ -58,8 +67,6 @@ def make_model(server):
 
 def make_dataset(workspace, name, numbers, size):
     """Its audio in the media folder, other audio for each number."""
-    import hashlib
-
     from django.conf import settings
 
     from datasets.models import Audio, Dataset, Sample
@@ -98,45 +105,33 @@ def make_dataset(workspace, name, numbers, size):
 
 def ours(dataset, warm, model, server):
     """By a real qcluster with two workers, started before the clock is, that have run `warm`."""
-    import psutil
-
-    from core.queue import enqueue, waiting
-    from evaluations.models import Result, Run, Timer, Upload
+    from evaluations.models import Run, Upload
     from evaluations.services import start_run
-    from tests.evaluations.cluster import running_cluster, wait_for
+    from tests.evaluations.cluster import wait_for
 
-    with tempfile.TemporaryDirectory() as folder, running_cluster(Path(folder)) as cluster:
-        enqueue("evaluations.tasks.sweep")
-        wait_for(lambda: Timer.objects.exists() and not waiting(), seconds=60)  # a worker has done something
+    with working_cluster() as cluster:
         run = start_run(dataset=warm, models=[model])
         wait_for(lambda: not Upload.objects.alive().exists() and Run.objects.get().is_finished, seconds=600)
-        processes = psutil.Process(cluster.process.pid).children(recursive=True)
-        before = cpu_of(processes)
-        started = time.perf_counter()
+        before, started = cpu_seconds(cluster), time.perf_counter()
         run = start_run(dataset=dataset, models=[model])
         wait_for(lambda: Run.objects.get(pk=run.pk).is_finished, seconds=1800, every=0.02)
         visible = time.perf_counter() - started
         wait_for(lambda: not Upload.objects.alive().filter(run=run).exists(), seconds=1800, every=0.02)
         seconds = time.perf_counter() - started
-        cpu = cpu_of(processes) - before
-        peak = max(peak_mb(process.pid) for process in processes)
-    assert Result.objects.filter(run=run, status="completed", scores__wer=0).count() == dataset.samples.count()
+        cpu = cpu_seconds(cluster) - before
+        peak = max(peak_mb(pid) for pid in children(cluster))
+    check(run, dataset)
     return {"seconds": seconds, "visible": visible, "cpu": cpu, "peak_mb": peak}
 
 
-def cpu_of(processes):
-    return sum(sum(process.cpu_times()[:2]) for process in processes)
+def check(run, dataset):
+    """Every sample has been transcribed, and scored."""
+    from evaluations.models import Result
 
-
-def peak_mb(pid):
-    """The most memory that the process ever had."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if "VmHWM" in line).split()[1]) / 1024
+    assert Result.objects.filter(run=run, status="completed", scores__wer=0).count() == dataset.samples.count()
 
 
 def plain(dataset, warm, model, server):
-    from concurrent.futures import ThreadPoolExecutor
-
     import jiwer
     from google import genai
     from google.genai import types
@@ -156,8 +151,6 @@ def plain(dataset, warm, model, server):
     samples = list(dataset.samples.select_related("audio"))
 
     def upload(sample):
-        import io
-
         with sample.audio.file.open("rb") as stream:
             data = io.BytesIO(stream.read())
         return client.files.upload(file=data, config=types.UploadFileConfig(mime_type="audio/wav"))
@@ -184,8 +177,6 @@ def plain(dataset, warm, model, server):
         + "\n"
         for sample, file in zip(samples, files, strict=True)
     )
-    import io
-
     source = client.files.upload(
         file=io.BytesIO(requests.encode()), config=types.UploadFileConfig(mime_type="application/json")
     )
@@ -235,7 +226,8 @@ def plain(dataset, warm, model, server):
     for file in [*files, source]:
         client.files.delete(name=file.name)
     seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
-    return {"seconds": seconds, "visible": visible, "cpu": cpu, "peak_mb": peak_mb("self")}
+    check(run, dataset)
+    return {"seconds": seconds, "visible": visible, "cpu": cpu, "peak_mb": peak_mb(os.getpid())}
 
 
 def calls(dataset, warm, model, server):
@@ -245,118 +237,98 @@ def calls(dataset, warm, model, server):
     folder = str(Path(settings.MEDIA_ROOT) / "audio")
     numbers = [int(key) for key in dataset.samples.values_list("key", flat=True)]
     count, threads = settings.Q_CLUSTER["workers"], settings.UPLOAD_CONCURRENCY
-    asked = [json.dumps([folder, server.base_url, numbers[first::count], threads]) for first in range(count)]
-    command = [sys.executable, __file__, "--calls-worker"]
-    workers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in asked]
-    for worker in workers:
-        worker.stdout.readline()  # it has loaded the SDK
-    for worker, line in zip(workers, asked, strict=True):
-        worker.stdin.write(line + "\n")
-        worker.stdin.flush()
-    return {"cpu": sum(float(worker.communicate()[0]) for worker in workers)}
+    context = get_context("spawn")
+    ready = (context.Barrier(count),)
+    with ProcessPoolExecutor(count, mp_context=context, initializer=load_sdk, initargs=ready) as workers:
+        parts = [
+            workers.submit(upload_and_delete, folder, server.base_url, numbers[first::count], threads)
+            for first in range(count)
+        ]
+        return {"cpu": sum(part.result() for part in parts)}
 
 
-def calls_worker():
-    from concurrent.futures import ThreadPoolExecutor
-
-    from providers.adapters.base import ProviderConfig
-    from providers.adapters.gemini import GeminiAdapter
+def load_sdk(ready):
+    """Loads it, in each of the processes, before one of them begins."""
     from providers.adapters.gemini.sdk import genai
-    from tests.servers.gemini import API_KEY
 
     genai()
-    print("ready", flush=True)
-    folder, base_url, numbers, at_once = json.loads(sys.stdin.readline())
+    ready.wait()
+
+
+def upload_and_delete(folder, base_url, numbers, at_once):
+    """CPU seconds that it takes."""
+    from providers.adapters.base import ProviderConfig
+    from providers.adapters.gemini import GeminiAdapter
+    from tests.servers.gemini import API_KEY
+
     adapter = GeminiAdapter(ProviderConfig(kind="gemini", name="bench", base_url=base_url, credential=API_KEY))
 
-    def upload_and_delete(number):
+    def one(number):
         path = Path(folder, f"{number}.wav")
         with path.open("rb") as stream:
             adapter.upload_file(f"bench-{number}", stream, path.stat().st_size, "audio/wav")
         adapter.delete_file(f"bench-{number}")
 
     with ThreadPoolExecutor(at_once) as threads:
-        list(threads.map(upload_and_delete, numbers[:20]))  # connections are made
+        list(threads.map(one, numbers[:20]))  # connections are made
         cpu = time.process_time()
-        list(threads.map(upload_and_delete, numbers))
-    print(time.process_time() - cpu)
+        list(threads.map(one, numbers))
+    return time.process_time() - cpu
 
 
-def measure(way, samples, size, provider_seconds):
+def measure(way, case, warm):
     """In a process of its own: seconds, CPU seconds and peak memory (of the worker with the most)."""
+    setup_django(
+        BATCH_POLL_SECONDS="0.2",
+        BATCH_SHARD_SIZE="5000",
+        UPLOAD_CONCURRENCY=str(case.at_once),
+        BENCH_STORAGE_SECONDS=str(case.storage),
+    )
+    migrate()
     from tests.servers.gemini import GeminiServer
 
-    with tempfile.TemporaryDirectory(prefix="earshot-bench-") as folder:
-        setup_django(folder)
-        with GeminiServer.start(own_process=True, max_project_bytes=10**15) as server:
-            model = make_model(server)
-            dataset = make_dataset(model.provider.workspace, "bench", range(samples), size)
-            warm = make_dataset(model.provider.workspace, "warm", range(samples, samples + WARM), size)
-            server.settings(latency_seconds=provider_seconds)
-            print(json.dumps({"ours": ours, "plain": plain, "calls": calls}[way](dataset, warm, model, server)))
+    with GeminiServer.start(own_process=True, max_project_bytes=10**15) as server:
+        model = make_model(server)
+        workspace, size = model.provider.workspace, case.kb * 1024
+        dataset = make_dataset(workspace, "bench", range(case.samples), size)
+        warm = make_dataset(workspace, "warm", range(case.samples, case.samples + warm), size)
+        server.settings(latency_seconds=case.provider)
+        return way(dataset, warm, model, server)
 
 
-def run_one(way, samples, size, storage_seconds, provider_seconds, at_once):
-    done = subprocess.run(
-        [sys.executable, __file__, "--one", way, str(samples), str(size), str(provider_seconds)],
-        env={**os.environ, "UPLOAD_CONCURRENCY": str(at_once), "BENCH_STORAGE_SECONDS": str(storage_seconds)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(done.stderr[-3000:])
-    got = json.loads(done.stdout.splitlines()[-1])
-    each = 1000 * got["cpu"] / samples
-    if way == "calls":
-        print(f" calls  {samples:>6} x {size // 1024:>5} KB: {each:6.2f} ms of CPU a sample", flush=True)
-        return 0.0, each
+def main(cases, warm, rounds):
+    for case in cases:
+        print(case, flush=True)
+        got = {way: [] for way in (ours, plain, calls)}
+        for _ in range(rounds):
+            for way in got:
+                found = in_new_process(measure, way, case, warm)
+                got[way].append(found)
+                report(way.__name__, found, case.samples)
+        compare(case.samples, *got.values())
+
+
+def report(name, found, samples):
+    each = f"{1000 * found['cpu'] / samples:6.2f} ms of CPU a sample"
+    if "seconds" in found:
+        each = (
+            f"{samples / found['seconds']:7.1f} samples/s, results visible after {found['visible']:6.1f} s, {each}, "
+            f"peak {found['peak_mb']:.0f} MB"
+        )
+    print(f"{name:>6}: {each}", flush=True)
+
+
+def compare(samples, ours, plain, calls):
+    """Print what the medians of all rounds say."""
+    seconds, plain_seconds = (statistics.median(each["seconds"] for each in way) for way in (ours, plain))
+    cost, calls_cost = (1000 * statistics.median(each["cpu"] for each in way) / samples for way in (ours, calls))
     print(
-        f"{way:>6}  {samples:>6} x {size // 1024:>5} KB: {samples / got['seconds']:7.1f} samples/s, "
-        f"results visible after {got['visible']:6.1f} s, "
-        f"{each:6.2f} ms of CPU a sample, peak {got['peak_mb']:.0f} MB",
+        f"        {plain_seconds / seconds:.2f} x the plain pattern; of ours, uploads and deletes cost "
+        f"{calls_cost:.2f} ms of CPU a sample, the rest {cost - calls_cost:.2f} ms (medians of {len(ours)})",
         flush=True,
-    )
-    return samples / got["seconds"], each
-
-
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--one", nargs=4)
-    parser.add_argument("--calls-worker", action="store_true")
-    parser.add_argument("--latency", action="store_true")
-    parser.add_argument("--samples", type=int, nargs="*", default=[500, 5000])
-    parser.add_argument("--kb", type=int, default=32)
-    parser.add_argument("--only-ours", action="store_true")
-    parser.add_argument("--rounds", type=int, default=1)
-    options = parser.parse_args()
-    if options.calls_worker:
-        calls_worker()
-        return
-    if options.one:
-        way, samples, size, provider = options.one
-        measure(way, int(samples), int(size), float(provider))
-        return
-    storage, provider, at_once = (0.03, 0.15, 40) if options.latency else (0.0, 0.0, 4)
-    ways = ["ours"] if options.only_ours else ["ours", "plain", "calls"]
-    for samples in options.samples:
-        got = {way: [] for way in ways}
-        for _ in range(options.rounds):
-            for way in ways:
-                got[way].append(run_one(way, samples, options.kb * 1024, storage, provider, at_once))
-        if not options.only_ours:
-            compare(got)
-
-
-def compare(got):
-    """Prints the medians of rates and costs: {way: [(samples a second, ms of CPU a sample), ...]}."""
-    rates, costs = ({way: statistics.median(one[i] for one in got[way]) for way in got} for i in (0, 1))
-    print(
-        f"        {rates['ours'] / rates['plain']:.2f} x the plain pattern; of ours, uploads and deletes cost "
-        f"{costs['calls']:.2f} ms of CPU a sample, the rest {costs['ours'] - costs['calls']:.2f} ms "
-        f"(medians of {len(got['ours'])})"
     )
 
 
 if __name__ == "__main__":
-    main()
+    chosen = options(__doc__, rounds=(3, 1))
+    main(SMALL if chosen.small else CASES, 10 if chosen.small else WARM, chosen.rounds)

@@ -1,54 +1,61 @@
 """Memory and speed of an import: 50 and 5,000 one-second WAV files, each in a fresh worker process.
 
-    python bench/import_memory.py
+    python -m bench.import_memory
 
-Prints the peak resident memory (VmHWM) of the worker and of the processes that decode for it. Works in a temporary
-folder, on SQLite or on the database of BENCH_DATABASE_URL, which must be empty.
+Prints the peak resident memory of the worker and of the processes that decode for it. Works in a temporary folder, on
+SQLite.
 """
 
 import io
-import json
 import os
-import subprocess
 import sys
-import tempfile
 import time
 import wave
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-SIZES = (50, 5000)
+from bench.measure import (
+    children,
+    in_new_process,
+    migrate,
+    options,
+    peak_mb,
+    setup_django,
+    site_environment,
+    temporary_folder,
+)
+
 LIMIT_MB = 50
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["SECRET_KEY"] = "only for this measurement"
-        os.environ["MEDIA_ROOT"] = f"{folder}/media"
-        os.environ["DATABASE_URL"] = os.environ.get("BENCH_DATABASE_URL", f"sqlite:///{folder}/bench.sqlite3")
-        subprocess.run([sys.executable, ROOT / "manage.py", "migrate", "-v0"], check=True)
-        found = {size: measure(size, Path(folder)) for size in SIZES}
-    for size, result in found.items():
-        print(
-            f"{size:>5} files: {result['seconds']:.1f} s, {size / result['seconds']:.0f} files/s, "
-            f"worker {result['worker_mb']:.0f} MB, decoders {', '.join(f'{mb:.0f}' for mb in result['decoders_mb'])} MB"
-        )
-    small, large = (found[size] for size in SIZES)
-    growth = large["worker_mb"] - small["worker_mb"]
-    decoders = max(large["decoders_mb"]) - max(small["decoders_mb"])
+def main(few, many, judged):
+    environment = site_environment(temporary_folder())
+    in_new_process(make_database, environment)
+    found = {size: measure(size, environment) for size in sorted({few, many})}
+    growth = found[many]["worker_mb"] - found[few]["worker_mb"]
+    decoders = max(found[many]["decoders_mb"]) - max(found[few]["decoders_mb"])
     print(f"worker grows by {growth:.1f} MB, a decoder by {decoders:.1f} MB; the limit is {LIMIT_MB} MB")
-    sys.exit(growth >= LIMIT_MB or decoders >= LIMIT_MB)
+    sys.exit(judged and (growth >= LIMIT_MB or decoders >= LIMIT_MB))
 
 
-def measure(size: int, folder: Path) -> dict:
-    archive = folder / f"{size}.zip"
+def make_database(environment):
+    setup_django(**environment)
+    migrate()
+
+
+def measure(size, environment):
+    archive = Path(temporary_folder(), f"{size}.zip")
     make_archive(archive, size)
-    done = subprocess.run([sys.executable, __file__, str(archive)], check=True, stdout=subprocess.PIPE, cwd=ROOT)
-    return json.loads(done.stdout)
+    found = in_new_process(work, archive, size, environment)
+    print(
+        f"{size:>5} files: {found['seconds']:.1f} s, {size / found['seconds']:.0f} files/s, "
+        f"worker {found['worker_mb']:.0f} MB, decoders {', '.join(f'{mb:.0f}' for mb in found['decoders_mb'])} MB",
+        flush=True,
+    )
+    return found
 
 
-def make_archive(path: Path, size: int) -> None:
+def make_archive(path, size):
     """One-second files of noise, all different."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for number in range(size):
@@ -61,13 +68,10 @@ def make_archive(path: Path, size: int) -> None:
             archive.writestr(f"{number:05}.wav", out.getvalue())
 
 
-def work(archive: Path) -> None:
+def work(archive, size, environment):
     """What a worker does, alone in a process: the import of one archive, to its end."""
-    import django
-
-    django.setup()
+    setup_django(**environment)
     from accounts.services import ensure_workspace
-    from datasets import probe_pool
     from datasets.models import Import
     from datasets.services import create_dataset, start_import
     from datasets.tasks import run_import
@@ -80,19 +84,13 @@ def work(archive: Path) -> None:
         run_import(begun.pk)
     seconds = time.monotonic() - started
     begun.refresh_from_db()
-    assert (begun.status, begun.done, begun.bad) == ("completed", int(archive.stem), 0), begun.error
-    assert dataset.samples.count() == int(archive.stem)
-    decoders = [one._process.pid for one in probe_pool._current_pool().idle.queue if one is not None]
-    result = {"seconds": seconds, "worker_mb": peak_mb("self"), "decoders_mb": [peak_mb(pid) for pid in decoders]}
-    print(json.dumps(result))
-
-
-def peak_mb(pid: object) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+    assert (begun.status, begun.done, begun.bad) == ("completed", size, 0), begun.error
+    assert dataset.samples.count() == size
+    decoders = [peak_mb(pid) for pid in children(os.getpid())]
+    assert decoders, "nothing has decoded"
+    return {"seconds": seconds, "worker_mb": peak_mb(os.getpid()), "decoders_mb": decoders}
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    work(Path(sys.argv[1])) if len(sys.argv) > 1 else main()
+    chosen = options(__doc__, few=(50, 10), many=(5000, 10))
+    main(chosen.few, chosen.many, judged=not chosen.small)

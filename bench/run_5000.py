@@ -1,31 +1,17 @@
 """What a run costs beside the model's own time: statements and milliseconds a sample, at 500 and at 5,000 samples.
 
-    python bench/run_5000.py
+    python -m bench.run_5000
 
 One worker's code in this process, on a new SQLite database, against a model that answers at once. Statements are
 counted by Django; BEGIN, COMMIT and SAVEPOINT are not counted.
 """
 
-import os
-import sys
-import tempfile
 import time
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-folder = tempfile.mkdtemp(prefix="earshot-bench-")
-os.environ.update(
-    DJANGO_SETTINGS_MODULE="tests.settings",
-    DATABASE_URL=os.environ.get("BENCH_DATABASE_URL", f"sqlite:///{folder}/bench.sqlite3"),
-    LOG_LEVEL="WARNING",
-)
+from bench.measure import StatementCount, migrate, options, setup_django
 
-import django  # noqa: E402
+setup_django()
 
-django.setup()
-
-from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
 
 from accounts.services import ensure_workspace  # noqa: E402
@@ -33,17 +19,6 @@ from evaluations.models import Result, Run  # noqa: E402
 from evaluations.services import start_run  # noqa: E402
 from tests.evaluations.delivery import deliver_all  # noqa: E402
 from tests.scripted.data import make_dataset, make_model  # noqa: E402
-
-
-class StatementCount:
-    """Counts what is executed inside, without keeping it."""
-
-    def __init__(self):
-        self.count = 0
-
-    def __call__(self, execute, sql, params, many, context):
-        self.count += not sql.startswith(("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE", "ROLLBACK"))
-        return execute(sql, params, many, context)
 
 
 def measure(workspace, model, samples):
@@ -63,14 +38,15 @@ def measure(workspace, model, samples):
     )
 
 
-def main():
-    call_command("migrate", verbosity=0)
+def main(few, many):
+    migrate()
     workspace = ensure_workspace(slug="bench", name="Bench")
     model = make_model(workspace, "instant", max_concurrency=16)
     measure(workspace, model, 50)  # warms up
-    for samples in (500, 5000, 500, 5000):
+    for samples in (few, many, few, many):
         measure(workspace, model, samples)
 
 
 if __name__ == "__main__":
-    main()
+    chosen = options(__doc__, few=(500, 50), many=(5000, 100))
+    main(chosen.few, chosen.many)

