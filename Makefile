@@ -54,8 +54,9 @@ secret: install
 	@$(PYTHON_IN_VENV) -m config.dotenv
 
 # What was installed is noted by the time of a stamp: a lock file that has changed since is installed again.
+# Where the development tools are installed, they are renewed too, for they have to fit.
 .venv/local.stamp: requirements-local.lock
-	@scripts/install $<
+	@if [ -e .venv/dev.stamp ]; then $(MAKE) .venv/dev.stamp; else scripts/install $<; fi
 	@touch $@
 
 .venv/dev.stamp: requirements-dev.lock
