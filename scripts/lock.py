@@ -37,7 +37,7 @@ def main() -> None:
     os.chdir(Path(__file__).parents[1])
     os.environ |= {"CUSTOM_COMPILE_COMMAND": "make lock", "PIP_NO_INPUT": "1"}
     PyPIRepository._get_file_hash = hash_of_file
-    PyPIRepository._get_project = lambda *_: None  # PyPI's JSON interface: nothing more than the index's links say
+    PyPIRepository._get_project = lambda *_: None  # from PyPI's JSON interface: the links say as much
     for name, options in LOCKS.items():
         lock, started = Path(name), time.monotonic()
         before = versions(lock)
