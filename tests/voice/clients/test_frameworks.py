@@ -1,11 +1,11 @@
-"""Frameworks for voice agents in Python, unmodified from their registry, each in an environment of its own."""
+"""Frameworks for voice agents in Python, unmodified from their registry, in an environment of their own."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from tests.voice.clients.installed import python_packages, run_script
+from tests.voice.clients.installed import python_clients, run_script
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
@@ -18,41 +18,31 @@ def converse(live, turn_files, python, script, way):
 
 
 @pytest.fixture(scope="module")
-def agents():
-    return python_packages("openai-agents[realtime]==0.24.0")
+def python():
+    return python_clients()
 
 
 @pytest.mark.parametrize("way", ["hand", "vad"])
-def test_agents_in_python_hold_two_turns(live, turn_files, agents, way):
-    seen = converse(live, turn_files, agents, "agents_script.py", way)
+def test_agents_in_python_hold_two_turns(live, turn_files, python, way):
+    seen = converse(live, turn_files, python, "agents_script.py", way)
     assert seen["errors"] == []
     assert [item["role"] for item in seen["items"]] == ["user", "assistant", "user", "assistant"]
     assert [item["transcript"].strip() for item in seen["items"]] == [HEARD, ANSWER, HEARD, ANSWER]
     assert seen["bytes"] > 24_000
 
 
-@pytest.fixture(scope="module")
-def livekit():
-    return python_packages("livekit-plugins-openai==1.8.9")
-
-
 @pytest.mark.parametrize("way", ["hand", "vad"])
-def test_livekits_plugin_holds_two_turns(live, turn_files, livekit, way):
-    seen = converse(live, turn_files, livekit, "livekit_script.py", way)
+def test_livekits_plugin_holds_two_turns(live, turn_files, python, way):
+    seen = converse(live, turn_files, python, "livekit_script.py", way)
     assert seen["errors"] == []
     assert seen["heard"] == [HEARD, HEARD]
     assert seen["said"] == [ANSWER, ANSWER]
     assert seen["samples"] > 12_000
 
 
-@pytest.fixture(scope="module")
-def pipecat():
-    return python_packages("pipecat-ai[openai]==1.14.0")
-
-
 @pytest.mark.parametrize("way", ["hand", "vad"])
-def test_pipecats_service_holds_two_turns(live, turn_files, pipecat, way):
-    seen = converse(live, turn_files, pipecat, "pipecat_script.py", way)
+def test_pipecats_service_holds_two_turns(live, turn_files, python, way):
+    seen = converse(live, turn_files, python, "pipecat_script.py", way)
     assert seen["errors"] == []
     assert seen["heard"] == [HEARD, HEARD]
     assert seen["said"] == ANSWER + ANSWER

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.voice.clients.installed import BIN, node_packages, run_script
+from tests.voice.clients.installed import BIN, node_clients, run_script
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
@@ -21,18 +21,13 @@ def converse(live, turn_files, folder, script, way):
 
 
 @pytest.fixture(scope="module")
-def reference():
-    return node_packages("openai-realtime-api@1.0.8")
-
-
-@pytest.fixture(scope="module")
-def agents():
-    return node_packages("@openai/agents-realtime@0.20.0")
+def clients():
+    return node_clients()
 
 
 @pytest.mark.parametrize("way", ["hand", "vad"])
-def test_the_reference_client_of_the_beta_dialect_holds_two_turns(live, turn_files, reference, way):
-    seen = converse(live, turn_files, reference, "reference.mjs", way)
+def test_the_reference_client_of_the_beta_dialect_holds_two_turns(live, turn_files, clients, way):
+    seen = converse(live, turn_files, clients, "reference.mjs", way)
     assert seen["errors"] == []
     assert [item["role"] for item in seen["items"]] == ["user", "assistant", "user", "assistant"]
     assert [item["transcript"] for item in seen["items"]] == [HEARD, ANSWER, HEARD, ANSWER]
@@ -41,8 +36,8 @@ def test_the_reference_client_of_the_beta_dialect_holds_two_turns(live, turn_fil
 
 
 @pytest.mark.parametrize("way", ["hand", "vad"])
-def test_agents_in_javascript_hold_two_turns(live, turn_files, agents, way):
-    seen = converse(live, turn_files, agents, "agents.mjs", way)
+def test_agents_in_javascript_hold_two_turns(live, turn_files, clients, way):
+    seen = converse(live, turn_files, clients, "agents.mjs", way)
     assert seen["errors"] == []
     assert [item["role"] for item in seen["items"]] == ["user", "assistant", "user", "assistant"]
     assert [item["transcript"] for item in seen["items"]] == [HEARD, ANSWER, HEARD, ANSWER]
