@@ -37,5 +37,6 @@ urlpatterns = [
     path("readyz", health.ready),
 ]
 
+handler400 = "core.api.errors.bad_request"
 handler404 = "core.api.errors.not_found"
 handler500 = "core.api.errors.server_error"

@@ -14,7 +14,7 @@ from core.streaming import streamable
 from datasets.models import Audio
 
 CHUNK = 256 * 1024  # bytes
-RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 class UnsatisfiableRangeError(Exception):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from rest_framework import exceptions
@@ -44,6 +44,15 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
         response.data = problem(response.status_code, str(error.detail), code=str(error.get_codes()))
     response.content_type = CONTENT_TYPE
     return response
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's `handler400`, in the API's shape for requests to the API. Django's own exceptions say nothing to those
+    who asked."""
+    if not request.path.startswith("/api/"):
+        return defaults.bad_request(request, exception)
+    detail = str(exception) if isinstance(exception, BadRequest) else "The request cannot be read."
+    return JsonResponse(problem(400, detail), status=400, content_type=CONTENT_TYPE)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

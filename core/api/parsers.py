@@ -9,15 +9,34 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
+from core.text import unstorable_part
+
+
+def refuse_unstorable(value: object) -> None:
+    """Raise ParseError where no database could store `value`: then it is never stored in part, or met again later."""
+    if part := unstorable_part(value):
+        raise ParseError(f"The request holds {part}, which cannot be stored.")
+
 
 class JSONParser(parsers.JSONParser):
     """JSON; a body nested so deeply that it cannot be read is the client's mistake, not a crash."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
         try:
-            return super().parse(stream, media_type, parser_context)
+            value = super().parse(stream, media_type, parser_context)
+            refuse_unstorable(value)
         except RecursionError as error:
             raise ParseError("JSON parse error - nested too deeply.") from error
+        return value
+
+
+class MultiPartParser(parsers.MultiPartParser):
+    """Forms with files."""
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
+        parsed = super().parse(stream, media_type, parser_context)
+        refuse_unstorable(dict(parsed.data.lists()))
+        return parsed
 
 
 class LenientNegotiation(DefaultContentNegotiation):

@@ -10,7 +10,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import mixins, serializers, status
 from rest_framework.generics import get_object_or_404
-from rest_framework.parsers import BaseParser, MultiPartParser
+from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -18,7 +18,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from accounts.api.permissions import access_of
 from core.api.pagination import CursorPagination
-from core.api.parsers import JSONParser, LenientNegotiation
+from core.api.parsers import JSONParser, LenientNegotiation, MultiPartParser
 from datasets import services
 from datasets.api.filters import DatasetFilter, SampleFilter
 from datasets.api.refusals import refusals

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.core.paginator import Paginator
 from django.db.models import F, QuerySet
 from django.db.models.expressions import OrderBy
 from django.http import HttpRequest, HttpResponse
@@ -73,6 +74,8 @@ class ResultAdmin(NoCountMixin, WorkspaceAdmin):
         return ResultChangeList
 
     def get_paginator(self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any) -> Any:
+        if queryset.model is not Result:  # a page's history
+            return Paginator(queryset, *args, **kwargs)
         return super().get_paginator(request, queryset.values_list("pk", flat=True), *args, **kwargs)
 
     def get_sortable_by(self, request: HttpRequest) -> tuple[str, ...]:

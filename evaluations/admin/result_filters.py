@@ -1,5 +1,6 @@
 """Filters of the result list. Their choices come from runs, jobs and enums: none of them reads the results."""
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.http import HttpRequest
 from unfold.contrib.filters.admin import RangeNumericListFilter, TextFilter
 
 from accounts.admin_base import access_of
+from core.text import id_in
 from evaluations.models import Job, Result, Run
 from providers.reasons import Reason
 
@@ -18,8 +20,7 @@ RECENT_RUNS = 200
 
 def run_of(request: HttpRequest) -> int | None:
     """The id of the run that the list is narrowed to; None where it shows all of them."""
-    run = request.GET.get("run", "")
-    return int(run) if run.isdecimal() else None
+    return id_in(request.GET.get("run", ""))
 
 
 class Filter(admin.SimpleListFilter):
@@ -172,6 +173,7 @@ def chosen_filters(changelist: ChangeList) -> list[tuple[str, str]]:
 
 def _number(text: str | None) -> float | None:
     try:
-        return float(text or "")
+        number = float(text or "")
     except ValueError:
         return None
+    return number if math.isfinite(number) else None

@@ -13,6 +13,7 @@ from unfold.widgets import (
 )
 
 from accounts.models import Workspace
+from core.text import id_in
 from datasets.models import Dataset, Task
 from evaluations.estimate import Estimate, ModelEstimate, estimate_run
 from evaluations.scoring.normalizers import DEFAULT, NORMALIZERS
@@ -105,8 +106,8 @@ class StartForm(forms.Form):
         if self.is_bound:
             self.is_valid()
             return self.cleaned_data.get("dataset"), list(self.cleaned_data.get("models", []))
-        wanted = self.initial.get("dataset") or ""
-        return (self.datasets.filter(pk=wanted).first() if wanted.isdecimal() else None), []
+        wanted = id_in(self.initial.get("dataset") or "")
+        return (self.datasets.filter(pk=wanted).first() if wanted else None), []
 
     def refuse(self, refusal: RunRefused) -> None:
         """Say beside the field that is at fault why the run was not started."""

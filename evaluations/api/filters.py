@@ -5,14 +5,25 @@ from typing import Any
 from django.core.validators import RegexValidator
 from django_filters import rest_framework as filters
 
+from core.api.filters import IdFilter
 from evaluations.choices import Status
 from evaluations.models import Result, ResultQuerySet, Run
 from providers.reasons import Reason
 
+LARGEST_RATE = 1_000_000
+
+
+class RateFilter(filters.NumberFilter):
+    """By the word error rate of the sample."""
+
+    def __init__(self, *, lookup_expr: str) -> None:
+        text = "Of the sample; 0.5 is 50 %."
+        super().__init__("score__wer", lookup_expr, min_value=0, max_value=LARGEST_RATE, help_text=text)
+
 
 class RunFilter(filters.FilterSet):
     status = filters.ChoiceFilter(choices=Status.choices)
-    dataset = filters.NumberFilter(help_text="Id of the dataset.")
+    dataset = IdFilter(help_text="Id of the dataset.")
     search = filters.CharFilter(field_name="name", lookup_expr="icontains", help_text="In the run's name.")
 
     class Meta:
@@ -26,8 +37,8 @@ class ResultFilter(filters.FilterSet):
     model = filters.CharFilter(field_name="job__model_name", help_text="Public name: provider/name.")
     status = filters.ChoiceFilter(choices=Result.Status.choices)
     reason = filters.ChoiceFilter(choices=[*Reason.choices, ("cancelled", "Cancelled")])
-    min_wer = filters.NumberFilter(field_name="score__wer", lookup_expr="gte", help_text="Of the sample; 0.5 is 50 %.")
-    max_wer = filters.NumberFilter(field_name="score__wer", lookup_expr="lte", help_text="Of the sample; 0.5 is 50 %.")
+    min_wer = RateFilter(lookup_expr="gte")
+    max_wer = RateFilter(lookup_expr="lte")
     tag = filters.CharFilter(
         method="tagged",
         validators=[RegexValidator(r"^[^=]+=", "Give name=value, such as noise=street.")],

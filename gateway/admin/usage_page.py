@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from accounts.models import ApiKey, Workspace
+from core.text import id_in
 from gateway.models import UsageRecord, UsageRecordQuerySet
 from gateway.usage.budgets import month_named, month_of
 from gateway.usage.summary import Total
@@ -79,9 +80,8 @@ class Chosen:
         with suppress(ValueError):
             month = month_named(asked.get("month", ""))
         keys, models = ApiKey.objects.for_workspace(workspace), SpeechModel.objects.for_workspace(workspace)
-        key = keys.filter(pk=asked["key"]).first() if asked.get("key", "").isdecimal() else None
-        model = models.filter(pk=asked["model"]).first() if asked.get("model", "").isdecimal() else None
-        return cls(month, key, model)
+        key, model = (id_in(asked.get(name, "")) or 0 for name in ("key", "model"))
+        return cls(month, keys.filter(pk=key).first(), models.filter(pk=model).first())
 
     def records(self, workspace: Workspace) -> UsageRecordQuerySet:
         records = UsageRecord.objects.for_workspace(workspace).in_month(self.month)

@@ -4,21 +4,20 @@ from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters
 from rest_framework.exceptions import ValidationError
 
+from core.api.filters import IdFilter
 from gateway.models import UsageRecord
 from gateway.usage.budgets import month_named
-
-LARGEST_ID = 2**63 - 1
 
 
 class UsageFilter(filters.FilterSet):
     month = filters.CharFilter(method="of_month", help_text="A calendar month (UTC), such as 2026-11.")
-    key = filters.NumberFilter(field_name="api_key", max_value=LARGEST_ID, help_text="An API key's id.")
+    key = IdFilter(field_name="api_key", help_text="An API key's id.")
     model = filters.CharFilter(method="of_model", help_text="What was asked for, or the model that served.")
     endpoint = filters.ChoiceFilter(choices=UsageRecord.Endpoint.choices)
     state = filters.ChoiceFilter(choices=UsageRecord.State.choices)
     result = filters.ChoiceFilter(choices=UsageRecord.Result.choices)
     request_id = filters.CharFilter()
-    session = filters.NumberFilter(field_name="session_id", help_text="A realtime session's id.")
+    session = IdFilter(field_name="session_id", help_text="A realtime session's id.")
     after = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
     before = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
 

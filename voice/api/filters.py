@@ -1,11 +1,11 @@
 from django_filters import rest_framework as filters
 
-from gateway.api.filters import LARGEST_ID
+from core.api.filters import IdFilter
 from voice.models import RealtimeSession
 
 
 class RealtimeSessionFilter(filters.FilterSet):
-    key = filters.NumberFilter(field_name="api_key", max_value=LARGEST_ID, help_text="An API key's id.")
+    key = IdFilter(field_name="api_key", help_text="An API key's id.")
     kind = filters.ChoiceFilter(choices=RealtimeSession.Kind.choices)
     dialect = filters.ChoiceFilter(choices=RealtimeSession.Dialect.choices)
     end = filters.ChoiceFilter(choices=RealtimeSession.End.choices)
