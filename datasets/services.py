@@ -67,6 +67,19 @@ def delete_dataset(*, dataset: Dataset) -> None:
         raise InUse("Runs use this dataset. Delete the runs first; their results would lose their samples.") from error
 
 
+@transaction.atomic
+def delete_if_empty(*, dataset: Dataset) -> bool:
+    """Delete a dataset without a sample and without an unfinished import, with the reports of its imports.
+
+    True where it is gone; False where somebody else uses it.
+    """
+    Dataset.objects.select_for_update().get(pk=dataset.pk)  # no sample can be added until this has ended
+    if dataset.samples.exists() or dataset.imports.unfinished().exists():
+        return False
+    delete_dataset(dataset=dataset)
+    return True
+
+
 def add_audio_sample(
     *,
     dataset: Dataset,

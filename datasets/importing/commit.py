@@ -38,7 +38,7 @@ def _publish(claim: ImportLease) -> None:
         _end(
             claim,
             Import.Status.FAILED,
-            f"{bad} of {total} lines have problems, so nothing was imported. Correct them, or skip them (skip_bad).",
+            f"{bad} of {total} lines have problems, so nothing was imported. Correct them, or skip bad lines.",
         )
     elif bad == total:
         _end(claim, Import.Status.FAILED, "No line could be imported." if total else "There is nothing to import.")

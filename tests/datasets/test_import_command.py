@@ -6,6 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from datasets.models import Dataset, Import, Sample
+from datasets.services import add_audio_sample
 from tests.audio import make_wav
 
 pytestmark = pytest.mark.django_db
@@ -53,6 +54,49 @@ def test_it_tells_problems_by_line_and_fails(workspace, folder):
         call_command("import_dataset", str(folder), name="Calls", stderr=err)
     assert "line 3: missing.wav: There is no file 'missing.wav'" in err.getvalue()
     assert not Sample.objects.exists()
+
+
+def test_a_dataset_that_was_made_for_a_refused_import_is_gone(workspace, folder):
+    (folder / "manifest.csv").write_text("file,reference\na.wav,hello\nmissing.wav,x\n")
+    with pytest.raises(CommandError):
+        run(str(folder), name="Calls")
+    assert not Dataset.objects.exists()
+    assert not Import.objects.exists()
+
+
+def test_an_empty_folder_leaves_no_dataset(workspace, tmp_path):
+    with pytest.raises(CommandError, match="There is nothing to import"):
+        run(str(tmp_path), name="Calls")
+    assert not Dataset.objects.exists()
+
+
+def test_a_dataset_that_was_there_before_a_refused_import_stays(dataset, folder):
+    (folder / "manifest.csv").write_text("file,reference\nmissing.wav,x\n")
+    with pytest.raises(CommandError):
+        run(str(folder), name="Calls")
+    assert Dataset.objects.get() == dataset
+    assert Import.objects.get().status == "failed"
+
+
+def test_a_dataset_to_which_somebody_adds_a_sample_meanwhile_stays(workspace, folder, monkeypatch):
+    def add_sample(*args):
+        add_audio_sample(dataset=Dataset.objects.get(), file=io.BytesIO(make_wav()), filename="theirs.wav")
+
+    monkeypatch.setattr("datasets.management.commands.import_dataset.Command._report", add_sample)
+    (folder / "manifest.csv").write_text("file,reference\nmissing.wav,x\n")
+    with pytest.raises(CommandError):
+        run(str(folder), name="Calls")
+    assert Dataset.objects.get().samples.get().key == "theirs.wav"
+
+
+def test_the_advice_names_the_option_where_it_helps(workspace, folder):
+    (folder / "manifest.csv").write_text("file,reference\na.wav,hello\nmissing.wav,x\n")
+    with pytest.raises(CommandError, match="skip bad lines. With --skip-bad the others are imported"):
+        run(str(folder), name="Calls")
+    (folder / "manifest.csv").write_text("file,reference\nmissing.wav,x\n")
+    with pytest.raises(CommandError) as refused:
+        run(str(folder), name="Calls")
+    assert "--skip-bad" not in str(refused.value)
 
 
 def test_it_skips_bad_lines_where_asked(workspace, folder):

@@ -57,7 +57,7 @@ class Site:
         """Start a command of `manage.py` as a terminal would: the leader of a process group."""
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-u", "manage.py", *arguments],
+                [sys.executable, "manage.py", *arguments],
                 cwd=ROOT,
                 env=self.environment | environment,
                 stdin=subprocess.DEVNULL,

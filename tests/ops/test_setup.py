@@ -40,6 +40,16 @@ def test_setup_prints_a_new_api_key_as_its_last_line(site):
     assert key not in str(site.rows("SELECT * FROM accounts_apikey"))
 
 
+def test_the_key_that_setup_makes_has_the_role_that_was_asked_for(site):
+    site.manage("setup", "--api-key", check=True)
+    site.manage("setup", "--api-key", "--role", "owner", check=True)
+    without_a_key = site.manage("setup", "--role", "owner")
+
+    assert [role for (role,) in site.rows("SELECT role FROM accounts_apikey ORDER BY id")] == ["evaluator", "owner"]
+    assert without_a_key.returncode == 1
+    assert "give --api-key, too" in without_a_key.stderr
+
+
 def test_setup_says_how_to_give_the_admin_a_password(bare_site):
     outcome = bare_site.manage("setup")
 

@@ -62,7 +62,7 @@ class Command(BaseCommand):
                 if serve:
                     if not answers(host, port):
                         raise CommandError("The web server does not start; see above.")
-                    self.stdout.write(ADDRESS.format(host=host, port=port, user=ADMIN, password=password))
+                    self._say(ADDRESS.format(host=host, port=port, user=ADMIN, password=password))
                     site.keep_alive()
             finally:
                 site.stop()
@@ -85,11 +85,16 @@ class Command(BaseCommand):
             added = add_missing_sentences(dataset, models[SPEAKER])
         except ProviderError as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"Dataset {NAME}: {dataset.samples.count()} spoken sentences ({added} of them new).")
+        self._say(f"Dataset {NAME}: {dataset.samples.count()} spoken sentences ({added} of them new).")
         chosen = [models[name] for name in MODELS]
         admin = User.objects.get(username=ADMIN)
         return start_run(dataset=dataset, models=chosen, name="Demonstration", created_by=admin, idempotency_key=NAME)
 
     def _show_outcome(self, run: Run) -> None:
         watch(run, self.stdout)
-        self.stdout.write("\n" + leaderboard_table(leaderboard(run)) + "\n")
+        self._say("\n" + leaderboard_table(leaderboard(run)) + "\n")
+
+    def _say(self, text: str) -> None:
+        """Write a line at once, also where stdout is a file."""
+        self.stdout.write(text)
+        self.stdout.flush()

@@ -27,6 +27,7 @@ class Command(BaseCommand):
                 if not answers(host, port):
                     raise CommandError("The web server does not start; see above.")
                 self.stdout.write(f"Serving http://{host}:{port}/admin/ (Ctrl-C stops it)")
+                self.stdout.flush()  # it may be a file
                 site.keep_alive()
             finally:
                 site.stop()

@@ -4,8 +4,9 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
+from accounts.models import Role
 from accounts.services import create_api_key, ensure_admin, ensure_workspace
 from providers.services import ensure_catalogue
 
@@ -19,8 +20,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--admin-password", help="Set the admin user's password to this.")
         parser.add_argument("--api-key", action="store_true", help="Make an API key, printed as the last line.")
+        parser.add_argument("--role", choices=Role.values, help="What the API key may do (evaluator, unless given).")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["role"] and not options["api_key"]:
+            raise CommandError("--role is the role of an API key: give --api-key, too.")
         call_command("migrate", verbosity=0)
         workspace = ensure_workspace(slug=WORKSPACE, name="Default")
         ensure_catalogue(workspace=workspace)
@@ -29,5 +33,6 @@ class Command(BaseCommand):
         if not admin.has_usable_password():
             self.stdout.write(f"{admin.username} has no password yet: manage.py changepassword {admin.username}")
         if options["api_key"]:
-            _, secret = create_api_key(workspace=workspace, name="setup", created_by=admin)
+            role = Role(options["role"] or Role.EVALUATOR)
+            _, secret = create_api_key(workspace=workspace, name=f"setup ({role})", role=role, created_by=admin)
             self.stdout.write(secret)

@@ -12,7 +12,7 @@ from datasets.cleaning import clean_key
 from datasets.errors import Refused
 from datasets.importing.runner import work_here
 from datasets.models import Dataset, Import, Task
-from datasets.services import create_dataset
+from datasets.services import create_dataset, delete_if_empty
 
 PROBLEMS_SHOWN = 50
 
@@ -37,30 +37,43 @@ class Command(BaseCommand):
         if not path.exists():
             raise CommandError(f"There is no file or folder {path}.")
         try:
-            dataset = _dataset(workspace_named(options["workspace"]), options)
+            dataset, is_new = _dataset(workspace_named(options["workspace"]), options)
         except Refused as refused:
             raise CommandError(refused.message) from refused
         parent = Import.objects.create(dataset=dataset, source_name=clean_key(path.name), skip_bad=options["skip_bad"])
         work_here(parent, path.resolve(), self._report)
-        self._summarise(Import.objects.get(pk=parent.pk))
+        parent.refresh_from_db()
+        self._show_problems(parent)
+        if parent.status == Import.Status.FAILED:
+            if is_new:
+                delete_if_empty(dataset=dataset)
+            raise CommandError(_advice(parent))
+        self.stdout.write(f"Imported {parent.done - parent.bad} samples into {dataset.name}.")
 
     def _report(self, done: int, total: int, bad: int) -> None:
         problems = f", {bad} with problems" if bad else ""
         end = "\n" if done == total else ""
         self.stderr.write(f"\r{done} of {total} read{problems}", ending=end)
 
-    def _summarise(self, parent: Import) -> None:
+    def _show_problems(self, parent: Import) -> None:
         problems = parent.lines.exclude(problem="")
         for line in problems[:PROBLEMS_SHOWN]:
             self.stderr.write(f"line {line.number}: {line.name}: {line.problem}")
         if parent.bad > PROBLEMS_SHOWN:
             self.stderr.write(f"... and {parent.bad - PROBLEMS_SHOWN} more")
-        if parent.status == Import.Status.FAILED:
-            raise CommandError(parent.error)
-        self.stdout.write(f"Imported {parent.done - parent.bad} samples into {parent.dataset.name}.")
 
 
-def _dataset(workspace: Workspace, options: dict[str, Any]) -> Dataset:
+def _advice(parent: Import) -> str:
+    """Why the import was refused, with this command's option where one helps."""
+    skipping_helps = 0 < parent.bad < parent.done and not parent.skip_bad
+    return f"{parent.error} With --skip-bad the others are imported." if skipping_helps else parent.error
+
+
+def _dataset(workspace: Workspace, options: dict[str, Any]) -> tuple[Dataset, bool]:
+    """The dataset that is named, and whether it was made here."""
     name = options["name"]
     found = Dataset.objects.for_workspace(workspace).filter(name=clean_key(name)).first()
-    return found or create_dataset(workspace=workspace, name=name, task=options["task"], language=options["language"])
+    if found is not None:
+        return found, False
+    made = create_dataset(workspace=workspace, name=name, task=options["task"], language=options["language"])
+    return made, True
