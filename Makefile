@@ -1,12 +1,13 @@
 # Set up, demonstrate, test and serve Earshot. `make` alone lists what there is.
 PORT ?= 8000
 HOST ?= 127.0.0.1
+DOCS_PORT ?= 8001
 PYTEST_ARGS ?=
 PYTHON_IN_VENV := .venv/bin/python
 MAKEFLAGS += --no-print-directory
 export PYTHON
 
-.PHONY: help install demo serve test lint bench bench-small screenshot lock secret
+.PHONY: help install demo serve test lint docs bench bench-small screenshot lock secret
 .DELETE_ON_ERROR:
 
 help:
@@ -14,9 +15,10 @@ help:
 	@echo "make test        the tests"
 	@echo "make serve       web server, worker and watchdog (PORT=8000 HOST=127.0.0.1)"
 	@echo "make install     .venv with everything that serving needs, with the embedded engines (PYTHON=...)"
-	@echo "make lint        style, types, direction of imports, migrations, deployment settings"
+	@echo "make lint        style, types, direction of imports, migrations, deployment settings, documentation"
+	@echo "make docs        the documentation as a site (DOCS_PORT=8001)"
 	@echo "make bench       the figures of the documentation; make bench-small: whether each can be measured"
-	@echo "make screenshot  the pictures of the README"
+	@echo "make screenshot  the pictures of the documentation"
 	@echo "make lock        choose new versions of all dependencies"
 
 install: .venv/local.stamp
@@ -33,6 +35,9 @@ test: .venv/dev.stamp
 
 lint: .venv/dev.stamp
 	@scripts/lint
+
+docs: .venv/dev.stamp
+	@exec .venv/bin/mkdocs serve --dev-addr $(HOST):$(DOCS_PORT)
 
 # Each one is tried, also where another fails. By itself: make bench-gateway BENCH_ARGS="--rounds 5"
 BENCHES := $(filter-out __init__ measure slow_storage,$(basename $(notdir $(wildcard bench/*.py))))

@@ -1,4 +1,4 @@
-"""Every setting of the site, read from the environment; the README's table documents each one."""
+"""Every setting of the site, read from the environment; docs/operate.md documents each one."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Takes the README's pictures from a real demonstration on this machine: `make screenshot`. Needs chromium."""
+"""Takes the documentation's pictures from a real demonstration on this machine: `make screenshot`. Needs chromium."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""The README's example of a provider kind does what the README says: one file and one line."""
+"""The documentation's example of a provider kind does what it says: one file and one line."""
 
 import importlib.util
 import json
@@ -19,12 +19,12 @@ from providers.registry import KINDS, close_adapters
 from tests.datasets.uploads import wav_file
 from tests.evaluations.delivery import deliver_all
 
-README = Path(__file__).resolve().parent.parent.parent / "README.md"
+PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "contributing.md"
 KEY = "parrot-key"
 
 
 def section():
-    return README.read_text().partition("## Adding a provider kind\n")[2].partition("\n## ")[0]
+    return PAGE.read_text().partition("## Adding a provider kind\n")[2].partition("\n## ")[0]
 
 
 class Parrot(BaseHTTPRequestHandler):
@@ -56,7 +56,7 @@ def parrot():
 
 @pytest.fixture
 def kind(tmp_path, monkeypatch, settings):
-    """One new file, with the README's code, and one line in the registry."""
+    """One new file, with the documentation's code, and one line in the registry."""
     settings.WEBHOOK_ALLOW_PRIVATE = True  # the server is on loopback
     file = tmp_path / "parrot.py"
     file.write_text(re.search(r"```python\n(.+?)```", section(), re.DOTALL)[1])

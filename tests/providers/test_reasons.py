@@ -7,11 +7,11 @@ import pytest
 
 from providers.reasons import Reason
 
-README = Path(__file__).resolve().parent.parent.parent / "README.md"
+PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "evaluate.md"
 
 
-def test_the_readme_explains_every_reason_as_the_screens_do():
-    section = README.read_text().partition("## Why a result failed\n")[2].partition("\n## ")[0]
+def test_the_documentation_explains_every_reason_as_the_screens_do():
+    section = PAGE.read_text().partition("## Why a result failed\n")[2].partition("\n## ")[0]
     rows = [line for line in section.splitlines() if line.startswith("| `")]
     assert rows == [f"| `{reason.value}` | {reason.label} |" for reason in Reason]
 
