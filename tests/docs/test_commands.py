@@ -7,6 +7,7 @@ Each page has a shell and a folder of its own: it must stand by itself. Blocks t
 import shlex
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -43,7 +44,7 @@ def site(tmp_path_factory):
             "BATCH_POLL_SECONDS": "0.2",
             "LOG_LEVEL": "WARNING",
         }
-        for _ in living(site):
+        with contextmanager(living)(site):
             site.manage("setup", check=True)
             process = site.start("serve", "--port", str(site.port))
             wait_for(lambda: process.poll() is not None or "Serving" in site.log.read_text())
