@@ -91,7 +91,7 @@ def test_a_dataset_to_which_somebody_adds_a_sample_meanwhile_stays(workspace, fo
 
 def test_the_advice_names_the_option_where_it_helps(workspace, folder):
     (folder / "manifest.csv").write_text("file,reference\na.wav,hello\nmissing.wav,x\n")
-    with pytest.raises(CommandError, match="skip bad lines. With --skip-bad the others are imported"):
+    with pytest.raises(CommandError, match=r"skip bad lines\. With --skip-bad the others are imported"):
         run(str(folder), name="Calls")
     (folder / "manifest.csv").write_text("file,reference\nmissing.wav,x\n")
     with pytest.raises(CommandError) as refused:
