@@ -9,7 +9,8 @@ from datasets.models import Audio, Import, ImportLine, Sample
 from datasets.services import start_import
 from tests.audio import make_wav
 from tests.datasets.test_import_zip import archive
-from tests.evaluations.cluster import running_cluster, wait_for
+from tests.evaluations.cluster import running_cluster
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from datasets import probe_pool
 from datasets.errors import AudioRefused
 from tests.audio import encode, make_wav
+from tests.waiting import wait_for
 
 CRASHES = "import os, signal; input(); os.kill(os.getpid(), signal.SIGSEGV)"
 HANGS = "import time; input(); time.sleep(600)"
@@ -95,11 +95,7 @@ def test_the_decoder_ends_with_the_process_that_started_it(wav):
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=probe_pool.ROOT) as parent:
         child = int(parent.stdout.readline())
         parent.kill()
-    for _ in range(100):
-        if not is_alive(child):
-            return
-        time.sleep(0.1)
-    raise AssertionError("the decoder is still there")
+    wait_for(lambda: not is_alive(child))
 
 
 def test_the_decoder_sees_no_secret():

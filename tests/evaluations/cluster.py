@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from django.conf import settings
 from django.db import connection
+
+from tests.waiting import wait_for  # noqa: F401 (imported from here by what moves)
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -65,14 +66,3 @@ def running_cluster(tmp_path, **env):
             yield cluster
         finally:
             cluster.kill()
-
-
-def wait_for(condition, seconds=120, every=0.1):
-    """The first true value of `condition()`; fails after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(every)
-    raise AssertionError(f"not within {seconds} s")

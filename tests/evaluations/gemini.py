@@ -2,13 +2,10 @@
 
 import hashlib
 import io
-import time
 import wave
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
-from django.db.models import Min
-from django.utils import timezone
 from django_q.models import OrmQ
 
 from datasets.models import Audio, Dataset, Sample
@@ -17,6 +14,7 @@ from providers.models import Provider
 from providers.services import _add_missing_models
 from tests.evaluations.delivery import deliver_all
 from tests.servers.gemini import API_KEY, words_for
+from tests.waiting import wait_for
 
 
 def make_gemini(workspace, server, *, name="gemini"):
@@ -69,15 +67,9 @@ def make_audio_dataset(workspace, *, samples, name="spoken", language="en"):
     return dataset
 
 
-def deliver_until(condition, seconds=30):
-    """Deliver the queue, delayed tasks too as they fall due, until `condition()`; fails after `seconds`."""
-    give_up_at = time.monotonic() + seconds
-    while not condition():
-        deliver_all()
-        assert time.monotonic() < give_up_at, f"not within {seconds} s; {state_of_everything()}"
-        due = OrmQ.objects.aggregate(due=Min("lock"))["due"]
-        if due:
-            time.sleep(max(0.0, min(0.5, (due - timezone.now()).total_seconds())))
+def deliver_until(condition):
+    """Deliver the queue, delayed tasks too as they fall due, until `condition()`."""
+    wait_for(lambda: condition() or deliver_all() or condition(), every=0.02, state=state_of_everything)
 
 
 def state_of_everything():
@@ -85,10 +77,12 @@ def state_of_everything():
     return f"{runs}, uploads {list(Upload.objects.alive().values_list('kind', 'state'))}, queue {OrmQ.objects.count()}"
 
 
-def finish(run, seconds=30):
+def finish(run):
     """Deliver the queue until the run has ended and nothing of it is alive at the provider."""
-    deliver_until(
-        lambda: Run.objects.get(pk=run.pk).is_finished and not Upload.objects.alive().filter(run=run).exists(), seconds
-    )
+    deliver_until(lambda: has_ended_and_left_nothing(run))
     run.refresh_from_db()
     return run
+
+
+def has_ended_and_left_nothing(run):
+    return Run.objects.get(pk=run.pk).is_finished and not Upload.objects.alive().filter(run=run).exists()

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 import httpx
 
 from config.processes import uvicorn
-from tests.evaluations.cluster import ROOT, environment, wait_for
+from tests.evaluations.cluster import ROOT, environment
+from tests.waiting import wait_for
 
 
 def free_port():
@@ -31,7 +32,7 @@ def running_site(tmp_path, **env):
             yield address
         finally:
             process.terminate()
-            process.wait(60)
+            process.wait(120)
 
 
 def answers(address):

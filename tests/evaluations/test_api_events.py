@@ -9,9 +9,9 @@ from django.db import connection
 
 from accounts.services import create_api_key
 from evaluations.services import delete_run
-from tests.evaluations.cluster import wait_for
 from tests.evaluations.factories import complete, fail, make_run
 from tests.evaluations.site import running_site
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -82,7 +82,7 @@ def test_many_who_watch_hold_nobody_up(site, workspace):
         with site.stream("GET", f"/api/v1/runs/{run.pk}/events/") as response:
             next(events(response))
             watching.append(1)
-            leave.wait(60)
+            leave.wait(120)
 
     threads = [threading.Thread(target=watch) for _ in range(50)]
     for thread in threads:

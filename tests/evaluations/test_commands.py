@@ -20,9 +20,10 @@ from evaluations import cli_progress
 from evaluations.cli_progress import progress_line, watch
 from evaluations.models import Run
 from evaluations.progress import run_progress
-from tests.evaluations.cluster import ROOT, environment, wait_for
+from tests.evaluations.cluster import ROOT, environment
 from tests.evaluations.factories import complete, fail, make_run
 from tests.scripted.data import make_dataset, make_model, sha
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db
 

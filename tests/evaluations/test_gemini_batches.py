@@ -268,7 +268,7 @@ def test_retrying_sends_the_failed_samples_only(workspace, gemini, flash):
 def test_deletions_that_fail_are_repeated_until_nothing_is_left(workspace, gemini, flash):
     gemini.fault("file_delete", "status", status=500, times=5)
     run = start_run(dataset=make_audio_dataset(workspace, samples=4), models=[flash])
-    finish(run, seconds=60)
+    finish(run)
     assert gemini.state()["files"] == []
 
 
@@ -277,7 +277,7 @@ def test_a_file_that_is_not_there_counts_as_gone(workspace, gemini, flash, statu
     gemini.settings(missing_file_status=status)
     gemini.fault("file_delete", "drop", effect=True, times=2)
     run = start_run(dataset=make_audio_dataset(workspace, samples=2), models=[flash])
-    finish(run, seconds=60)
+    finish(run)
     assert gemini.state()["files"] == []
 
 

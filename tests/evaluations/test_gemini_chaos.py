@@ -12,9 +12,10 @@ from core.queue import enqueue
 from evaluations.models import Batch, Job, Result, Run, Upload
 from evaluations.services import start_run
 from providers.models import SpeechModel
-from tests.evaluations.cluster import running_cluster, wait_for
+from tests.evaluations.cluster import running_cluster
 from tests.evaluations.gemini import make_audio_dataset, make_gemini
 from tests.servers.gemini import GeminiServer
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -78,7 +79,7 @@ def test_a_run_survives_killed_workers_and_a_failing_provider(workspace, hostile
             if kills == KILLS - LATE_KILLS:
                 wait_for(Batch.objects.exclude(remote_name="").exists)
             assert not ended_and_clean(run), f"it was over after {kills} kills"
-            wait_for(lambda: kill_a_busy_worker(cluster, hostile.port), seconds=60)
+            wait_for(lambda: kill_a_busy_worker(cluster, hostile.port))
             time.sleep(random.uniform(0.2, 2.0))
         wait_for(lambda: ended_and_clean(run), seconds=180)
     assert not set(Result.objects.filter(run=run, status="failed").values_list("reason", "error"))

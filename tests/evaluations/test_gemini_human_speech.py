@@ -36,7 +36,7 @@ def test_53_clips_of_human_speech_are_transcribed(workspace, human_speech, setti
     with GeminiServer.start() as gemini:
         model = SpeechModel.objects.get(provider=make_gemini(workspace, gemini), name="gemini-3.8-flash")
         run = start_run(dataset=dataset, models=[model])
-        finish(run, seconds=120)
+        finish(run)
         close_adapters()
         state = gemini.state()
     assert run.status == "completed"

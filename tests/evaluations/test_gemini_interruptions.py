@@ -1,7 +1,6 @@
 """What comes between the steps of a batch: cancels, lost leases, deadlines, refusals, and time that is over."""
 
 import threading
-import time
 import uuid
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +22,7 @@ from evaluations.tasks import work_shard
 from providers.registry import close_adapters
 from tests.evaluations.gemini import deliver_until, finish, make_audio_dataset
 from tests.servers.gemini import API_KEY
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,9 +32,7 @@ def meanwhile(condition, action):
 
     def watch():
         try:
-            give_up_at = time.monotonic() + 20
-            while not condition() and time.monotonic() < give_up_at:
-                time.sleep(0.02)
+            wait_for(condition, every=0.02)
             action()
         finally:
             connection.close()
@@ -64,11 +62,11 @@ def test_a_batch_that_stays_unknown_is_given_up(workspace, gemini, flash):
 
 
 def test_results_that_are_ready_are_fetched_after_the_deadline_too(workspace, gemini, flash):
-    gemini.settings(batch_running_seconds=1)
+    gemini.settings(batch_running_seconds=3600)
     run = start_run(dataset=make_audio_dataset(workspace, samples=2), models=[flash])
     deliver_until(lambda: Batch.objects.filter(remote_state="RUNNING").exists())
     Batch.objects.update(deadline_at=timezone.now() - timedelta(hours=1))
-    time.sleep(1)  # nobody was there to look
+    gemini.advance(3600)  # nobody was there to look
     assert finish(run).status == "completed"
 
 

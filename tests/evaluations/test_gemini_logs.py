@@ -14,10 +14,11 @@ from datasets.models import Sample
 from evaluations.models import Batch, Result, Run, Upload
 from evaluations.services import start_run
 from providers.models import Provider, SpeechModel
-from tests.evaluations.cluster import running_cluster, wait_for
+from tests.evaluations.cluster import running_cluster
 from tests.evaluations.gemini import make_audio_dataset, make_gemini, tone
 from tests.evaluations.site import running_site
 from tests.servers.gemini import GeminiServer
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -111,7 +112,7 @@ def test_the_worker_logs_nothing_private(workspace, flash, dataset, gemini, tmp_
     with running_cluster(tmp_path, **TALKATIVE):
         for mode in ("batch", "direct"):
             run = start(dataset, flash, gemini, mode)
-            wait_for(lambda run=run: settled(run), seconds=90)
+            wait_for(lambda run=run: settled(run))
             reasons = set(Result.objects.filter(run=run, status="failed").values_list("reason", flat=True))
             assert {"audio_unreadable", "cut_off"} <= reasons
             assert Result.objects.filter(run=run, hypothesis__contains=CANARY, status="completed").exists()
@@ -122,7 +123,7 @@ def test_the_worker_logs_nothing_private(workspace, flash, dataset, gemini, tmp_
 def test_the_site_logs_nothing_private_of_what_it_shows(workspace, flash, dataset, gemini, tmp_path, make_member):
     with running_cluster(tmp_path, **TALKATIVE):
         run = start(dataset, flash, gemini, "batch")
-        wait_for(lambda: settled(run), seconds=90)
+        wait_for(lambda: settled(run))
     _, key = create_api_key(workspace=workspace, name="test")
     with running_site(tmp_path, **TALKATIVE) as address, ExitStack() as stack:
         rest = stack.enter_context(

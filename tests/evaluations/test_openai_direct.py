@@ -11,10 +11,11 @@ from evaluations.services import retry_failed, start_run
 from providers.models import Provider, ProviderThrottle, SpeechModel
 from providers.registry import close_adapters
 from providers.services import update_provider
-from tests.evaluations.cluster import running_cluster, wait_for
+from tests.evaluations.cluster import running_cluster
 from tests.evaluations.delivery import deliver_all
 from tests.evaluations.gemini import make_audio_dataset
 from tests.servers.openai import OpenAIServer
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -74,7 +75,7 @@ def test_a_server_that_comes_back_is_called_again_at_once_when_its_address_is_ch
     update_provider(provider=Provider.objects.get(), base_url=openai.url, credential="sk-old")
     assert not ProviderThrottle.objects.get().openings
     assert not run_progress(Run.objects.get()).jobs[0].waiting_for
-    wait_for(lambda: deliver_all() or Run.objects.get(pk=run.pk).is_finished, seconds=30)
+    wait_for(lambda: deliver_all() or Run.objects.get(pk=run.pk).is_finished)
     assert Run.objects.get().status == "completed"
 
 

@@ -15,9 +15,10 @@ from providers.models import SpeechModel
 from providers.registry import close_adapters
 from providers.services import create_provider
 from tests.audio import encode
-from tests.evaluations.cluster import running_cluster, wait_for
+from tests.evaluations.cluster import running_cluster
 from tests.evaluations.gemini import finish, make_audio_dataset
 from tests.servers.openai import OpenAIServer
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

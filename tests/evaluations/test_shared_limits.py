@@ -19,8 +19,9 @@ from evaluations.models import Job, Result, Run
 from evaluations.progress import run_progress
 from evaluations.services import start_run
 from providers.models import Provider
-from tests.evaluations.cluster import running_cluster, wait_for
+from tests.evaluations.cluster import running_cluster
 from tests.scripted.data import make_dataset, make_model
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 

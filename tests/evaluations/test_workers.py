@@ -14,8 +14,9 @@ from django_q.models import OrmQ
 from core.queue import enqueue, waiting
 from evaluations.models import Job, Result, Run, Timer
 from evaluations.services import cancel_run, start_run
-from tests.evaluations.cluster import running_cluster, wait_for
+from tests.evaluations.cluster import running_cluster
 from tests.scripted.data import make_dataset, make_model, sha
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -130,7 +131,7 @@ def kill_all_but_the_guard(cluster):
 def test_a_sample_that_kills_its_worker_fails_alone(workspace, calls, tmp_path):
     run = start(workspace, calls, samples=20, latency=0.01, kill=[sha(7)])
     with running_cluster(tmp_path, SHARD_MAX_ATTEMPTS="3"):
-        wait_for(finished(run), seconds=90)
+        wait_for(finished(run))
     assert Run.objects.get(pk=run.pk).status == "completed_with_failures"
     failed = Result.objects.exclude(status="completed").get()
     assert (failed.sample.key, failed.status, failed.reason) == ("sample-7", "failed", "worker_lost")

@@ -14,9 +14,10 @@ from gateway.models import AliasTarget, ModelAlias, UsageRecord
 from providers.limits import reopen
 from providers.models import Provider, SlotLease, SpeechModel
 from providers.services import ensure_catalogue
-from tests.evaluations.cluster import ROOT, environment, wait_for
+from tests.evaluations.cluster import ROOT, environment
 from tests.evaluations.site import answers, free_port
 from tests.servers.openai import OpenAIServer
+from tests.waiting import wait_for
 
 UPSTREAM_KEY = "sk-the-provider-s-own-key"
 
@@ -46,12 +47,12 @@ class Live:
         for provider in providers:
             reopen(provider)
         closed = SlotLease.objects.filter(provider__in=providers, slots=0)
-        wait_for(lambda: not closed.exists(), seconds=30, every=0.02)  # the site has looked again
+        wait_for(lambda: not closed.exists())  # the site has looked again
 
     def records(self, count, **filters):
         """The usage records that match, oldest first, once there are `count` and all are settled."""
         found = UsageRecord.objects.filter(workspace=self.workspace, **filters).order_by("id")
-        wait_for(lambda: found.count() == count and not found.filter(state="reserved").exists(), seconds=30, every=0.02)
+        wait_for(lambda: found.count() == count and not found.filter(state="reserved").exists())
         return list(found)
 
     def only_record(self, **filters):
@@ -127,4 +128,4 @@ def live_site(folder, **env):
             yield Live(f"http://127.0.0.1:{port}", key, workspace, studio, log, process)
         finally:
             process.terminate()
-            process.wait(60)
+            process.wait(120)

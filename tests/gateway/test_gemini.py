@@ -5,9 +5,9 @@ import pytest
 
 from providers.adapters.gemini.answers import DEFAULT_PROMPT
 from tests.audio import encode, make_wav
-from tests.evaluations.cluster import wait_for
 from tests.evaluations.gemini import make_gemini
 from tests.servers.gemini import GeminiServer, sha256_of
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def http(live):
         provider = make_gemini(live.workspace, gemini)
         client.gemini = gemini
         client.model = f"gemini/{provider.models.filter(speech_to_text=True).first().name}"
-        wait_for(lambda: client.get(f"/models/{client.model}").status_code == 200, seconds=30)
+        wait_for(lambda: client.get(f"/models/{client.model}").status_code == 200)
         yield client
 
 

@@ -12,10 +12,10 @@ from django.db import connection
 from accounts.models import Workspace
 from gateway.models import UsageRecord
 from tests.audio import make_wav
-from tests.evaluations.cluster import wait_for
 from tests.evaluations.gemini import make_gemini
 from tests.gateway.live import UPSTREAM_KEY, live_site
 from tests.servers.gemini import API_KEY, GeminiServer, sha256_of
+from tests.waiting import wait_for
 
 CANARIES = {
     "transcript": "wombatword",
@@ -68,7 +68,7 @@ def answers(site):
 
 
 def wait_until_all_is_settled():
-    wait_for(lambda: not UsageRecord.objects.filter(state="reserved").exists(), seconds=30)
+    wait_for(lambda: not UsageRecord.objects.filter(state="reserved").exists())
 
 
 def transcribe(client, path="/audio/transcriptions", audio=None, **fields):
@@ -165,7 +165,7 @@ def of_gemini(client, site):
     with GeminiServer.start() as gemini:
         gemini.answers({sha256_of(audio): CANARIES["transcript"]})
         make_gemini(site.workspace, gemini)
-        wait_for(lambda: client.get(f"/models/{speaks}").status_code == 200, seconds=30)
+        wait_for(lambda: client.get(f"/models/{speaks}").status_code == 200)
         made = [transcribe(client, audio=audio, model=hears), speak(client, model=speaks, voice="Kore")]
         assert [answer.status_code for answer in made] == [200, 200]
         message = f"Cannot do {CANARIES['prompt']} {CANARIES['spoken text']}"

@@ -15,8 +15,8 @@ from providers.limits import SlotHolder
 from providers.limits.circuit_breaker import FAILURES
 from providers.models import Provider, ProviderThrottle, SpeechModel
 from tests.audio import make_wav
-from tests.evaluations.cluster import wait_for
 from tests.gateway.live import live_site, make_alias, make_provider
+from tests.waiting import wait_for
 
 SPEECH = make_wav(0.5)
 
@@ -82,7 +82,7 @@ def test_another_workspaces_models_do_not_exist(live, http):
 
 def test_what_is_switched_off_does_not_exist(live, http):
     SpeechModel.objects.filter(provider__workspace=live.workspace, name="plain-voice").update(is_active=False)
-    wait_for(lambda: http.get("/models/studio/plain-voice").status_code == 404, seconds=30)
+    wait_for(lambda: http.get("/models/studio/plain-voice").status_code == 404)
 
 
 # --- names ------------------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ def studio_row(live):
 def wait_until_held(live, provider_name):
     """What a provider asked for is told to all a moment after the answer: the next test must not come before."""
     gates = ProviderThrottle.objects.filter(provider__workspace=live.workspace, provider__name=provider_name)
-    wait_for(lambda: gates.filter(backoff_until__isnull=False).exists(), seconds=30)
+    wait_for(lambda: gates.filter(backoff_until__isnull=False).exists())
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -202,7 +202,7 @@ def hold(live, seconds, **fields):
 
 def test_a_provider_that_is_paused_is_not_called(live, http, studio):
     hold(live, 60, reason="provider_error")
-    wait_for(lambda: ask(http, "embedded-last").headers["x-earshot-model"] == "local/pocketsphinx", seconds=30)
+    wait_for(lambda: ask(http, "embedded-last").headers["x-earshot-model"] == "local/pocketsphinx")
     studio.reset()
     assert ask(http, "hearing").headers["x-earshot-model"] == "spare/hears"
     studio.reset()
@@ -237,7 +237,7 @@ def test_a_provider_that_fails_again_and_again_is_left_alone(live, http, studio)
 def test_calls_at_once_hold_for_workers_and_the_gateway_together(live, http, studio):
     Provider.objects.filter(pk=studio_row(live).pk).update(max_concurrency=3)
     worker = SlotHolder(studio_row(live).pk)
-    wait_for(lambda: worker.ready(wanted=9) and worker.grant.slots == 3, seconds=30)
+    wait_for(lambda: worker.ready(wanted=9) and worker.grant.slots == 3)
     for _ in range(3):
         worker.begin()
     answer = ask(http, "studio/whisper")  # waits, and gives up

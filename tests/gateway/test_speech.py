@@ -12,7 +12,7 @@ import av
 import httpx
 import pytest
 
-from tests.evaluations.cluster import wait_for
+from tests.waiting import wait_for
 
 TEXT = "The quick brown fox jumps over the lazy dog."
 
@@ -248,7 +248,7 @@ def test_a_listener_who_leaves_stops_the_provider(http, live, studio):
     with spoken_stream(http, "leaves", response_format="wav") as (_, pieces):
         next(pieces)
         assert studio.open_streams == 1
-    wait_for(lambda: studio.open_streams == 0, seconds=30, every=0.02)
+    wait_for(lambda: studio.open_streams == 0)
     record = live.only_record(request_id="leaves")
     assert (record.result, record.characters) == ("disconnected", len(TEXT))
 

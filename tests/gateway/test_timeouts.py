@@ -5,8 +5,8 @@ import pytest
 
 from providers.models import SpeechModel
 from tests.audio import make_wav
-from tests.evaluations.cluster import wait_for
 from tests.gateway.live import live_site, make_alias, make_provider
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_a_provider_that_does_not_answer_is_a_504(live, studio):
     studio.fault("transcriptions", "hang")
     answer = ask(live, "studio/whisper")
     assert (answer.status_code, answer.json()["error"]["code"]) == (504, "timeout")
-    wait_for(lambda: studio.left, seconds=30, every=0.02)
+    wait_for(lambda: studio.left)
 
 
 @pytest.mark.parametrize("stream", ["false", "true"])

@@ -8,7 +8,7 @@ import pytest
 
 from providers.models import SpeechModel
 from tests.audio import FORMATS, encode, make_wav
-from tests.evaluations.cluster import wait_for
+from tests.waiting import wait_for
 
 SPEECH = make_wav(2.5)
 TEXT = "Is it here? No, it is there. Look again, my friend!"
@@ -253,7 +253,7 @@ def test_audio_that_is_longer_than_the_model_takes_is_refused_before_it_is_sent(
     SpeechModel.objects.create(
         provider=provider, name="brief", upstream_name="brief", speech_to_text=True, max_audio_seconds=2
     )
-    wait_for(lambda: http.get("/models/studio/brief").status_code == 200, seconds=30)
+    wait_for(lambda: http.get("/models/studio/brief").status_code == 200)
     answer = ask(http, model="studio/brief")
     assert (answer.status_code, error_of(answer)["code"]) == (400, "audio_too_long")
     assert "takes 2" in error_of(answer)["message"]

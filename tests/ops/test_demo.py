@@ -6,7 +6,8 @@ import signal
 import httpx
 import pytest
 
-from tests.ops.conftest import Site, living, new_database, wait_for
+from tests.ops.conftest import Site, living, new_database
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +38,7 @@ def demo(site):
     wait_for(lambda: results(site, "completed") >= 3, seconds=300)
     killed.kill()
     killed.wait()
-    wait_for(lambda: site.processes() == {}, seconds=30)
+    wait_for(lambda: site.processes() == {})
     site.log.unlink()
 
     demo = site.start("demo", "--port", str(site.port))
@@ -117,7 +118,7 @@ def test_interrupting_it_stops_every_process_and_doing_it_again_adds_nothing(sit
 
     demo.send_signal(signal.SIGINT)
 
-    assert demo.wait(30) == 0
+    assert demo.wait(120) == 0
     assert site.processes() == {}
 
     site.log.unlink()

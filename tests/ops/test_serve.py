@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.ops.conftest import wait_for
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,7 @@ def test_serve_stops_every_process(site, served, how):
 
     served.send_signal(how)
 
-    assert served.wait(30) == 0
+    assert served.wait(120) == 0
     assert site.processes() == {}
 
 
@@ -50,7 +50,7 @@ def test_nothing_outlives_a_serve_that_is_killed(site, served):
     served.kill()
     served.wait()
 
-    wait_for(lambda: site.processes() == {}, seconds=30)
+    wait_for(lambda: site.processes() == {})
 
 
 def test_a_web_server_that_dies_is_started_again(site, served):
@@ -125,7 +125,7 @@ def test_a_healthy_idle_cluster_is_left_alone(site):
 
     assert site.processes_of("manage.py qcluster") == before
     watchdog.terminate()
-    assert watchdog.wait(30) == 0
+    assert watchdog.wait(120) == 0
     assert "starting it again" not in site.log.read_text()
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.ops.conftest import wait_for
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 

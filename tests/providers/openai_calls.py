@@ -1,7 +1,6 @@
 """The OpenAI adapter against the stand-in, as a caller without an event loop sees it."""
 
 import asyncio
-import time
 from contextlib import aclosing
 
 from providers.adapters.base import (
@@ -73,11 +72,3 @@ STREAMS = {
     ),
     "chat": lambda adapter: adapter.stream_chat(CHAT, ChatRequest((ChatMessage("user", "one two three four"),))),
 }
-
-
-def until(condition, seconds=10):
-    """Fails where `condition()` does not come true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.01)

@@ -7,7 +7,6 @@ import json
 import logging
 import re
 import threading
-import time
 import traceback
 import wave
 from contextlib import aclosing
@@ -29,6 +28,7 @@ from providers.reasons import Reason
 from providers.wav import wav_file
 from tests.servers.gemini import API_KEY, GeminiServer
 from tests.servers.gemini.streams import speech_of
+from tests.waiting import async_wait_for, wait_for
 
 VOICE = ModelConfig("gemini-3.8-flash-tts")
 CHAT = ModelConfig("gemini-3.8-flash")
@@ -76,13 +76,6 @@ def failure(call, *args):
     with pytest.raises(ProviderError) as failed:
         call(*args)
     return failed.value
-
-
-def waits_for(met):
-    limit = time.monotonic() + 5
-    while not met() and time.monotonic() < limit:
-        time.sleep(0.01)
-    return met()
 
 
 # --- Speech -------------------------------------------------------------------------------------
@@ -289,7 +282,7 @@ def test_a_part_is_given_when_it_came_and_closing_hangs_up(adapter, gemini):
             return await anext(stream)
 
     assert asyncio.run(first_and_close()).text
-    assert waits_for(lambda: gemini.state()["streams"].get("abandoned") == 1)
+    wait_for(lambda: gemini.state()["streams"].get("abandoned") == 1)
 
 
 def test_a_caller_that_is_cancelled_while_it_waits_hangs_up(adapter, gemini):
@@ -297,15 +290,14 @@ def test_a_caller_that_is_cancelled_while_it_waits_hangs_up(adapter, gemini):
 
     async def cancelled():
         task = asyncio.create_task(listed(adapter.stream_speech(VOICE, SpeechRequest(TEXT))))
-        while not gemini.state()["streams"]:
-            await asyncio.sleep(0.01)
+        await async_wait_for(lambda: gemini.state()["streams"])
         await asyncio.sleep(0.1)  # it waits for the second half
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
     asyncio.run(cancelled())
-    assert waits_for(lambda: gemini.state()["streams"].get("abandoned") == 1)
+    wait_for(lambda: gemini.state()["streams"].get("abandoned") == 1)
 
 
 def test_streams_in_several_threads_and_loops_do_not_mix(adapter, gemini):

@@ -22,6 +22,7 @@ from providers.models import Provider, SpeechModel
 from providers.registry import KINDS, adapter_for, close_adapters, model_config
 from providers.services import ProviderRefused, create_provider, ensure_catalogue, update_provider
 from tests.providers.openai_calls import collect, hearing
+from tests.waiting import async_wait_for
 
 pytestmark = pytest.mark.django_db
 
@@ -113,9 +114,7 @@ def test_a_change_of_settings_holds_for_the_next_call_and_leaves_no_connection_b
             await adapter_for(provider).list_models()
         provider.credential = KEY
         assert await adapter_for(provider).list_models()
-        async with asyncio.timeout(30):
-            while stand_in.connections > 1:
-                await asyncio.sleep(0.01)
+        await async_wait_for(lambda: stand_in.connections <= 1)
 
     asyncio.run(call_before_and_after())
 

@@ -12,7 +12,8 @@ import pytest
 
 from providers.adapters.base import ChatMessage, ChatRequest, ModelConfig, ProviderError
 from providers.reasons import Reason
-from tests.providers.openai_calls import CHAT, STREAMS, WHISPER, collect, compatible, hearing, until
+from tests.providers.openai_calls import CHAT, STREAMS, WHISPER, collect, compatible, hearing
+from tests.waiting import async_wait_for, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -42,7 +43,7 @@ def test_closing_a_stream_closes_the_providers(openai, stream):
             assert openai.left == 0
 
     asyncio.run(leave())
-    until(lambda: openai.left == 1 and openai.open_streams == 0)
+    wait_for(lambda: openai.left == 1 and openai.open_streams == 0)
 
 
 @pytest.mark.parametrize("stream", STREAMS)
@@ -51,13 +52,12 @@ def test_cancelling_the_caller_closes_the_providers_stream(openai, stream):
 
     async def give_up():
         task = asyncio.create_task(collect(STREAMS[stream](compatible(openai))))
-        while not openai.open_streams:
-            await asyncio.sleep(0.01)
+        await async_wait_for(lambda: openai.open_streams)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(give_up())
-    until(lambda: openai.left == 1 and openai.open_streams == 0)
+    wait_for(lambda: openai.left == 1 and openai.open_streams == 0)
 
 
 def test_a_stream_that_stalls_is_given_up(openai):
@@ -66,7 +66,7 @@ def test_a_stream_that_stalls_is_given_up(openai):
     with pytest.raises(ProviderError) as caught:
         asyncio.run(collect(stream))
     assert (caught.value.reason, caught.value.retryable) == (Reason.TIMEOUT, True)
-    until(lambda: openai.left == 1)
+    wait_for(lambda: openai.left == 1)
 
 
 def test_cancelling_a_call_closes_its_connection(openai):
@@ -74,13 +74,12 @@ def test_cancelling_a_call_closes_its_connection(openai):
 
     async def give_up():
         task = asyncio.create_task(compatible(openai).transcribe(WHISPER, hearing()))
-        while not openai.calls:
-            await asyncio.sleep(0.01)
+        await async_wait_for(lambda: openai.calls)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(give_up())
-    until(lambda: openai.left == 1)
+    wait_for(lambda: openai.left == 1)
 
 
 def test_an_adapter_works_in_one_loop_after_another(openai):
@@ -96,7 +95,7 @@ def test_an_adapter_works_in_two_loops_at_once(openai):
 
     async def hear_often():
         for _ in range(5):
-            together.wait(10)
+            together.wait(120)
             texts.append((await adapter.transcribe(WHISPER, hearing())).text)
 
     threads = [threading.Thread(target=lambda: asyncio.run(hear_often())) for _ in range(2)]
@@ -115,7 +114,7 @@ def test_calls_of_a_loop_share_its_connections(openai):
         return openai.connections
 
     assert asyncio.run(three_calls()) == 1
-    until(lambda: openai.connections == 0)
+    wait_for(lambda: openai.connections == 0)
 
 
 def test_closing_an_adapter_closes_its_connections_in_a_loop_that_goes_on(openai):
@@ -123,8 +122,7 @@ def test_closing_an_adapter_closes_its_connections_in_a_loop_that_goes_on(openai
         adapter = compatible(openai)
         await adapter.transcribe(WHISPER, hearing())
         adapter.close()
-        while openai.connections:
-            await asyncio.sleep(0.01)
+        await async_wait_for(lambda: not openai.connections)
 
     asyncio.run(close_and_go_on())
 
@@ -139,9 +137,7 @@ def test_an_adapter_closes_its_connections_when_its_last_call_lets_go_of_it(open
         text += "".join([part.text async for part in parts])
         assert openai.connections == 1
         del parts
-        async with asyncio.timeout(30):
-            while openai.connections:
-                await asyncio.sleep(0.01)
+        await async_wait_for(lambda: not openai.connections)
         return text
 
     assert asyncio.run(let_go())

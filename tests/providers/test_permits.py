@@ -13,7 +13,7 @@ from providers.limits.circuit_breaker import FAILURES
 from providers.limits.holder import SHORT_TICK
 from providers.models import Provider, ProviderThrottle, SlotLease
 from providers.reasons import Reason
-from tests.evaluations.cluster import wait_for
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db
 
@@ -394,5 +394,5 @@ def assert_all_is_given_back(provider):
     reopen(provider)
     provider.refresh_from_db()
     with closing(SlotHolder(provider.pk)) as other:
-        wait_for(lambda: (begin_all(other, 99), other.in_use)[1] == provider.max_concurrency, seconds=30, every=0.02)
-    wait_for(lambda: not SlotLease.objects.exists(), seconds=30, every=0.02)
+        wait_for(lambda: (begin_all(other, 99), other.in_use)[1] == provider.max_concurrency)
+    wait_for(lambda: not SlotLease.objects.exists())

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from providers.engines.pool import EnginePool
 from providers.engines.process import EngineSpec
 from providers.engines.slots import Slots
 from providers.reasons import Reason
+from tests.waiting import async_wait_for, wait_for
 
 SPEC = EngineSpec.of("tests.servers.bad_engine", {})
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -62,13 +62,6 @@ def status_of(process):
 
 def is_alive(process):
     return status_of(process)[:1] not in ([], ["Z"])
-
-
-def wait_until(condition, seconds=30):
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends, "it did not happen"
-        time.sleep(0.05)
 
 
 def test_an_idle_engine_is_used_again(make_pool):
@@ -119,14 +112,13 @@ def test_a_cancelled_request_kills_its_engine(make_pool, tmp_path):
 
     async def cancel():
         call = asyncio.create_task(ask(pool, "hang", log=str(log)))
-        while not (log.exists() and log.read_text()):
-            await asyncio.sleep(0.02)
+        await async_wait_for(lambda: log.exists() and log.read_text())
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
 
     asyncio.run(cancel())
-    wait_until(lambda: not is_alive(log.read_text()))
+    wait_for(lambda: not is_alive(log.read_text()))
     assert answer(pool, "answer")["process"]
 
 
@@ -135,8 +127,7 @@ def test_a_request_cancelled_while_it_waits_does_not_take_its_turn(make_pool, tm
 
     async def cancel():
         calls = [asyncio.create_task(ask(pool, "work", log=str(log), seconds=1)) for _ in range(3)]
-        while not log.exists():
-            await asyncio.sleep(0.02)
+        await async_wait_for(log.exists)
         calls[1].cancel()
         calls[2].cancel()
         await asyncio.wait(calls)
@@ -192,7 +183,7 @@ def test_an_engine_knows_none_of_the_sites_secrets(make_pool, monkeypatch):
 def test_an_engine_that_nobody_asks_ends_by_itself(make_pool):
     pool = make_pool(1)
     process = answer(pool, "answer", spec=EngineSpec.of("tests.servers.bad_engine", {"idle_seconds": 0.2}))["process"]
-    wait_until(lambda: not is_alive(process))
+    wait_for(lambda: not is_alive(process))
 
 
 def test_a_single_use_engine_is_gone_after_its_request(make_pool):
@@ -236,12 +227,12 @@ def test_two_processes_share_the_slots(tmp_path):
 def test_killing_the_site_leaves_no_engine_and_frees_its_slot(tmp_path):
     log = tmp_path / "log"
     user = start_user(tmp_path / "slots", {"do": "work", "log": str(log), "seconds": 1}, {"do": "answer"})
-    wait_until(log.exists)
+    wait_for(log.exists)
     engines = children(user.pid)
     user.send_signal(signal.SIGKILL)
     user.communicate(timeout=60)
     assert engines
-    wait_until(lambda: not any(map(is_alive, engines)))
+    wait_for(lambda: not any(map(is_alive, engines)))
     after = start_user(tmp_path / "slots", {"do": "answer"})
     assert json.loads(after.communicate(timeout=60)[0])[0]["process"]
 

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 
 import pytest
 from django_q.models import OrmQ
@@ -12,6 +11,7 @@ from evaluations.pipeline.sweep import sweep_if_due
 from gateway.models import Budget, MonthlySpend, UsageRecord
 from gateway.tasks import sweep
 from tests.evaluations.cluster import ROOT, environment
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -54,8 +54,7 @@ def test_calls_of_a_process_that_was_killed_are_given_up_for_lost(process):
     assert dying.stdout.readline() == "5\n"
     dying.kill()
     assert UsageRecord.objects.filter(state="reserved").count() == 5
-    time.sleep(1)
-    sweep()
+    wait_for(lambda: sweep() or not UsageRecord.objects.filter(state="reserved").exists())
     assert set(UsageRecord.objects.values_list("state", "result", "cost_usd")) == {("settled", "lost", None)}
     assert set(MonthlySpend.objects.values_list("reserved_usd", "calls", "unknown")) == {(0, 5, 5)}
 

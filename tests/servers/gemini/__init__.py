@@ -106,7 +106,7 @@ def _start_thread(settings: dict[str, Any], faults: list[dict[str, Any]]) -> tup
 
     thread = threading.Thread(target=serve, args=(settings, faults, 0, ready), daemon=True, name="gemini-stand-in")
     thread.start()
-    if not started.wait(10):
+    if not started.wait(120):
         raise RuntimeError("the Gemini stand-in did not start")
 
     def stop() -> None:
@@ -124,7 +124,7 @@ def _start_process(settings: dict[str, Any], faults: list[dict[str, Any]]) -> tu
 
     def stop() -> None:
         process.stdin.close()  # it ends with its parent
-        process.wait(10)
+        process.wait(120)
         process.stdout.close()
 
     return port, stop

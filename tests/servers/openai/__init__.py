@@ -155,7 +155,7 @@ def _start_thread(settings: dict[str, Any], faults: list[dict[str, Any]]) -> tup
 
     thread = threading.Thread(target=serve, args=(settings, faults, 0, ready), daemon=True, name="openai-stand-in")
     thread.start()
-    if not started.wait(10):
+    if not started.wait(120):
         raise RuntimeError("the OpenAI stand-in did not start")
 
     def stop() -> None:
@@ -173,7 +173,7 @@ def _start_process(settings: dict[str, Any], faults: list[dict[str, Any]]) -> tu
 
     def stop() -> None:
         process.stdin.close()  # it ends with its parent
-        process.wait(10)
+        process.wait(120)
         process.stdout.close()
 
     return port, stop
