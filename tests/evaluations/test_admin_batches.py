@@ -8,36 +8,14 @@ from django.urls import reverse
 
 from evaluations.models import Batch, Result, Run, Upload
 from evaluations.services import start_run
-from providers.models import Price, SpeechModel
-from providers.registry import close_adapters, default_prompt
+from providers.models import Price
+from providers.registry import default_prompt
 from tests.evaluations.delivery import deliver_all
 from tests.evaluations.factories import complete, make_run
-from tests.evaluations.gemini import deliver_until, finish, make_audio_dataset, make_gemini
+from tests.evaluations.gemini import deliver_until, finish, make_audio_dataset
 from tests.evaluations.test_admin_runs import START, address, answers, page_of, text_of
-from tests.servers.gemini import GeminiServer
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(scope="module")
-def server():
-    with GeminiServer.start() as server:
-        yield server
-
-
-@pytest.fixture
-def gemini(server, settings):
-    settings.BATCH_POLL_SECONDS = 0.2
-    settings.PROVIDER_TIMEOUT_SECONDS = 2
-    settings.UPLOAD_CONCURRENCY = 4
-    server.reset()
-    yield server
-    close_adapters()
-
-
-@pytest.fixture
-def flash(workspace, gemini):
-    return SpeechModel.objects.get(provider=make_gemini(workspace, gemini), name="gemini-3.8-flash")
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture

@@ -8,35 +8,11 @@ from django.core.files.base import ContentFile
 from accounts.models import Role
 from evaluations.models import Batch, Result, Shard, Upload
 from evaluations.services import start_run
-from providers.models import SpeechModel
-from providers.registry import close_adapters
 from tests.evaluations.delivery import deliver_all
 from tests.evaluations.factories import complete, make_run
-from tests.evaluations.gemini import deliver_until, finish, make_audio_dataset, make_gemini
-from tests.servers.gemini import GeminiServer
+from tests.evaluations.gemini import deliver_until, finish, make_audio_dataset
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(scope="module")
-def server():
-    with GeminiServer.start() as server:
-        yield server
-
-
-@pytest.fixture
-def gemini(server, settings):
-    settings.BATCH_POLL_SECONDS = 0.2
-    settings.PROVIDER_TIMEOUT_SECONDS = 2
-    settings.UPLOAD_CONCURRENCY = 4
-    server.reset()
-    yield server
-    close_adapters()
-
-
-@pytest.fixture
-def flash(workspace, gemini):
-    return SpeechModel.objects.get(provider=make_gemini(workspace, gemini), name="gemini-3.8-flash")
+pytestmark = pytest.mark.django_db
 
 
 def address(run, name=""):

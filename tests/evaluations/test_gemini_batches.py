@@ -12,7 +12,7 @@ from providers.models import SpeechModel
 from tests.evaluations.delivery import deliver_all
 from tests.evaluations.gemini import deliver_until, finish, make_audio_dataset
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from evaluations.services import RunRefused, cancel_run, delete_run, start_run
 from providers.models import Provider
 from tests.evaluations.gemini import deliver_until, finish, make_audio_dataset
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 def say(*arguments):
@@ -170,6 +170,7 @@ def test_a_batch_whose_model_was_deleted_is_not_left_waiting(workspace, gemini, 
     assert [batch["state"] for batch in gemini.state()["batches"].values()] == ["CANCELLED"]
 
 
+@pytest.mark.django_db(transaction=True)
 def test_deleting_a_run_deletes_the_result_files_that_were_kept(workspace, gemini, flash):
     run = finish(start_run(dataset=make_audio_dataset(workspace, samples=2), models=[flash]))
     kept = Batch.objects.get().output.name

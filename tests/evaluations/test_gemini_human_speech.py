@@ -13,7 +13,7 @@ from providers.registry import close_adapters
 from tests.evaluations.gemini import finish, make_gemini
 from tests.servers.gemini import GeminiServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 CLIPS = 53
 

@@ -24,7 +24,7 @@ from tests.evaluations.gemini import deliver_until, finish, make_audio_dataset
 from tests.servers.gemini import API_KEY
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 def meanwhile(condition, action):
@@ -82,6 +82,7 @@ def test_a_worker_that_has_lost_its_shard_creates_no_batch(workspace, gemini, fl
     assert Batch.objects.get().create_sent_at is None
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_batch_that_comes_into_being_after_the_cancel_is_stopped(workspace, gemini, flash):
     gemini.settings(batch_running_seconds=3600)
     gemini.fault("batch_create", "delay", seconds=1.0, times=1)
@@ -103,6 +104,7 @@ def test_a_batch_that_comes_into_being_after_the_cancel_is_stopped(workspace, ge
     assert Batch.objects.get().remote_name == ""
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_cancel_in_the_midst_of_uploads_ends_them_and_leaves_no_file(workspace, gemini, flash, settings):
     settings.SHARD_LEASE_SECONDS = 3
     gemini.settings(latency_seconds=0.2)
@@ -201,6 +203,7 @@ def test_a_result_file_whose_worker_died_before_it_wrote_that_down_is_replaced(w
     assert [name for name in files if batch.display_name in name] == [path.name]
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_result_file_that_no_worker_wrote_down_is_deleted_with_its_run(workspace, gemini, flash):
     run = waiting_for_its_result_file(workspace, gemini, flash)
     path = default_storage.save(Batch.objects.get().output_path, ContentFile(b"half of"))

@@ -15,7 +15,7 @@ from providers.adapters.gemini.answers import prompt_text
 from providers.adapters.gemini.client import is_gone, provider_errors
 from tests.evaluations.gemini import finish, make_audio_dataset
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 def answer(text, **usage):

@@ -18,7 +18,7 @@ from tests.evaluations.gemini import finish, make_gemini
 from tests.servers.gemini import GeminiServer
 from tests.servers.s3 import running_bucket
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
