@@ -22,8 +22,8 @@ from accounts.services import ensure_workspace  # noqa: E402
 from evaluations.models import Result, Run  # noqa: E402
 from evaluations.services import start_run  # noqa: E402
 from providers.models import Provider, SpeechModel  # noqa: E402
-from tests.evaluations.cluster import wait_for  # noqa: E402
 from tests.evaluations.gemini import make_audio_dataset  # noqa: E402
+from tests.waiting import wait_for  # noqa: E402
 
 ALLOWED = 1.3  # times the ideal
 

@@ -107,7 +107,7 @@ def ours(dataset, warm, model, server):
     """By a real qcluster with two workers, started before the clock is, that have run `warm`."""
     from evaluations.models import Run, Upload
     from evaluations.services import start_run
-    from tests.evaluations.cluster import wait_for
+    from tests.waiting import wait_for
 
     with working_cluster() as cluster:
         run = start_run(dataset=warm, models=[model])

@@ -111,7 +111,8 @@ def working_cluster(**environment: str) -> Iterator[int]:
     """Run a qcluster on Django's database; yields its process's id once a worker has done something."""
     from core.queue import enqueue, waiting
     from evaluations.models import Timer
-    from tests.evaluations.cluster import running_cluster, wait_for
+    from tests.evaluations.cluster import running_cluster
+    from tests.waiting import wait_for
 
     with tempfile.TemporaryDirectory() as logs, running_cluster(Path(logs), **environment) as cluster:
         enqueue("evaluations.tasks.sweep")

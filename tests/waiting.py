@@ -4,6 +4,8 @@ import asyncio
 import inspect
 import time
 
+from django.db import connections
+
 
 def wait_for(condition, seconds=120, every=0.05, state=None):
     """Return the first true value of `condition()`, which is asked every `every` seconds, and once more when `seconds`
@@ -20,6 +22,18 @@ async def async_wait_for(condition, seconds=120, every=0.01, state=None):
     while not asked.is_met():
         await asyncio.sleep(every)
     return asked.value
+
+
+async def beside(work):
+    """What `work()` gives, which may ask the database, in a thread beside the event loop."""
+
+    def run():
+        try:
+            return work()
+        finally:
+            connections.close_all()
+
+    return await asyncio.to_thread(run)
 
 
 class _Asked:

@@ -76,7 +76,7 @@ def open_page(browser, live_server, view, problems):
     def open_as(user):
         context = browser.new_context(base_url=live_server.url, **view)
         contexts.append(context)
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(120_000)
         context.route(lambda url: not _is_of(live_server, url), lambda route: _refuse(route, problems))
         if user is not None:
             client = Client()

@@ -10,8 +10,6 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection
 
-from tests.waiting import wait_for  # noqa: F401 (imported from here by what moves)
-
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 # So that a lost worker is found within seconds.

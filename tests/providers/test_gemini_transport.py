@@ -155,13 +155,13 @@ def test_a_body_that_was_sent_is_not_sent_again(client):
 
 def test_a_slow_line_is_no_reason_to_give_up(client):
     def slowly(stream):
-        stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n")
-        for _ in range(5):
-            time.sleep(0.5)
+        stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n")
+        for _ in range(10):
+            time.sleep(0.3)
             stream.sendall(b"abc")
 
     with server([slowly]) as served:
-        assert client.get(served.url, timeout=1).text == "abc" * 5
+        assert client.get(served.url, timeout=2).text == "abc" * 10
 
 
 def test_a_header_cannot_bring_another_one(client):

@@ -5,7 +5,6 @@ import base64
 import json
 from contextlib import asynccontextmanager
 
-from django.db import connections
 from websockets.asyncio.client import connect
 
 PATIENCE = 60.0  # seconds for one event: machines that run tests are busy
@@ -65,15 +64,3 @@ async def connected(live, query="", key=None, **options):
         client = Client(socket)
         assert (await client.next())["type"] == "session.created"
         yield client
-
-
-async def beside(work):
-    """What `work()` gives, which may ask the database, in a thread beside the event loop."""
-
-    def run():
-        try:
-            return work()
-        finally:
-            connections.close_all()
-
-    return await asyncio.to_thread(run)

@@ -1,8 +1,8 @@
 import pytest
 
 from providers.models import SpeechModel
-from tests.evaluations.cluster import wait_for
 from tests.gateway.live import live_site
+from tests.waiting import wait_for
 from voice.models import RealtimeSession, VoicePipeline
 
 STUDIO = "studio/transcribe", "studio/chat", "studio/voice"
@@ -34,7 +34,7 @@ def sessions(live):
 
     def ended(count=1):
         found = RealtimeSession.objects.exclude(pk__in=before).order_by("pk")
-        wait_for(lambda: found.exclude(ended_at=None).count() == count, seconds=30, every=0.02)
+        wait_for(lambda: found.exclude(ended_at=None).count() == count)
         return list(found)
 
     return ended

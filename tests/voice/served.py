@@ -12,8 +12,8 @@ import uvicorn
 from config.asgi import application
 from gateway.usage import recorder
 from providers.limits import close_limiters
-from tests.evaluations.cluster import wait_for
 from tests.evaluations.site import free_port
+from tests.waiting import wait_for
 
 
 @dataclass
@@ -62,7 +62,7 @@ def served_here(live):
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     try:
-        wait_for(lambda: server.started, seconds=30, every=0.02)
+        wait_for(lambda: server.started)
         yield Here(f"http://127.0.0.1:{port}/v1", live.key, found["loop"], stream)
     finally:
         server.should_exit = True

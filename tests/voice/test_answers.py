@@ -6,10 +6,10 @@ import base64
 import numpy as np
 import pytest
 
-from tests.evaluations.cluster import wait_for
-from tests.voice.client import beside, connected
+from tests.voice.client import connected
 from tests.voice.conftest import STUDIO
 from tests.voice.speech import spoken
+from tests.waiting import beside, wait_for
 from voice.audio import pcm
 from voice.protocol.config import AudioFormat
 
@@ -42,9 +42,7 @@ def talk(live, conversation, session=BY_HAND):
 
 
 async def eventually(condition):
-    async with asyncio.timeout(30):
-        while not await beside(condition):
-            await asyncio.sleep(0.01)
+    await beside(lambda: wait_for(condition))
 
 
 def test_what_is_said_is_answered_in_speech(live, studio, sessions):
@@ -176,7 +174,7 @@ def test_a_dropped_socket_closes_the_streams_and_is_paid_for_once(live, studio, 
         client.socket.transport.abort()
 
     talk(live, conversation)
-    wait_for(lambda: studio.open_streams == 0, seconds=30, every=0.02)
+    wait_for(lambda: studio.open_streams == 0)
     (session,) = sessions()
     assert session.end == "dropped"
     results = {record.endpoint: record.result for record in live.records(3, session_id=session.pk)}

@@ -7,8 +7,9 @@ from contextlib import suppress
 
 from websockets.exceptions import ConnectionClosed
 
-from tests.voice.client import beside, connected
+from tests.voice.client import connected
 from tests.voice.speech import spoken
+from tests.waiting import beside
 
 ENVIRONMENT = {"REALTIME_IDLE_SECONDS": "3"}
 MANUAL = {"type": "realtime", "audio": {"input": {"turn_detection": None}}}

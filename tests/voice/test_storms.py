@@ -10,10 +10,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from gateway.models import UsageRecord
-from tests.evaluations.cluster import wait_for
 from tests.voice.client import connected
 from tests.voice.served import served_here
 from tests.voice.speech import spoken
+from tests.waiting import async_wait_for, wait_for
 from voice.models import RealtimeSession
 
 MANUAL = {"type": "realtime", "stt_model": "studio/whisper", "audio": {"input": {"turn_detection": None}}}
@@ -45,9 +45,9 @@ def nothing_is_left(here, studio):
     studio.settings(text="hello there", chat_text="One two three. Four five six.", part_delay=0.005)
     before = here.tasks()
     yield
-    wait_for(lambda: not RealtimeSession.objects.filter(ended_at=None).exists(), seconds=30, every=0.05)
-    wait_for(lambda: not UsageRecord.objects.filter(state="reserved").exists(), seconds=30, every=0.05)
-    wait_for(lambda: here.tasks() <= before, seconds=30, every=0.05)
+    wait_for(lambda: not RealtimeSession.objects.filter(ended_at=None).exists())
+    wait_for(lambda: not UsageRecord.objects.filter(state="reserved").exists())
+    wait_for(lambda: here.tasks() <= before)
     assert not RealtimeSession.objects.filter(end="fault").exists()
     assert "Traceback" not in here.log()
 
@@ -118,9 +118,9 @@ def test_random_frames_are_answered_and_a_good_question_still_is(here, seed):
             for _ in range(400):
                 await client.socket.send(frame(chance))
             await client.send("conversation.item.retrieve", item_id="nobody's", event_id="last")
-            async with asyncio.timeout(20):
-                while not any(event.get("error", {}).get("event_id") == "last" for event in client.events):
-                    await asyncio.sleep(0.01)
+            await async_wait_for(
+                lambda: any(event.get("error", {}).get("event_id") == "last" for event in client.events)
+            )
             await client.socket.close()
             await reading
 
@@ -133,9 +133,7 @@ def test_ten_thousand_events_in_a_row_are_each_answered(here):
             reading = asyncio.create_task(drained(client))
             for number in range(10_000):
                 await client.send("input_audio_buffer.clear" if number % 2 else "response.cancel")
-            async with asyncio.timeout(30):
-                while len(client.events) < 10_001:
-                    await asyncio.sleep(0.05)
+            await async_wait_for(lambda: len(client.events) >= 10_001)
             await client.socket.close()
             await reading
             return client
@@ -214,4 +212,4 @@ def test_races_leave_a_session_that_answers(here, events):
     begun = time.monotonic()
     done = asyncio.run(race())
     assert done["response"]["status"] in ("completed", "cancelled")
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 120

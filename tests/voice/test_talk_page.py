@@ -63,7 +63,7 @@ def page(live, studio, evaluator, browser):
     studio.settings(text="good morning to you", chat_text=ANSWER, seconds_a_character=0.02)
     problems = []
     context = browser.new_context(base_url=live.address, viewport={"width": 1440, "height": 1000})
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(120_000)
     context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": evaluator, "url": live.address}])
     page = context.new_page()
     page.on("pageerror", lambda error: problems.append(str(error)))

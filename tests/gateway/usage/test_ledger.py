@@ -2,12 +2,13 @@
 
 import asyncio
 import threading
-import time
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from django.db import connection
 from django.db.models import BinaryField, FileField, JSONField, TextField
+from django.utils import timezone
 
 from accounts.access import Access
 from accounts.models import Role
@@ -15,6 +16,7 @@ from gateway.errors import Refused
 from gateway.models import MonthlySpend, UsageRecord
 from gateway.usage import recorder
 from gateway.usage.sweep import settle_lost
+from tests.waiting import beside, wait_for
 
 
 def test_a_call_is_on_record_before_it_is_made(call, workspace):
@@ -94,7 +96,7 @@ def test_a_caller_who_leaves_while_the_call_is_reserved_leaves_nothing_under_way
         reserving = asyncio.create_task(recorder.reserve(call("req-1")))
         await asyncio.sleep(0)
         reserving.cancel()
-        await asyncio.sleep(0.5)
+        await beside(lambda: wait_for(UsageRecord.objects.filter(state="settled").exists))
 
     asyncio.run(leave())
     recorder.close()
@@ -105,24 +107,22 @@ def test_a_caller_who_leaves_while_the_call_is_reserved_leaves_nothing_under_way
 def test_a_long_call_does_not_expire_and_one_that_nobody_holds_does(call, settings):
     settings.USAGE_LEASE_SECONDS = 0.6
 
+    def one_is_renewed_and_the_other_is_over():
+        settings.USAGE_LEASE_SECONDS = 60  # what is renewed from here on does not expire in this test
+        in_a_while = timezone.now() + timedelta(seconds=30)
+        records = UsageRecord.objects
+        return records.get(request_id="held").expires_at > in_a_while and records.lost(timezone.now()).exists()
+
     async def hold_one():
         held = await recorder.reserve(call("held"))
         await recorder.reserve(call("forgotten"))
-        await asyncio.sleep(1.5)
-        settle_lost_here = await asyncio.to_thread(settle_and_close)
-        return held, settle_lost_here
+        await beside(lambda: wait_for(one_is_renewed_and_the_other_is_over))
+        return held, await beside(settle_lost)
 
     _, settled = asyncio.run(hold_one())
     assert settled == 1
     assert UsageRecord.objects.get(request_id="held").state == "reserved"
     assert UsageRecord.objects.get(request_id="forgotten").result == "lost"
-
-
-def settle_and_close():
-    try:
-        return settle_lost()
-    finally:
-        connection.close()
 
 
 def test_a_call_that_was_given_up_for_lost_but_ends_after_all_is_corrected(call, minute, settings):
@@ -131,8 +131,7 @@ def test_a_call_that_was_given_up_for_lost_but_ends_after_all_is_corrected(call,
     async def be_late():
         reservation = await recorder.reserve(call("req-1"))
         recorder.close()  # nothing renews it, as in a machine that sleeps
-        time.sleep(0.1)
-        assert await asyncio.to_thread(settle_and_close) == 1
+        assert await beside(lambda: wait_for(settle_lost)) == 1
         await recorder.settle(reservation, minute())
         await recorder.settle(reservation, minute())
 
