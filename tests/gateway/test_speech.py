@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import socket
-import time
 from contextlib import closing, contextmanager
 
 import av
@@ -262,8 +261,8 @@ def test_a_slow_listener_makes_the_provider_wait(live, studio):
         head = f"POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {live.key}\r\n"
         slow.sendall(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
         assert slow.recv(12) == b"HTTP/1.1 200"
-        time.sleep(0.5)
-        assert studio.open_streams == 1  # it could have sent all of it in less
+        wait_for(lambda: studio.held_up)
+        assert studio.open_streams == 1
         with closing(slow.makefile("rb")) as stream:
             received = sum(len(piece) for piece in iter(lambda: stream.read(65536), b""))
     assert received > 4096 * 0.2 * 48_000

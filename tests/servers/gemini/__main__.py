@@ -1,31 +1,3 @@
-"""`python -m tests.servers.gemini --port 0` prints the port, and serves until it is ended."""
+from tests.servers.gemini import GeminiServer
 
-import argparse
-import json
-import signal
-import sys
-import threading
-from collections.abc import Callable
-
-from tests.servers.gemini.serving import serve
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--settings", type=json.loads, default={}, help="JSON object, see settings.py")
-    parser.add_argument("--faults", type=json.loads, default=[], help="JSON list, see faults.py")
-    parser.add_argument("--with-parent", action="store_true", help="end when standard input is closed")
-    options = parser.parse_args()
-
-    def ready(port: int, stop: Callable[[], None]) -> None:
-        print(port, flush=True)  # noqa: T201
-        signal.signal(signal.SIGTERM, lambda *_: stop())
-        if options.with_parent:
-            threading.Thread(target=lambda: (sys.stdin.read(), stop()), daemon=True).start()
-
-    serve(options.settings, options.faults, options.port, ready)
-
-
-if __name__ == "__main__":
-    main()
+GeminiServer.main()

@@ -11,9 +11,9 @@ from tests.servers.gemini.batches import Batches
 from tests.servers.gemini.errors import GoogleError, check_key
 from tests.servers.gemini.faults import Fault, Faults
 from tests.servers.gemini.files import Files
-from tests.servers.gemini.http11 import Request, Response
 from tests.servers.gemini.settings import Clock, Settings
 from tests.servers.gemini.streams import Streams, text_of, wants_speech
+from tests.servers.http11 import Request, Response, Server
 
 _ROUTES = [
     ("POST", re.compile(r"/upload/v1beta/files"), "upload_start"),
@@ -36,8 +36,11 @@ _ROUTES = [
 class App:
     def __init__(self, settings: dict[str, Any], faults: list[dict[str, Any]]) -> None:
         self._first_settings, self._first_faults = settings, faults
-        self.base_url = ""  # known when the port is
+        self.base_url = ""  # known when the server listens
         self._reset()
+
+    def started(self, server: Server) -> None:
+        self.base_url = f"http://127.0.0.1:{server.port}"
 
     def _reset(self) -> None:
         self.settings = Settings()
@@ -104,7 +107,7 @@ class App:
             upload = self.files.find_upload(name)
             return f"{upload.name} {upload.display_name}" if upload else ""
         if operation in ("upload_start", "batch_create"):
-            return f"{name} {request.body.decode(errors='replace')}"
+            return f"{name} {request.body[:].decode(errors='replace')}"
         return name
 
     # files
@@ -121,7 +124,8 @@ class App:
         upload = self.files.upload(upload_id)
         last = "finalize" in request.headers.get("x-goog-upload-command", "")
         try:
-            self.files.receive(upload, int(request.headers.get("x-goog-upload-offset", "0")), request.body, last=last)
+            offset = int(request.headers.get("x-goog-upload-offset", "0"))
+            self.files.receive(upload, offset, request.body[:], last=last)
         except GoogleError as error:
             response = error.response()
             response.headers["x-goog-upload-status"] = "final"
@@ -288,7 +292,7 @@ def _misbehave(fault: Fault, response: Response, operation: str) -> Response:
         case "drop":
             response.hang_up = True
         case "cut":
-            response.pieces = None
+            response.parts = None
             response.send_only = len(response.body) // 2
         case "garbage":
             body = fault.message or '{"name": "files/'

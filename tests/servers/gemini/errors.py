@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.servers.gemini.http11 import Response
+from tests.servers.http11 import Response
 
 STATUSES = {
     400: "INVALID_ARGUMENT",

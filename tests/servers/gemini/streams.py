@@ -14,8 +14,8 @@ from typing import Any
 
 from tests.servers.gemini.errors import STATUSES
 from tests.servers.gemini.faults import Fault
-from tests.servers.gemini.http11 import Response
 from tests.servers.gemini.settings import Settings
+from tests.servers.http11 import BrokenOff, Response
 
 SAMPLES_A_CHARACTER = 600  # 25 ms at 24 kHz
 _SECOND = array.array("h", (round(8000 * math.sin(2 * math.pi * 440 * n / 24_000)) for n in range(24_000))).tobytes()
@@ -57,7 +57,7 @@ class Streams:
         return {"inlineData": {"mimeType": mime_type, "data": base64.b64encode(pcm).decode()}}
 
     def answer(self, whole: dict[str, Any], fault: Fault | None) -> Response:
-        return Response(headers={"content-type": "text/event-stream"}, pieces=self._send(self._cut(whole), fault))
+        return Response(headers={"content-type": "text/event-stream"}, parts=self._send(self._cut(whole), fault))
 
     def _cut(self, whole: dict[str, Any]) -> list[dict[str, Any]]:
         """The numbers and the reason of the end are in the last piece alone; a blocked answer has only that one."""
@@ -95,6 +95,8 @@ class Streams:
             if fault and fault.what == "hang":
                 await asyncio.Event().wait()
             ended = True
+            if fault and fault.what == "drop":
+                raise BrokenOff
             if fault and fault.what != "end":
                 yield _odd_piece(fault)
         finally:
@@ -102,11 +104,11 @@ class Streams:
 
 
 def _odd_piece(fault: Fault) -> bytes:
-    """What comes instead of the second half; no bytes: the connection ends."""
+    """What comes instead of the second half."""
     if fault.what == "error":
         message = fault.message or "It went wrong on the way."
         return _event({"error": {"code": fault.status, "message": message, "status": STATUSES[fault.status]}})
-    return b'data: {"candidates": [{"content"\r\n\r\n' if fault.what == "garbage" else b""
+    return b'data: {"candidates": [{"content"\r\n\r\n'
 
 
 def _event(piece: dict[str, Any]) -> bytes:

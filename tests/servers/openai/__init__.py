@@ -7,22 +7,15 @@
         assert openai.calls[-1].fields["model"] == ["whisper-1"]
         assert openai.most_at_once == 1
 
-It runs in a thread of this process, or in a process of its own (`own_process=True`, for measurements). Both are told
-what to do through the same HTTP endpoints, so any other process may do it too: `POST /_control` and `GET /_state`.
-By hand: `python -m tests.servers.openai --port 8089 --settings '{"latency": 0.1}'`.
+Settings: see settings.Settings; faults: see settings.Fault. Where it runs: see tests.servers.stand_in.
 """
 
-import http.client
-import json
-import subprocess
-import sys
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
-from tests.servers.openai.serving import serve
+from tests.servers.openai.app import App
 from tests.servers.openai.voices import words_for
+from tests.servers.stand_in import StandIn
 
 __all__ = ["Call", "File", "OpenAIServer", "words_for"]
 
@@ -51,46 +44,17 @@ class Call:
     file: File | None = field(default=None)
 
 
-class OpenAIServer:
-    """A running stand-in, and how to tell it what to do."""
+class OpenAIServer(StandIn):
+    package = "tests.servers.openai"
+    make_app = App
 
-    def __init__(self, port: int, stop: Callable[[], None] = lambda: None) -> None:
-        self.port = port
-        self.url = f"http://127.0.0.1:{port}/v1"
-        self._stop = stop
-
-    @classmethod
-    def start(cls, *, own_process: bool = False, faults: list[dict[str, Any]] | None = None, **settings: Any) -> Self:
-        """`settings`: see settings.Settings; `faults`: see settings.Fault."""
-        begin = _start_process if own_process else _start_thread
-        return cls(*begin(settings, faults or []))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        self._stop()
-
-    def settings(self, **settings: Any) -> None:
-        self._tell({"settings": settings})
-
-    def fault(self, where: str, what: str, **details: Any) -> None:
-        """`details`: match, times, skip, status, message, code, type, retry_after, body."""
-        self._tell({"faults": [{"where": where, "what": what, **details}]})
-
-    def clear_faults(self) -> None:
-        self._tell({"clear_faults": True})
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
 
     def release(self) -> None:
         """Let streams go on that wait because of the setting `hold_after`."""
         self._tell({"release": True})
-
-    def reset(self) -> None:
-        """As if started anew."""
-        self._tell({"reset": True})
 
     @property
     def calls(self) -> list[Call]:
@@ -125,55 +89,7 @@ class OpenAIServer:
         """Open ones."""
         return self.state()["connections"]
 
-    def state(self) -> dict[str, Any]:
-        """See App.report."""
-        return json.loads(self._ask("GET", "/_state"))
-
-    def _tell(self, wishes: dict[str, Any]) -> None:
-        self._ask("POST", "/_control", json.dumps(wishes).encode())
-
-    def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        try:
-            connection.request(method, path, body)
-            response = connection.getresponse()
-            answer = response.read()
-        finally:
-            connection.close()
-        if response.status != 200:
-            raise ValueError(answer.decode())
-        return answer
-
-
-def _start_thread(settings: dict[str, Any], faults: list[dict[str, Any]]) -> tuple[int, Callable[[], None]]:
-    started = threading.Event()
-    told: dict[str, Any] = {}
-
-    def ready(port: int, stop: Callable[[], None]) -> None:
-        told.update(port=port, stop=stop)
-        started.set()
-
-    thread = threading.Thread(target=serve, args=(settings, faults, 0, ready), daemon=True, name="openai-stand-in")
-    thread.start()
-    if not started.wait(120):
-        raise RuntimeError("the OpenAI stand-in did not start")
-
-    def stop() -> None:
-        told["stop"]()
-        thread.join(10)
-
-    return told["port"], stop
-
-
-def _start_process(settings: dict[str, Any], faults: list[dict[str, Any]]) -> tuple[int, Callable[[], None]]:
-    command = [sys.executable, "-m", "tests.servers.openai", "--port", "0", "--with-parent"]
-    command += ["--settings", json.dumps(settings), "--faults", json.dumps(faults)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    port = int(process.stdout.readline().rsplit(":")[-1].partition("/")[0])
-
-    def stop() -> None:
-        process.stdin.close()  # it ends with its parent
-        process.wait(120)
-        process.stdout.close()
-
-    return port, stop
+    @property
+    def held_up(self) -> int:
+        """Connections whose caller reads more slowly than their answer could be sent."""
+        return self.state()["held_up"]

@@ -5,8 +5,8 @@ import json
 import time
 from typing import Any
 
+from tests.servers.http11 import Response
 from tests.servers.openai.errors import OpenAIError
-from tests.servers.openai.http11 import Response
 from tests.servers.openai.settings import Fault, Settings
 from tests.servers.openai.streams import DONE, event
 from tests.servers.openai.voices import MIME_TYPES, speech

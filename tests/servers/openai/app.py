@@ -7,11 +7,11 @@ from collections import Counter, deque
 from dataclasses import asdict
 from typing import Any
 
+from tests.servers.http11 import Request, Response, Server
 from tests.servers.openai.answering import Chatting, Speaking
 from tests.servers.openai.errors import OpenAIError, error_body, error_response
 from tests.servers.openai.forms import Part, read_parts
 from tests.servers.openai.hearing import Fields, Hearing
-from tests.servers.openai.http11 import Request, Response
 from tests.servers.openai.settings import Fault, Settings
 from tests.servers.openai.streams import EVENTS, Streams, event
 
@@ -28,8 +28,11 @@ _MID_STREAM = {"die", "end_early", "error_event", "content_filter"}
 class App:
     def __init__(self, settings: dict[str, Any], faults: list[dict[str, Any]]) -> None:
         self._first_settings, self._first_faults = settings, faults
-        self.left = self.connections = lambda: 0  # known when the server is
+        self.server: Server | None = None  # known when it listens
         self.reset()
+
+    def started(self, server: Server) -> None:
+        self.server = server
 
     def reset(self) -> None:
         self.settings = Settings()
@@ -39,7 +42,7 @@ class App:
         self.calls: deque[dict[str, Any]] = deque(maxlen=self.settings.keep_calls)
         self.counts: Counter[str] = Counter()
         self.at_once = self.most_at_once = 0
-        self.left_before = self.left()
+        self.left_before = self.server.left if self.server else 0
 
     async def handle(self, request: Request) -> Response:
         if request.path.startswith("/_"):
@@ -188,8 +191,9 @@ class App:
             "at_once": self.at_once,
             "most_at_once": self.most_at_once,
             "open_streams": self.streams.open,
-            "left": self.left() - self.left_before,
-            "connections": self.connections() - 1,  # but for the one that asks
+            "left": self.server.left - self.left_before,
+            "connections": len(self.server.connections) - 1,  # but for the one that asks
+            "held_up": sum(connection.is_held_up for connection in self.server.connections),
             "faults": [asdict(fault) for fault in self.faults],
         }
 

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.servers.openai.http11 import Response
+from tests.servers.http11 import Response
 
 TYPES = {401: "invalid_request_error", 429: "requests", 500: "server_error", 503: "server_error"}
 

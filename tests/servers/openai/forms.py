@@ -11,7 +11,7 @@ from functools import cached_property
 
 import av
 
-from tests.servers.openai.http11 import Body
+from tests.servers.http11 import Body
 
 PIECE = 1 << 20
 

@@ -5,9 +5,9 @@ import math
 from pathlib import PurePath
 from typing import Any
 
+from tests.servers.http11 import Response
 from tests.servers.openai.errors import OpenAIError
 from tests.servers.openai.forms import Part
-from tests.servers.openai.http11 import Response
 from tests.servers.openai.settings import ALL_FORMATS, Settings
 from tests.servers.openai.streams import event
 from tests.servers.openai.voices import segments, subtitles, word_times, words_for

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from tests.servers.openai.http11 import BrokenOff
+from tests.servers.http11 import BrokenOff
 from tests.servers.openai.settings import Fault, Settings
 
 

@@ -1,13 +1,16 @@
-"""A small, fast HTTP/1.1 server that streams its answers, sees callers leave, and can misbehave."""
+"""A small, fast HTTP/1.1 server for stand-ins: it streams its answers, sees callers leave, and can misbehave."""
 
 import asyncio
 import json
 import mmap
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import parse_qs
 
 import httptools
 
@@ -20,8 +23,13 @@ Body = bytes | mmap.mmap
 class Request:
     method: str
     path: str  # without the query
+    query_string: str
     headers: dict[str, str]  # names in lower case
-    body: Body
+    body: Body  # open until the request is answered
+
+    @cached_property
+    def query(self) -> dict[str, str]:
+        return {name: values[-1] for name, values in parse_qs(self.query_string).items()}
 
     def json(self) -> Any:
         return json.loads(self.body[:] or b"{}")
@@ -34,7 +42,7 @@ class Response:
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
-    parts: AsyncIterator[bytes] | None = None
+    parts: AsyncGenerator[bytes, None] | None = None
     hang_up: bool = False  # close the connection without a word
     send_only: int | None = None  # bytes of the body that are sent before the connection is closed
 
@@ -53,13 +61,15 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection. A request whose caller leaves is cancelled."""
+    """One keep-alive connection. A stream whose caller leaves is cancelled, and so is any other request, unless the
+    server does them all the same."""
 
     def __init__(self, server: "Server") -> None:
         self._server = server
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._task: asyncio.Task[None] | None = None
+        self._is_streaming = False
         self._writable = asyncio.Event()
         self._writable.set()
         self._start_request()
@@ -82,7 +92,8 @@ class Connection(asyncio.Protocol):
             self._spool.close()
         if self._task is not None and not self._task.done():
             self._server.left += 1
-            self._task.cancel()
+            if self._is_streaming or not self._server.does_all_the_same:
+                self._task.cancel()
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -95,6 +106,11 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._writable.set()
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether the caller reads more slowly than the answer could be sent."""
+        return not self._writable.is_set()
 
     # the parser's callbacks
     def on_url(self, url: bytes) -> None:
@@ -114,8 +130,8 @@ class Connection(asyncio.Protocol):
             self._body = bytearray()
 
     def on_message_complete(self) -> None:
-        path = self._url.decode("latin-1").partition("?")[0]
-        request = Request(self._parser.get_method().decode(), path, self._headers, self._whole_body())
+        path, _, query = self._url.decode("latin-1").partition("?")
+        request = Request(self._parser.get_method().decode(), path, query, self._headers, self._whole_body())
         self._start_request()
         self._task = asyncio.get_running_loop().create_task(self._answer(request))
         self._server.tasks.add(self._task)
@@ -134,26 +150,30 @@ class Connection(asyncio.Protocol):
         finally:
             if isinstance(request.body, mmap.mmap):
                 request.body.close()
+        if self._transport is None:
+            return
         if response.hang_up:
             self._transport.abort()
         elif response.parts is not None:
-            await self._send_parts(response)
+            await self._send_parts(response.head(), response.parts)
         else:
             self._transport.write(response.head() + response.body[: response.send_only])
             if response.send_only is not None:
                 self._transport.close()
 
-    async def _send_parts(self, response: Response) -> None:
-        self._transport.write(response.head())
+    async def _send_parts(self, head: bytes, parts: AsyncGenerator[bytes, None]) -> None:
+        self._is_streaming = True
+        self._transport.write(head)
         try:
-            async for part in response.parts:
-                self._transport.write(b"%x\r\n%b\r\n" % (len(part), part))
-                await self._writable.wait()
+            async with aclosing(parts):
+                async for part in parts:
+                    self._transport.write(b"%x\r\n%b\r\n" % (len(part), part))
+                    await self._writable.wait()
             self._transport.write(b"0\r\n\r\n")
         except BrokenOff:
             self._transport.close()
         finally:
-            await response.parts.aclose()  # type: ignore[attr-defined]
+            self._is_streaming = False
 
     def close(self) -> None:
         if self._transport is not None:
@@ -163,8 +183,10 @@ class Connection(asyncio.Protocol):
 class Server:
     """Listens on 127.0.0.1."""
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, *, does_all_the_same: bool) -> None:
+        """`does_all_the_same`: what is asked is done where the caller has given up waiting for it, too."""
         self.handler = handler
+        self.does_all_the_same = does_all_the_same
         self.port = 0
         self.left = 0  # callers that went away before their answer's end
         self.connections: set[Connection] = set()
