@@ -16,14 +16,14 @@ from providers.registry import close_adapters
 from tests.audio import make_wav
 from tests.evaluations.gemini import finish, make_gemini
 from tests.servers.gemini import GeminiServer
-from tests.servers.s3 import running_bucket
+from tests.servers.s3 import Bucket
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def bucket(settings):
-    with running_bucket() as bucket:
+    with Bucket.start() as bucket:
         settings.STORAGES = {
             **settings.STORAGES,
             "default": {

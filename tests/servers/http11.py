@@ -119,6 +119,10 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
+    def on_headers_complete(self) -> None:
+        if self._headers.get("expect") == "100-continue":
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
     def on_body(self, body: bytes) -> None:
         if self._spool is not None:
             self._spool.write(body)
@@ -157,7 +161,8 @@ class Connection(asyncio.Protocol):
         elif response.parts is not None:
             await self._send_parts(response.head(), response.parts)
         else:
-            self._transport.write(response.head() + response.body[: response.send_only])
+            body = b"" if request.method == "HEAD" else response.body[: response.send_only]
+            self._transport.write(response.head() + body)
             if response.send_only is not None:
                 self._transport.close()
 

@@ -1,90 +1,72 @@
 """An S3 bucket on loopback: put, get (with ranges), head, delete. Signatures are not checked."""
 
+import base64
+import json
 import re
-import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote, urlsplit
+from typing import Any
+from urllib.parse import unquote
+
+from tests.servers.http11 import Request, Response, Server
+from tests.servers.stand_in import StandIn
+
+_ETAG = {"ETag": '"etag"'}
 
 
-class Bucket(ThreadingHTTPServer):
-    daemon_threads = True
+class App:
+    def __init__(self, settings: dict[str, Any], faults: list[dict[str, Any]]) -> None:
+        self.objects: dict[str, bytes] = {}
 
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.objects = {}
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Bucket
-
-    @property
-    def key(self):
-        return unquote(urlsplit(self.path).path).lstrip("/")
-
-    def do_PUT(self):
-        self.server.objects[self.key] = self._body()
-        self._answer(200, headers={"ETag": '"etag"'})
-
-    def do_HEAD(self):
-        self._get(with_body=False)
-
-    def do_GET(self):
-        self._get(with_body=True)
-
-    def do_DELETE(self):
-        self.server.objects.pop(self.key, None)
-        self._answer(204)
-
-    def _get(self, *, with_body):
-        data = self.server.objects.get(self.key)
-        if data is None:
-            self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>" if with_body else b"")
-            return
-        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        status, headers = 200, {"ETag": '"etag"', "Accept-Ranges": "bytes"}
-        if wanted:
-            start, end = int(wanted[1]), int(wanted[2] or len(data) - 1)
-            headers["Content-Range"] = f"bytes {start}-{min(end, len(data) - 1)}/{len(data)}"
-            status, data = 206, data[start : end + 1]
-        self._answer(status, data, headers, with_body=with_body)
-
-    def _body(self):
-        data = self.rfile.read(int(self.headers["Content-Length"]))
-        if "aws-chunked" not in self.headers.get("Content-Encoding", ""):
-            return data
-        parts, rest = [], data
-        while True:
-            head, _, rest = rest.partition(b"\r\n")
-            size = int(head.partition(b";")[0], 16)
-            if not size:
-                return b"".join(parts)
-            parts.append(rest[:size])
-            rest = rest[size + 2 :]
-
-    def _answer(self, status, body=b"", headers=None, *, with_body=True):
-        self.send_response(status)
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if with_body:
-            self.wfile.write(body)
-
-    def log_message(self, *args):
+    def started(self, server: Server) -> None:
         pass
 
+    async def handle(self, request: Request) -> Response:
+        key = unquote(request.path).lstrip("/")
+        if key == "_state":
+            objects = {key: base64.b64encode(data).decode() for key, data in self.objects.items()}
+            return Response(body=json.dumps(objects).encode())
+        match request.method:
+            case "PUT":
+                self.objects[key] = _content(request)
+                return Response(headers=_ETAG)
+            case "DELETE":
+                self.objects.pop(key, None)
+                return Response(204)
+        return self._get(key, request.headers.get("range", ""))
 
-@contextmanager
-def running_bucket():
-    bucket = Bucket()
-    thread = threading.Thread(target=bucket.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield bucket
-    finally:
-        bucket.shutdown()
-        bucket.server_close()
-        thread.join()
+    def _get(self, key: str, asked: str) -> Response:
+        data = self.objects.get(key)
+        if data is None:
+            return Response(404, b"<Error><Code>NoSuchKey</Code></Error>")
+        headers = {**_ETAG, "Accept-Ranges": "bytes"}
+        if wanted := re.fullmatch(r"bytes=(\d+)-(\d*)", asked):
+            start, end = int(wanted[1]), int(wanted[2] or len(data) - 1)
+            headers["Content-Range"] = f"bytes {start}-{min(end, len(data) - 1)}/{len(data)}"
+            return Response(206, data[start : end + 1], headers)
+        return Response(200, data, headers)
+
+
+def _content(request: Request) -> bytes:
+    rest = request.body[:]
+    if "aws-chunked" not in request.headers.get("content-encoding", ""):
+        return rest
+    parts = []
+    while True:
+        head, _, rest = rest.partition(b"\r\n")
+        size = int(head.partition(b";")[0], 16)
+        if not size:
+            return b"".join(parts)
+        parts.append(rest[:size])
+        rest = rest[size + 2 :]
+
+
+class Bucket(StandIn):
+    package = "tests.servers.s3"
+    make_app = App
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def objects(self) -> dict[str, bytes]:
+        return {key: base64.b64decode(data) for key, data in self.state().items()}
