@@ -10,6 +10,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import Membership, Organization, Role, User, Workspace
 from accounts.services import create_api_key
+from tests.gateway.live import running_site
 
 HUMAN_SPEECH = Path(__file__).resolve().parent.parent.parent / "shared" / "audio"
 
@@ -43,24 +44,27 @@ def no_static_files():
         yield
 
 
-@pytest.fixture(scope="session")
-def database(django_db_setup, django_db_blocker):
-    """pytest-django makes the test database only where a test asks for its transaction, which these do without."""
+@pytest.fixture(scope="module")
+def committed(django_db_setup, django_db_blocker):
+    """The test database for a whole module, without transactions that are rolled back: another process sees what is
+    written, and it is all gone afterwards. No id is given out again: a site that goes on has seen it."""
     with django_db_blocker.unblock():
-        made_here = []
-        if connection.settings_dict["NAME"] != connection.creation._get_test_db_name():
-            made_here = setup_databases(verbosity=0, interactive=False, aliases=["default"])
         yield
-        teardown_databases(made_here, verbosity=0)
+        call_command("flush", interactive=False, verbosity=0, reset_sequences=False)
+
+
+@pytest.fixture(scope="session")
+def shared_site(django_db_setup, tmp_path_factory):
+    """A live site with nothing in it (see tests.gateway.live.Site), for all tests of this process."""
+    with running_site(tmp_path_factory.mktemp("site")) as site:
+        yield site
 
 
 @pytest.fixture(scope="module")
-def committed(database, django_db_blocker):
-    """The test database for a whole module, without transactions that are rolled back: another process sees what is
-    written, and it is all gone afterwards."""
-    with django_db_blocker.unblock():
-        yield
-        call_command("flush", interactive=False, verbosity=0)
+def live(committed, shared_site):
+    """A workspace of the live site (see tests.gateway.live.Live) that the tests of a module share."""
+    with shared_site.workspace() as live:
+        yield live
 
 
 @pytest.fixture

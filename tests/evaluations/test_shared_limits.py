@@ -34,7 +34,7 @@ def clusters(django_db_setup, django_db_blocker, tmp_path_factory):
         def start():
             return stack.enter_context(running_cluster(tmp_path_factory.mktemp("cluster"), Q_WORKERS="1"))
 
-        stack.callback(call_command, "flush", interactive=False, verbosity=0)
+        stack.callback(call_command, "flush", interactive=False, verbosity=0, reset_sequences=False)
         both = [start(), start()]
         for cluster in both:
             wait_for(partial(is_up, psutil.Process(cluster.process.pid)))

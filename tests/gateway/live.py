@@ -104,17 +104,35 @@ def make_alias(workspace, name, *models, **fields):
     return alias
 
 
+@dataclass
+class Site:
+    """A site served by uvicorn, and the stand-in of OpenAI that the providers of its workspaces are at."""
+
+    address: str  # without a slash at its end
+    studio: OpenAIServer
+    log: Path
+    process: subprocess.Popen
+
+    @contextmanager
+    def workspace(self):
+        """Yields a Live: a new workspace with models, in which no call is under way at the end."""
+        slug = f"speech-{time.time_ns()}"
+        organization = Organization.objects.create(name=slug)
+        workspace = Workspace.objects.create(organization=organization, name="Speech", slug=slug)
+        _, key = create_api_key(workspace=workspace, name="application")
+        make_models(workspace, self.studio.url)
+        self.studio.reset()
+        yield Live(self.address, key, workspace, self.studio, self.log, self.process)
+        self.studio.reset()
+        wait_for(lambda: not UsageRecord.objects.filter(workspace=workspace, state="reserved").exists())
+
+
 @contextmanager
-def live_site(folder, **env):
-    """Yields a Live. What it makes in the database stays there."""
-    slug = f"speech-{time.time_ns()}"
-    organization = Organization.objects.create(name=slug)
-    workspace = Workspace.objects.create(organization=organization, name="Speech", slug=slug)
-    _, key = create_api_key(workspace=workspace, name="application")
-    log = Path(folder) / "site.log"
+def running_site(folder, **env):
+    """Yields a Site, with settings of its own."""
+    log, port = Path(folder) / "site.log", free_port()
+    address = f"http://127.0.0.1:{port}"
     with OpenAIServer.start(valid_key=UPSTREAM_KEY) as studio, log.open("wb") as out:
-        make_models(workspace, studio.url)
-        port = free_port()
         process = subprocess.Popen(
             uvicorn("127.0.0.1", port),
             cwd=ROOT,
@@ -124,8 +142,15 @@ def live_site(folder, **env):
             stderr=subprocess.STDOUT,
         )
         try:
-            wait_for(lambda: process.poll() is not None or answers(f"http://127.0.0.1:{port}"))
-            yield Live(f"http://127.0.0.1:{port}", key, workspace, studio, log, process)
+            wait_for(lambda: process.poll() is not None or answers(address))
+            yield Site(address, studio, log, process)
         finally:
             process.terminate()
             process.wait(120)
+
+
+@contextmanager
+def live_site(folder, **env):
+    """Yields a Live on a site of its own, with other settings."""
+    with running_site(folder, **env) as site, site.workspace() as live:
+        yield live

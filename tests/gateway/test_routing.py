@@ -15,22 +15,21 @@ from providers.limits import SlotHolder
 from providers.limits.circuit_breaker import FAILURES
 from providers.models import Provider, ProviderThrottle, SpeechModel
 from tests.audio import make_wav
-from tests.gateway.live import live_site, make_alias, make_provider
+from tests.gateway.live import make_alias, make_provider
 from tests.waiting import wait_for
 
 SPEECH = make_wav(0.5)
 
 
 @pytest.fixture(scope="module")
-def live(committed, tmp_path_factory):
+def live(live):
     """With aliases, and a second provider behind them."""
-    with live_site(tmp_path_factory.mktemp("site")) as site:
-        spare = make_provider(site.workspace, "spare", site.studio.url)
-        SpeechModel.objects.create(provider=spare, name="hears", upstream_name="whisper-1", speech_to_text=True)
-        make_alias(site.workspace, "hearing", "studio/transcribe", "spare/hears")
-        make_alias(site.workspace, "mixed", "studio/voice", "studio/whisper")
-        make_alias(site.workspace, "embedded-last", "studio/transcribe", "local/pocketsphinx")
-        yield site
+    spare = make_provider(live.workspace, "spare", live.studio.url)
+    SpeechModel.objects.create(provider=spare, name="hears", upstream_name="whisper-1", speech_to_text=True)
+    make_alias(live.workspace, "hearing", "studio/transcribe", "spare/hears")
+    make_alias(live.workspace, "mixed", "studio/voice", "studio/whisper")
+    make_alias(live.workspace, "embedded-last", "studio/transcribe", "local/pocketsphinx")
+    return live
 
 
 @pytest.fixture(scope="module")

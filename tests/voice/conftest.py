@@ -1,7 +1,6 @@
 import pytest
 
 from providers.models import SpeechModel
-from tests.gateway.live import live_site
 from tests.waiting import wait_for
 from voice.models import RealtimeSession, VoicePipeline
 
@@ -18,12 +17,9 @@ def make_pipelines(workspace):
 
 
 @pytest.fixture(scope="module")
-def live(committed, tmp_path_factory, request):
-    """A live site whose settings the module may change (`ENVIRONMENT`)."""
-    changed = getattr(request.module, "ENVIRONMENT", {})
-    with live_site(tmp_path_factory.mktemp("site"), **changed) as site:
-        make_pipelines(site.workspace)
-        yield site
+def live(live):
+    make_pipelines(live.workspace)
+    return live
 
 
 @pytest.fixture

@@ -9,11 +9,17 @@ from websockets.exceptions import InvalidStatus
 
 from accounts.services import revoke_api_key
 from gateway.models import Budget
+from tests.gateway.live import live_site
 from tests.voice.client import connected
-from tests.voice.conftest import STUDIO
+from tests.voice.conftest import STUDIO, make_pipelines
 from voice.models import RealtimeSession
 
-ENVIRONMENT = {"REALTIME_SESSIONS_PER_KEY": "3"}
+
+@pytest.fixture(scope="module")
+def live(committed, tmp_path_factory):
+    with live_site(tmp_path_factory.mktemp("site"), REALTIME_SESSIONS_PER_KEY="3") as live:
+        make_pipelines(live.workspace)
+        yield live
 
 
 def opened(live, query="", **options):

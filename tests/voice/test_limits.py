@@ -5,15 +5,24 @@ import base64
 import json
 from contextlib import suppress
 
+import pytest
 from websockets.exceptions import ConnectionClosed
 
+from tests.gateway.live import live_site
 from tests.voice.client import connected
+from tests.voice.conftest import make_pipelines
 from tests.voice.speech import spoken
 from tests.waiting import beside
 
-ENVIRONMENT = {"REALTIME_IDLE_SECONDS": "3"}
 MANUAL = {"type": "realtime", "audio": {"input": {"turn_detection": None}}}
 MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def live(committed, tmp_path_factory):
+    with live_site(tmp_path_factory.mktemp("site"), REALTIME_IDLE_SECONDS="3") as live:
+        make_pipelines(live.workspace)
+        yield live
 
 
 async def closed(client):
