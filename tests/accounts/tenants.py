@@ -7,7 +7,7 @@ from django.contrib.auth import get_user_model
 from django.core.files.base import ContentFile
 from django.utils import timezone
 
-from accounts.models import Membership, Role
+from accounts.models import Membership, Organization, Role, Workspace
 from accounts.services import create_api_key
 from datasets.models import Audio, Dataset, Import, ImportLine, Sample
 from evaluations.models import Attempt, Job, Result, Run, Score, Shard
@@ -16,8 +16,10 @@ from providers.models import Price, Provider, SpeechModel
 from voice.models import RealtimeSession, RealtimeTurn, VoicePipeline
 
 
-def furnish(workspace, mark):
-    """Make one row of every model in `workspace`; `mark` stands in each text that a page may show."""
+def furnished(mark):
+    """A new workspace with one row of every model; `mark` stands in each text that a page may show."""
+    organization = Organization.objects.create(name=mark)
+    workspace = Workspace.objects.create(organization=organization, name=mark, slug=mark)
     user = get_user_model().objects.create_user(f"{mark}-user", f"{mark}@example.com", "pw", is_staff=True)
     Membership.objects.create(workspace=workspace, user=user, role=Role.VIEWER)
     api_key, _ = create_api_key(workspace=workspace, name=f"{mark} key")
@@ -32,6 +34,7 @@ def furnish(workspace, mark):
     Price.objects.create(model=model, unit=Price.Unit.AUDIO_MINUTE, usd=1, valid_from=date(2020, 1, 1))
     _run(workspace, dataset, sample, model, mark)
     _gateway(workspace, api_key, model, mark)
+    return workspace
 
 
 def _sample(workspace, dataset, mark):

@@ -12,7 +12,7 @@ from django.urls import NoReverseMatch, reverse
 
 from accounts.admin_base import WorkspaceAdmin
 from accounts.models import Role
-from tests.accounts.tenants import furnish
+from tests.accounts.tenants import furnished
 
 MINE, THEIRS = "acmemark", "rivalmark"
 UNKNOWN_ID = 987654321
@@ -22,11 +22,15 @@ SCOPED = [pytest.param(model, id=model._meta.label) for model, site in ADMINS if
 OTHERS = [pytest.param(model, id=model._meta.label) for model, site in ADMINS if not isinstance(site, WorkspaceAdmin)]
 
 
+@pytest.fixture(scope="module")
+def tenants(committed):
+    """Both are made once: what a test does to them is rolled back."""
+    return furnished(MINE), furnished(THEIRS)
+
+
 @pytest.fixture
-def tenants(workspace, other_workspace):
-    furnish(workspace, MINE)
-    furnish(other_workspace, THEIRS)
-    return workspace, other_workspace
+def workspace(tenants, db):
+    return tenants[0]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from datasets.models import Dataset, Import, Sample
 from evaluations.models import Result, Run
 from gateway.models import Budget, ModelAlias
 from providers.models import Provider, SpeechModel
-from tests.accounts.tenants import furnish
+from tests.accounts.tenants import furnished
 from voice.models import RealtimeSession, VoicePipeline
 
 MINE, THEIRS = "acmemark", "rivalmark"
@@ -65,11 +65,15 @@ def path_of(route, value):
     return filled
 
 
+@pytest.fixture(scope="module")
+def tenants(committed):
+    """Both are made once: what a test does to them is rolled back."""
+    return furnished(MINE), furnished(THEIRS)
+
+
 @pytest.fixture
-def tenants(workspace, other_workspace):
-    furnish(workspace, MINE)
-    furnish(other_workspace, THEIRS)
-    return workspace, other_workspace
+def workspace(tenants, db):
+    return tenants[0]
 
 
 @pytest.fixture

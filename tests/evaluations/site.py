@@ -3,6 +3,8 @@
 import socket
 import subprocess
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 
@@ -17,19 +19,30 @@ def free_port():
         return probe.getsockname()[1]
 
 
+@dataclass
+class ServedSite:
+    address: str  # without a slash at its end
+    log: Path
+    process: subprocess.Popen
+
+
 @contextmanager
-def running_site(tmp_path, **env):
-    """Yields its address."""
-    port = free_port()
-    command = uvicorn("127.0.0.1", port)
-    with (tmp_path / "site.log").open("ab") as log:
+def served_site(folder, **env):
+    """Yields a ServedSite, with settings of its own."""
+    log, port = Path(folder) / "site.log", free_port()
+    address = f"http://127.0.0.1:{port}"
+    with log.open("ab") as out:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=environment(**env), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            uvicorn("127.0.0.1", port),
+            cwd=ROOT,
+            env=environment(**env),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
         )
-        address = f"http://127.0.0.1:{port}"
         try:
-            wait_for(lambda: answers(address))
-            yield address
+            wait_for(lambda: process.poll() is not None or answers(address))
+            yield ServedSite(address, log, process)
         finally:
             process.terminate()
             process.wait(120)

@@ -7,23 +7,22 @@ import httpx
 import pytest
 from django.db import connection
 
-from accounts.services import create_api_key
 from evaluations.services import delete_run
 from tests.evaluations.factories import complete, fail, make_run
-from tests.evaluations.site import running_site
 from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def site(workspace, tmp_path):
+@pytest.fixture(scope="module")
+def workspace(live):
+    return live.workspace
+
+
+@pytest.fixture(scope="module")
+def site(live):
     """A client of the served site, with an evaluator's key."""
-    _, secret = create_api_key(workspace=workspace, name="test")
-    with (
-        running_site(tmp_path) as address,
-        httpx.Client(base_url=address, headers={"Authorization": f"Bearer {secret}"}, timeout=60) as client,
-    ):
+    with httpx.Client(base_url=live.address, headers={"Authorization": f"Bearer {live.key}"}, timeout=120) as client:
         yield client
 
 

@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -21,25 +23,12 @@ from evaluations.cli_progress import progress_line, watch
 from evaluations.models import Run
 from evaluations.progress import run_progress
 from tests.evaluations.cluster import ROOT, environment
+from tests.evaluations.delivery import deliver_all
 from tests.evaluations.factories import complete, fail, make_run
 from tests.scripted.data import make_dataset, make_model, sha
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db
-
-in_processes = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
-
-
-def evaluate(*arguments, **options):
-    """Run the command as a process of its own, with no worker but the one that it may start."""
-    command = [sys.executable, "manage.py", "evaluate", *arguments]
-    return subprocess.Popen(command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, text=True, **options)
-
-
-def finished(*arguments):
-    process = evaluate(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
 
 
 def refusal(*arguments):
@@ -48,52 +37,72 @@ def refusal(*arguments):
     return str(refused.value)
 
 
-# --- A worker is started where none runs --------------------------------------------------------
+# --- Waiting ------------------------------------------------------------------------------------
 
 
-class TestWithoutAWorker:
-    pytestmark = in_processes
+@pytest.fixture
+def work_is_done(monkeypatch):
+    """Between two looks at the run, the queue is delivered."""
+    monkeypatch.setattr(cli_progress, "time", SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: deliver_all()))
 
-    def test_waiting_prints_the_leaderboard(self, workspace):
-        make_dataset(workspace, samples=4, name="spoken")
-        make_model(workspace, "good", text="heard")
-        code, out, err = finished("spoken", "--model", "scripted/good", "--wait", "--max-wer", "0.1")
-        assert (code, out.splitlines()[0].split()[:3]) == (0, ["Model", "WER", "CER"])
-        assert out.splitlines()[2].split()[:2] == ["scripted/good", "0.00"]
-        assert "No worker takes it up: one is started" in err
-        assert "4 of 4 (100%)" in err
-        assert "\x1b" not in err
 
-    def test_a_rate_that_is_too_high_and_a_failure_end_with_1(self, workspace):
-        make_dataset(workspace, samples=4, name="spoken")
-        make_model(workspace, "good", text="heard")
-        make_model(workspace, "bad", text="herd", refuse=[sha(1)])
-        models = ["--model", "scripted/good", "--model", "scripted/bad"]
-        code, out, err = finished("spoken", *models, "--wait", "--max-wer", "0.5")
-        assert code == 1
-        assert "1 results are not completed (0 allowed)." in err
-        assert "scripted/bad has a WER of 100.00%: more than 50.00%." in err
-        assert "scripted/good has" not in err
-        assert "scripted/bad" in out
+def outcome(*arguments):
+    """(exit code, stdout, stderr) of `evaluate` in this process, without a worker."""
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        call_command("evaluate", *arguments, "--wait", "--worker", "never", stdout=out, stderr=err)
+    except CommandError as error:
+        return error.returncode, out.getvalue(), f"{err.getvalue()}{error}"
+    return 0, out.getvalue(), err.getvalue()
 
-    def test_failures_may_be_allowed(self, workspace):
-        make_dataset(workspace, samples=4, name="spoken")
-        make_model(workspace, "shaky", refuse=[sha(1)])
-        code, _, _ = finished("spoken", "--model", "scripted/shaky", "--wait", "--allow-failures", "1")
-        assert code == 0
 
-    def test_ctrl_c_ends_the_waiting_and_not_the_run(self, workspace):
-        make_dataset(workspace, samples=4, name="spoken")
-        make_model(workspace, "slow", hang=[sha(1)])
-        with terminal() as (screen, shown):
-            process = evaluate("spoken", "--model", "scripted/slow", "--wait", stdout=subprocess.PIPE, stderr=screen)
-            wait_for(lambda: "3 of 4 (75%)" in shown())
-            process.send_signal(signal.SIGINT)
-            process.communicate(timeout=60)
-            assert process.returncode == 130
-            wait_for(lambda: "goes on wherever a worker runs" in shown())
-            assert "[######################--------] 3 of 4 (75%)" in shown()
-            assert Run.objects.get().status == "running"
+def test_waiting_prints_the_leaderboard(workspace, work_is_done):
+    make_dataset(workspace, samples=4, name="spoken")
+    make_model(workspace, "good", text="heard")
+    code, out, err = outcome("spoken", "--model", "scripted/good", "--max-wer", "0.1")
+    assert (code, out.splitlines()[0].split()[:3]) == (0, ["Model", "WER", "CER"])
+    assert out.splitlines()[2].split()[:2] == ["scripted/good", "0.00"]
+    assert "4 of 4 (100%)" in err
+    assert "\x1b" not in err
+
+
+def test_a_rate_that_is_too_high_and_a_failure_end_with_1(workspace, work_is_done):
+    make_dataset(workspace, samples=4, name="spoken")
+    make_model(workspace, "good", text="heard")
+    make_model(workspace, "bad", text="herd", refuse=[sha(1)])
+    models = ["--model", "scripted/good", "--model", "scripted/bad"]
+    code, out, err = outcome("spoken", *models, "--max-wer", "0.5")
+    assert code == 1
+    assert "1 results are not completed (0 allowed)." in err
+    assert "scripted/bad has a WER of 100.00%: more than 50.00%." in err
+    assert "scripted/good has" not in err
+    assert "scripted/bad" in out
+
+
+def test_failures_may_be_allowed(workspace, work_is_done):
+    make_dataset(workspace, samples=4, name="spoken")
+    make_model(workspace, "shaky", refuse=[sha(1)])
+    assert outcome("spoken", "--model", "scripted/shaky", "--allow-failures", "1")[0] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_is_started_where_none_runs_and_ctrl_c_ends_the_waiting_and_not_the_run(workspace):
+    make_dataset(workspace, samples=4, name="spoken")
+    make_model(workspace, "slow", hang=[sha(1)])
+    command = [sys.executable, "manage.py", "evaluate", "spoken", "--model", "scripted/slow", "--wait"]
+    with terminal() as (screen, shown):
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=screen
+        )
+        wait_for(lambda: "3 of 4 (75%)" in shown())
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=120)
+        assert process.returncode == 130
+        wait_for(lambda: "goes on wherever a worker runs" in shown())
+        assert "No worker takes it up: one is started" in shown()
+        assert "[######################--------] 3 of 4 (75%)" in shown()
+        assert Run.objects.get().status == "running"
 
 
 @contextmanager

@@ -11,12 +11,13 @@ from django.test import Client
 
 from accounts.services import create_api_key
 from datasets.models import Sample
-from evaluations.models import Batch, Result, Run, Upload
+from evaluations.models import Batch, Result
 from evaluations.services import start_run
 from providers.models import Provider, SpeechModel
+from providers.registry import close_adapters
 from tests.evaluations.cluster import running_cluster
-from tests.evaluations.gemini import make_audio_dataset, make_gemini, tone
-from tests.evaluations.site import running_site
+from tests.evaluations.gemini import finish, has_ended_and_left_nothing, make_audio_dataset, make_gemini, tone
+from tests.evaluations.site import served_site
 from tests.servers.gemini import GeminiServer
 from tests.waiting import wait_for
 
@@ -67,11 +68,6 @@ def dataset(workspace):
     return dataset
 
 
-def settled(run):
-    over = Run.objects.finished().filter(pk=run.pk).exists()
-    return over and not Upload.objects.alive().filter(run=run).exists()
-
-
 def start(dataset, flash, gemini, mode):
     """A run with a fault of nearly every kind before it."""
     said = f"{CANARY} in the provider's own words"
@@ -112,7 +108,7 @@ def test_the_worker_logs_nothing_private(workspace, flash, dataset, gemini, tmp_
     with running_cluster(tmp_path, **TALKATIVE):
         for mode in ("batch", "direct"):
             run = start(dataset, flash, gemini, mode)
-            wait_for(lambda run=run: settled(run))
+            wait_for(lambda run=run: has_ended_and_left_nothing(run))
             reasons = set(Result.objects.filter(run=run, status="failed").values_list("reason", flat=True))
             assert {"audio_unreadable", "cut_off"} <= reasons
             assert Result.objects.filter(run=run, hypothesis__contains=CANARY, status="completed").exists()
@@ -120,18 +116,22 @@ def test_the_worker_logs_nothing_private(workspace, flash, dataset, gemini, tmp_
     assert_silent(tmp_path / "cluster.log", but=[" DEBUG ", f"run {run.pk} job {run.jobs.get().pk} shard", *LOGGED])
 
 
-def test_the_site_logs_nothing_private_of_what_it_shows(workspace, flash, dataset, gemini, tmp_path, make_member):
-    with running_cluster(tmp_path, **TALKATIVE):
-        run = start(dataset, flash, gemini, "batch")
-        wait_for(lambda: settled(run))
+def test_the_site_logs_nothing_private_of_what_it_shows(
+    workspace, flash, dataset, gemini, tmp_path, make_member, settings
+):
+    settings.BATCH_POLL_SECONDS, settings.PROVIDER_TIMEOUT_SECONDS = 0.2, 3
+    run = finish(start(dataset, flash, gemini, "batch"))
+    close_adapters()
     _, key = create_api_key(workspace=workspace, name="test")
-    with running_site(tmp_path, **TALKATIVE) as address, ExitStack() as stack:
+    with served_site(tmp_path, **TALKATIVE) as site, ExitStack() as stack:
         rest = stack.enter_context(
-            httpx.Client(base_url=f"{address}/api/v1", headers={"Authorization": f"Bearer {key}"}, timeout=30)
+            httpx.Client(base_url=f"{site.address}/api/v1", headers={"Authorization": f"Bearer {key}"}, timeout=120)
         )
         shown = "".join(show_by_rest(rest, run))
-        staff = stack.enter_context(httpx.Client(base_url=f"{address}/admin", cookies=cookies(make_member("owner"))))
-        staff.timeout = 30
+        staff = stack.enter_context(
+            httpx.Client(base_url=f"{site.address}/admin", cookies=cookies(make_member("owner")))
+        )
+        staff.timeout = 120
         shown += "".join(show_in_admin(staff, run))
     for private in ("transcript", "reference", "prompt", "run", "tag"):
         assert f"{CANARY}{private}" in shown

@@ -9,13 +9,11 @@ from pathlib import Path
 
 from accounts.models import Organization, Workspace
 from accounts.services import create_api_key
-from config.processes import uvicorn
 from gateway.models import AliasTarget, ModelAlias, UsageRecord
 from providers.limits import reopen
 from providers.models import Provider, SlotLease, SpeechModel
 from providers.services import ensure_catalogue
-from tests.evaluations.cluster import ROOT, environment
-from tests.evaluations.site import answers, free_port
+from tests.evaluations.site import ServedSite, served_site
 from tests.servers.openai import OpenAIServer
 from tests.waiting import wait_for
 
@@ -105,13 +103,10 @@ def make_alias(workspace, name, *models, **fields):
 
 
 @dataclass
-class Site:
-    """A site served by uvicorn, and the stand-in of OpenAI that the providers of its workspaces are at."""
+class Site(ServedSite):
+    """With the stand-in of OpenAI that the providers of its workspaces are at."""
 
-    address: str  # without a slash at its end
     studio: OpenAIServer
-    log: Path
-    process: subprocess.Popen
 
     @contextmanager
     def workspace(self):
@@ -130,23 +125,11 @@ class Site:
 @contextmanager
 def running_site(folder, **env):
     """Yields a Site, with settings of its own."""
-    log, port = Path(folder) / "site.log", free_port()
-    address = f"http://127.0.0.1:{port}"
-    with OpenAIServer.start(valid_key=UPSTREAM_KEY) as studio, log.open("wb") as out:
-        process = subprocess.Popen(
-            uvicorn("127.0.0.1", port),
-            cwd=ROOT,
-            env=environment(WEBHOOK_ALLOW_PRIVATE="1", **env),
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            wait_for(lambda: process.poll() is not None or answers(address))
-            yield Site(address, studio, log, process)
-        finally:
-            process.terminate()
-            process.wait(120)
+    with (
+        OpenAIServer.start(valid_key=UPSTREAM_KEY) as studio,
+        served_site(folder, WEBHOOK_ALLOW_PRIVATE="1", **env) as site,
+    ):
+        yield Site(site.address, site.log, site.process, studio)
 
 
 @contextmanager
