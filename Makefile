@@ -31,7 +31,7 @@ serve: install secret
 	@exec $(PYTHON_IN_VENV) manage.py serve --host $(HOST) --port $(PORT)
 
 test: .venv/dev.stamp
-	@exec $(PYTHON_IN_VENV) -m pytest --numprocesses auto --dist loadfile $(PYTEST_ARGS)
+	@exec $(PYTHON_IN_VENV) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: .venv/dev.stamp
 	@scripts/lint

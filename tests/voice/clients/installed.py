@@ -94,6 +94,6 @@ def run_script(command, live, folder, way):
         "FOLDER": str(folder),
         "WAY": way,
     }
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=90)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout.strip().splitlines()[-1]
