@@ -12,7 +12,10 @@ from urllib.parse import urlsplit
 import pytest
 from django.conf import settings
 from django.test import Client
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
+
+PATIENCE = 120_000  # milliseconds: machines that run tests are busy
+expect.set_options(timeout=PATIENCE)
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 QUIET = [
@@ -76,7 +79,7 @@ def open_page(browser, live_server, view, problems):
     def open_as(user):
         context = browser.new_context(base_url=live_server.url, **view)
         contexts.append(context)
-        context.set_default_timeout(120_000)
+        context.set_default_timeout(PATIENCE)
         context.route(lambda url: not _is_of(live_server, url), lambda route: _refuse(route, problems))
         if user is not None:
             client = Client()

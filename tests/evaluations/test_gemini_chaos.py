@@ -3,17 +3,16 @@
 import os
 import random
 import signal
-import time
 
 import psutil
 import pytest
 
 from core.queue import enqueue
-from evaluations.models import Batch, Job, Result, Run, Upload
+from evaluations.models import Batch, Job, Result, Run
 from evaluations.services import start_run
 from providers.models import SpeechModel
 from tests.evaluations.cluster import running_cluster
-from tests.evaluations.gemini import make_audio_dataset, make_gemini
+from tests.evaluations.gemini import has_ended_and_left_nothing, make_audio_dataset, make_gemini, state_of_everything
 from tests.servers.gemini import GeminiServer
 from tests.waiting import wait_for
 
@@ -22,6 +21,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 SAMPLES = 300
 KILLS = 20
 LATE_KILLS = 8  # of these, while batches are submitted, collected and cleaned up after
+AFTER_THE_END = 4  # of these, after the batches' end, unless the run is over first
+HOUR = 3600
 # The SDK repeats a chunk that is answered badly by itself, asleep: chunks are dropped instead.
 OPERATIONS = ["upload_start", "file_get", "file_delete", "download", "batch_create", "batch_get", "batch_list"]
 QUICK = {
@@ -35,7 +36,7 @@ QUICK = {
 @pytest.fixture
 def hostile():
     """A stand-in that fails one call in five: 429, 500, dropped before or after it was done, or late."""
-    with GeminiServer.start(own_process=True, batch_running_seconds=1.0) as server:
+    with GeminiServer.start(own_process=True, batch_running_seconds=HOUR) as server:
         for operation in OPERATIONS:
             server.fault(operation, "status", status=429, probability=0.05)
             server.fault(operation, "status", status=500, probability=0.05)
@@ -45,6 +46,10 @@ def hostile():
         server.fault("upload_chunk", "drop", effect=True, probability=0.1)
         server.fault("upload_chunk", "drop", effect=False, probability=0.1)
         yield server
+
+
+def calls(hostile):
+    return sum(hostile.state()["calls"].values())
 
 
 def kill_a_busy_worker(cluster, port):
@@ -75,13 +80,26 @@ def test_a_run_survives_killed_workers_and_a_failing_provider(workspace, hostile
     run = start_run(dataset=make_audio_dataset(workspace, samples=SAMPLES), models=[flash, pro], mode="batch")
     enqueue("evaluations.tasks.sweep")
     with running_cluster(tmp_path, **QUICK) as cluster:
-        for kills in range(KILLS):
-            if kills == KILLS - LATE_KILLS:
-                wait_for(Batch.objects.exclude(remote_name="").exists)
-            assert not ended_and_clean(run), f"it was over after {kills} kills"
-            wait_for(lambda: kill_a_busy_worker(cluster, hostile.port))
-            time.sleep(random.uniform(0.2, 2.0))
-        wait_for(lambda: ended_and_clean(run), seconds=180)
+
+        def kill(unless=lambda: False):
+            """After some more calls: kill a worker that is at the provider."""
+            enough = calls(hostile) + random.randint(1, 40)
+            wait_for(lambda: calls(hostile) >= enough or unless(), state=state)
+            wait_for(lambda: kill_a_busy_worker(cluster, hostile.port) or unless(), state=state)
+
+        def state():
+            return f"{state_of_everything()}\n{(tmp_path / 'cluster.log').read_text()[-2000:]}"
+
+        for _ in range(KILLS - LATE_KILLS):
+            kill()
+        wait_for(Batch.objects.exclude(remote_name="").exists, state=state)
+        for _ in range(LATE_KILLS - AFTER_THE_END):
+            kill()
+        assert not has_ended_and_left_nothing(run)  # no batch has ended yet
+        hostile.advance(HOUR)
+        for _ in range(AFTER_THE_END):
+            kill(unless=lambda: has_ended_and_left_nothing(run))
+        wait_for(lambda: has_ended_and_left_nothing(run), seconds=300, state=state)
     assert not set(Result.objects.filter(run=run, status="failed").values_list("reason", "error"))
     assert Run.objects.get(pk=run.pk).status == "completed"
     assert Result.objects.filter(run=run, status="completed").count() == 2 * SAMPLES
@@ -89,11 +107,7 @@ def test_a_run_survives_killed_workers_and_a_failing_provider(workspace, hostile
         assert (job.completed, job.failed, job.cancelled, job.total) == (SAMPLES, 0, 0, SAMPLES)
         assert job.error == ""
     assert Batch.objects.filter(remote_name="").count() == 0  # each was submitted
-    state = hostile.state()
-    assert state["files"] == []
-    assert len(state["submitted_keys"]) == 2 * SAMPLES
-    assert set(state["submitted_keys"].values()) == {1}
-
-
-def ended_and_clean(run):
-    return Run.objects.get(pk=run.pk).is_finished and not Upload.objects.alive().filter(run=run).exists()
+    left = hostile.state()
+    assert left["files"] == []
+    assert len(left["submitted_keys"]) == 2 * SAMPLES
+    assert set(left["submitted_keys"].values()) == {1}

@@ -28,7 +28,7 @@ def form(audio=SPEECH, model="studio/transcribe", boundary=BOUNDARY):
 
 @pytest.fixture(scope="module")
 def http(live):
-    with httpx.Client(base_url=live.api, headers={"Authorization": f"Bearer {live.key}"}, timeout=30) as client:
+    with httpx.Client(base_url=live.api, headers={"Authorization": f"Bearer {live.key}"}, timeout=120) as client:
         yield client
 
 

@@ -34,7 +34,7 @@ def live(live):
 
 @pytest.fixture(scope="module")
 def http(live):
-    with httpx.Client(base_url=live.api, headers={"Authorization": f"Bearer {live.key}"}, timeout=30) as client:
+    with httpx.Client(base_url=live.api, headers={"Authorization": f"Bearer {live.key}"}, timeout=120) as client:
         ask(client, "studio/transcribe", stream="true")  # the first stream waits for OpenAI's SDK to be loaded
         yield client
 

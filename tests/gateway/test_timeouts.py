@@ -24,7 +24,7 @@ def live(committed, tmp_path_factory):
 def ask(live, model, request_id="", **fields):
     headers = {"Authorization": f"Bearer {live.key}", "X-Request-Id": request_id}
     data, files = {"model": model, **fields}, {"file": ("upload", make_wav(0.5))}
-    return httpx.post(f"{live.api}/audio/transcriptions", data=data, files=files, headers=headers, timeout=30)
+    return httpx.post(f"{live.api}/audio/transcriptions", data=data, files=files, headers=headers, timeout=120)
 
 
 def test_a_provider_that_does_not_answer_is_a_504(live, studio):

@@ -16,7 +16,7 @@ TEXT = "Is it here? No, it is there. Look again, my friend!"
 
 @pytest.fixture(scope="module")
 def http(live):
-    with httpx.Client(base_url=live.api, headers={"Authorization": f"Bearer {live.key}"}, timeout=30) as client:
+    with httpx.Client(base_url=live.api, headers={"Authorization": f"Bearer {live.key}"}, timeout=120) as client:
         yield client
 
 

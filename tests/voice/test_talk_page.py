@@ -12,7 +12,7 @@ from django.utils import timezone
 from playwright.sync_api import expect, sync_playwright
 
 from accounts.models import Membership, Role, User
-from tests.browser.conftest import CHROMIUM, QUIET
+from tests.browser.conftest import CHROMIUM, PATIENCE, QUIET
 from tests.voice.conftest import STUDIO
 from tests.voice.speech import spoken
 from voice.models import RealtimeSession
@@ -63,7 +63,7 @@ def page(live, studio, evaluator, browser):
     studio.settings(text="good morning to you", chat_text=ANSWER, seconds_a_character=0.02)
     problems = []
     context = browser.new_context(base_url=live.address, viewport={"width": 1440, "height": 1000})
-    context.set_default_timeout(120_000)
+    context.set_default_timeout(PATIENCE)
     context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": evaluator, "url": live.address}])
     page = context.new_page()
     page.on("pageerror", lambda error: problems.append(str(error)))
