@@ -91,7 +91,8 @@ def test_a_refusal_leaves_the_engine_as_it_was(make_pool):
 
 def test_a_hanging_engine_is_killed_at_the_time_limit(make_pool, tmp_path):
     pool = make_pool(1)
-    assert reason(pool, "hang", time_limit=1, log=str(tmp_path / "pid")) == Reason.TIMEOUT
+    answer(pool, "answer")  # loaded
+    assert reason(pool, "hang", time_limit=2, log=str(tmp_path / "pid")) == Reason.TIMEOUT
     assert not is_alive((tmp_path / "pid").read_text())
     assert answer(pool, "answer")["process"]
 
@@ -101,9 +102,9 @@ def test_waiting_for_a_slot_is_not_in_the_time_limit(make_pool, tmp_path):
     answer(pool, "answer")  # loaded
     with (tmp_path / "slots" / "0").open() as slot:
         fcntl.flock(slot, fcntl.LOCK_EX)
-        release = threading.Timer(4, fcntl.flock, (slot, fcntl.LOCK_UN))
+        release = threading.Timer(6, fcntl.flock, (slot, fcntl.LOCK_UN))
         release.start()
-        assert answer(pool, "answer", time_limit=3)["process"]
+        assert answer(pool, "answer", time_limit=5)["process"]
         release.join()
 
 
