@@ -96,6 +96,7 @@ def test_a_run_survives_killed_workers_and_a_failing_provider(workspace, hostile
         for _ in range(LATE_KILLS - AFTER_THE_END):
             kill()
         assert not has_ended_and_left_nothing(run)  # no batch has ended yet
+        hostile.settings(batch_running_seconds=1)  # of those to come
         hostile.advance(HOUR)
         for _ in range(AFTER_THE_END):
             kill(unless=lambda: has_ended_and_left_nothing(run))

@@ -16,8 +16,8 @@ def live(committed, tmp_path_factory):
         spare = make_provider(site.workspace, "spare", site.studio.url)
         SpeechModel.objects.create(provider=spare, name="hears", upstream_name="whisper-1", speech_to_text=True)
         make_alias(site.workspace, "hearing", "studio/transcribe", "spare/hears")
-        warm_up = ask(site, "studio/transcribe", stream="true")  # which waits for OpenAI's SDK to be loaded
-        assert warm_up.status_code == 200
+        # The first waits for OpenAI's SDK to be loaded.
+        wait_for(lambda: ask(site, "studio/transcribe", stream="true").status_code == 200)
         yield site
 
 
