@@ -20,6 +20,11 @@ def furnished(mark):
     """A new workspace with one row of every model; `mark` stands in each text that a page may show."""
     organization = Organization.objects.create(name=mark)
     workspace = Workspace.objects.create(organization=organization, name=mark, slug=mark)
+    furnish(workspace, mark)
+    return workspace
+
+
+def furnish(workspace, mark):
     user = get_user_model().objects.create_user(f"{mark}-user", f"{mark}@example.com", "pw", is_staff=True)
     Membership.objects.create(workspace=workspace, user=user, role=Role.VIEWER)
     api_key, _ = create_api_key(workspace=workspace, name=f"{mark} key")
@@ -34,7 +39,6 @@ def furnished(mark):
     Price.objects.create(model=model, unit=Price.Unit.AUDIO_MINUTE, usd=1, valid_from=date(2020, 1, 1))
     _run(workspace, dataset, sample, model, mark)
     _gateway(workspace, api_key, model, mark)
-    return workspace
 
 
 def _sample(workspace, dataset, mark):

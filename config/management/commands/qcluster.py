@@ -12,6 +12,7 @@ from django_q import cluster, queues
 from django_q.management.commands import qcluster
 from django_q.signals import post_spawn
 
+from core.packets import packet_channel
 from core.queue import ask_to_stop, enqueue
 
 
@@ -42,11 +43,15 @@ class ProcessLock:
 
 
 class Queue(queues.Queue):
-    """Between the cluster's processes. Of those that wait for a task one holds the lock all the time. Where a process
-    is killed in the very middle of a read or a write, only the watchdog helps."""
+    """Between the cluster's processes. Of those that wait for a task one holds the lock all the time; a process that is
+    killed in the very middle of a read or a write takes at most its own message with it."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        for end in (self._reader, self._writer):  # type: ignore[has-type]
+            end.close()
+        self._reader, self._writer = packet_channel()
+        self._reset()  # it keeps their methods
         self._rlock, self._wlock = ProcessLock(), ProcessLock()
         self.size.count = value("i", 0)
 
