@@ -109,8 +109,8 @@ def in_new_process(function: Callable[..., Any], *arguments: Any) -> Any:
 @contextmanager
 def working_cluster(**environment: str) -> Iterator[int]:
     """Run a qcluster on Django's database; yields its process's id once a worker has done something."""
+    from core.models import Timer
     from core.queue import enqueue, waiting
-    from evaluations.models import Timer
     from tests.evaluations.cluster import running_cluster
     from tests.waiting import wait_for
 

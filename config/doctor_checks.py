@@ -10,15 +10,13 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
-from django.db.models import Min
 from django.utils import timezone
-from django_q.conf import Conf
-from django_q.models import OrmQ
 
-from config.worker_health import stall_seconds
-from evaluations.models import Batch, Timer
+from core.queue import longest_wait, waiting
+from core.queue.periodic import seconds_late
+from core.queue.worker_health import stall_seconds
+from evaluations.models import Batch
 from evaluations.pipeline.cleanup import Leftover, leftovers, live_batches
-from evaluations.pipeline.sweep import SWEEP
 from providers.connection_test import check_up
 from providers.models import Provider
 from providers.registry import embedded_kinds
@@ -47,18 +45,11 @@ def check_database() -> str:
 
 
 def check_queue() -> str:
-    now = timezone.now()
-    due = OrmQ.objects.filter(key=Conf.CLUSTER_NAME, lock__lte=now)
-    oldest = due.aggregate(oldest=Min("lock"))["oldest"]
-    age = (now - oldest).total_seconds() if oldest else 0.0
-    timer = Timer.objects.filter(pk=SWEEP).first()
-    late = (now - timer.due_at).total_seconds() if timer else None
+    late, age = seconds_late(), longest_wait()
     if late is None or late > stall_seconds():
-        raise Fault(
-            f"{due.count()} tasks wait, and no worker is running. Start one: manage.py watchdog (or make serve)"
-        )
+        raise Fault(f"{waiting()} tasks wait, and no worker is running. Start one: manage.py watchdog (or make serve)")
     if age > stall_seconds():
-        return f"a worker is running; it is behind, the oldest of {due.count()} tasks waits for {age:.0f} s"
+        return f"a worker is running; it is behind, the oldest of {waiting()} tasks waits for {age:.0f} s"
     return f"a worker is running, the oldest task waits for {age:.0f} s"
 
 

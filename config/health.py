@@ -5,10 +5,9 @@ from pathlib import Path
 
 from django.core.files.storage import FileSystemStorage, default_storage
 from django.db import DatabaseError, connection
-from django.db.models import Min
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.utils import timezone
-from django_q.models import OrmQ
+
+from core.queue import longest_wait
 
 
 def alive(request: HttpRequest) -> HttpResponse:
@@ -21,9 +20,8 @@ def ready(request: HttpRequest) -> JsonResponse:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-        oldest = OrmQ.objects.filter(lock__lte=timezone.now()).aggregate(oldest=Min("lock"))["oldest"]
+        state["queue_age"] = longest_wait()
         state["database"] = "ok"
-        state["queue_age"] = (timezone.now() - oldest).total_seconds() if oldest else 0
     except DatabaseError:
         state["database"] = "does not answer"
     try:

@@ -37,6 +37,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     # Ours come before django_q: `manage.py qcluster` is ours, on top of its.
+    "core",
     "accounts",
     "datasets",
     "providers",
@@ -148,7 +149,6 @@ CALL_TIMEOUT_SECONDS = env.float("CALL_TIMEOUT_SECONDS", default=300)  # for one
 SHARD_LEASE_SECONDS = env.int("SHARD_LEASE_SECONDS", default=300)
 SHARD_MAX_ATTEMPTS = env.int("SHARD_MAX_ATTEMPTS", default=5)
 SWEEP_SECONDS = env.int("SWEEP_SECONDS", default=60)
-SWEEP_TASKS = ["gateway.tasks.sweep", "voice.tasks.sweep"]  # put on the queue with every sweep
 ENGINE_PROCESSES = env.int("ENGINE_PROCESSES", default=0)  # 0: as many as the host has cores
 
 # --- Gateway ------------------------------------------------------------------------------------

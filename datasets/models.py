@@ -1,10 +1,11 @@
 """Datasets, their samples and the audio behind them."""
 
+from datetime import datetime
 from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Max, Q
 from django.db.models.functions import Now
 
 from accounts.models import Workspace, WorkspaceOwnedQuerySet
@@ -148,6 +149,10 @@ class ImportQuerySet(models.QuerySet["Import"]):
 
     def ended(self) -> Self:
         return self.exclude(status__in=["pending", "running"])
+
+    def latest_lease(self) -> datetime | None:
+        """Until when the unfinished import is held that was claimed or renewed last; None where none is."""
+        return self.unfinished().aggregate(latest=Max("lease_until"))["latest"]
 
     def stale(self) -> Self:
         """Unfinished imports that no worker holds: never begun, or their worker is gone."""

@@ -3,7 +3,7 @@
 from evaluations.models import Run
 from evaluations.pipeline import batch, cleanup
 from evaluations.pipeline.batch_output import recollect
-from evaluations.pipeline.sweep import sweep_if_due
+from evaluations.pipeline.sweep import take_up_lost_work
 from evaluations.pipeline.worker import work_on_shard
 from evaluations.services import rescore
 
@@ -14,8 +14,8 @@ def work_shard(shard_id: int) -> None:
 
 
 def sweep() -> None:
-    """Take up what was left behind, once every SWEEP_SECONDS however often this is delivered."""
-    sweep_if_due()
+    """Take up what workers that died have left behind."""
+    take_up_lost_work()
 
 
 def rescore_run(run_id: int, normalizer: str) -> None:

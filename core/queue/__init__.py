@@ -1,20 +1,22 @@
-"""The one place that puts work on the queue.
+"""The one place that puts work on the queue. What is changed in django-q2, and why, is in `cluster`.
 
 A task is named by its dotted path, so this module imports no app and any app may enqueue for any other.
 The queue is a table of the same database: enqueueing inside a transaction is undone with it.
 """
 
-import mmap
 from datetime import timedelta
 from typing import Any
 
+from django.db.models import Min, QuerySet
 from django.utils import timezone
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
-_stopping = mmap.mmap(-1, 1)  # shared with the processes that are forked from this one
+from core.queue.shared import SharedFlag
+
+_stopping = SharedFlag()  # of this process and those that are forked from it
 
 
 class _Delayed(ORM):
@@ -39,14 +41,24 @@ def enqueue(path: str, *args: Any, delay: float = 0) -> None:
 
 def waiting() -> int:
     """How many tasks are due and taken by no worker."""
-    return OrmQ.objects.using(Conf.ORM).filter(key=Conf.CLUSTER_NAME, lock__lte=timezone.now()).count()
+    return _due().count()
+
+
+def longest_wait() -> float:
+    """Seconds that the oldest of the tasks that are due has waited; 0 where none is."""
+    oldest = _due().aggregate(oldest=Min("lock"))["oldest"]
+    return (timezone.now() - oldest).total_seconds() if oldest else 0.0
+
+
+def _due() -> "QuerySet[OrmQ]":
+    return OrmQ.objects.using(Conf.ORM).filter(key=Conf.CLUSTER_NAME, lock__lte=timezone.now())
 
 
 def ask_to_stop() -> None:
     """Let the workers that were forked from this process know that they are to end soon."""
-    _stopping[0] = 1
+    _stopping.set()
 
 
 def is_stopping() -> bool:
     """Whether this worker is to end soon: what can be left to another one should be."""
-    return bool(_stopping[0])
+    return _stopping.is_set()

@@ -3,7 +3,7 @@
 from evaluations.models.remote import Batch, BatchQuerySet, Upload, UploadQuerySet
 from evaluations.models.results import Attempt, Result, ResultQuerySet, Score, ScoreQuerySet
 from evaluations.models.runs import Job, JobQuerySet, Run, RunQuerySet
-from evaluations.models.shards import Shard, ShardQuerySet, Timer
+from evaluations.models.shards import Shard, ShardQuerySet
 
 __all__ = [
     "Attempt",
@@ -19,7 +19,6 @@ __all__ = [
     "ScoreQuerySet",
     "Shard",
     "ShardQuerySet",
-    "Timer",
     "Upload",
     "UploadQuerySet",
 ]

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, Max, OuterRef, Q
 from django.db.models.functions import Now
 
 from evaluations.models.relations import rows_of
@@ -18,6 +18,10 @@ class ShardQuerySet(models.QuerySet["Shard"]):
     def free(self) -> Self:
         """Open shards that no worker holds: never claimed, given back, or their worker is gone."""
         return self.open().filter(Q(lease_until=None) | Q(lease_until__lt=Now()))
+
+    def latest_lease(self) -> datetime | None:
+        """Until when the open shard runs that was claimed or renewed last; None where none is held."""
+        return self.open().aggregate(latest=Max("lease_until"))["latest"]
 
     def held(self) -> Self:
         """Open shards that a worker holds now."""
@@ -70,13 +74,3 @@ class Shard(models.Model):
 
     def __str__(self) -> str:
         return f"{self.job} #{self.index}"
-
-
-class Timer(models.Model):
-    """When a task that repeats itself is due next: one claim a period, however often it is delivered."""
-
-    name = models.CharField(max_length=40, primary_key=True)
-    due_at = models.DateTimeField()
-
-    def __str__(self) -> str:
-        return self.name

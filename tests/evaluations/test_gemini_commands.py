@@ -11,9 +11,9 @@ from django.db import connection
 from django.utils import timezone
 from django_q.models import OrmQ
 
+from core.queue.periodic import sweep
 from evaluations.models import Batch, Result, Run, Score, Upload
 from evaluations.pipeline.cleanup import clean_up_run, runs_to_clean_up
-from evaluations.pipeline.sweep import sweep_if_due
 from evaluations.services import RunRefused, cancel_run, delete_run, start_run
 from providers.models import Provider
 from tests.evaluations.gemini import deliver_until, finish, make_audio_dataset
@@ -154,7 +154,7 @@ def test_files_that_a_worker_did_not_let_go_of_before_it_died_are_found(workspac
     run = run_with_stubborn_files(workspace, gemini, flash)
     gemini.clear_faults()
     Upload.objects.update(delete_due_at=None)
-    sweep_if_due()
+    sweep()
     deliver_until(lambda: not Upload.objects.alive().exists())
     assert gemini.state()["files"] == []
     assert run.is_finished

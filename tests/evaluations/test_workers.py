@@ -11,8 +11,9 @@ import pytest
 from django.utils import timezone
 from django_q.models import OrmQ
 
+from core.models import Timer
 from core.queue import enqueue, waiting
-from evaluations.models import Job, Result, Run, Timer
+from evaluations.models import Job, Result, Run
 from evaluations.services import cancel_run, start_run
 from tests.evaluations.cluster import running_cluster
 from tests.scripted.data import make_dataset, make_model, sha

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from core.packets import packet_channel
+from core.queue.packets import packet_channel
 
 
 def test_a_reader_that_is_killed_amid_a_message_leaves_the_next_one_whole():

@@ -14,7 +14,8 @@ from accounts.models import User, Workspace
 from config import dotenv
 from config.demo_speech import add_missing_sentences
 from config.management.commands.setup import ADMIN, WORKSPACE
-from config.processes import Group, answers, interruptible, manage, port_is_free, uvicorn
+from config.processes import Group, answers, port_is_free, uvicorn
+from core.processes import interruptible, manage
 from datasets.models import Dataset
 from datasets.services import create_dataset
 from evaluations.cli_progress import watch

@@ -9,7 +9,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from accounts.access import workspace_named
 from accounts.models import Workspace
-from config.processes import interruptible, worker_running
+from config.processes import worker_running
+from core.processes import interruptible
 from datasets.models import Dataset
 from evaluations.cli_progress import is_taken_up, watch
 from evaluations.models import Run

@@ -5,7 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from config.processes import Group, answers, interruptible, manage, port_is_free, uvicorn
+from config.processes import Group, answers, port_is_free, uvicorn
+from core.processes import interruptible, manage
 
 
 class Command(BaseCommand):

@@ -1,15 +1,18 @@
 """Several processes, and processes that die."""
 
+import asyncio
 import subprocess
 import sys
+from datetime import timedelta
 
 import pytest
-from django_q.models import OrmQ
+from django.utils import timezone
 
 from accounts.models import ApiKey
-from evaluations.pipeline.sweep import sweep_if_due
+from core.queue import periodic
 from gateway.models import Budget, MonthlySpend, UsageRecord
 from gateway.tasks import sweep
+from gateway.usage import recorder
 from tests.evaluations.cluster import ROOT, environment
 from tests.waiting import wait_for
 
@@ -59,6 +62,8 @@ def test_calls_of_a_process_that_was_killed_are_given_up_for_lost(process):
     assert set(MonthlySpend.objects.values_list("reserved_usd", "calls", "unknown")) == {(0, 5, 5)}
 
 
-def test_every_sweep_looks_for_lost_calls(db):
-    sweep_if_due()
-    assert "gateway.tasks.sweep" in [task.func() for task in OrmQ.objects.all()]
+def test_every_sweep_looks_for_lost_calls(call):
+    reservation = asyncio.run(recorder.reserve(call("lost")))
+    UsageRecord.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    periodic.sweep()
+    assert UsageRecord.objects.get(pk=reservation.record_id).result == "lost"

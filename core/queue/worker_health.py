@@ -1,18 +1,22 @@
 """Whether the workers get anything done, seen from outside of them."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.conf import settings
-from django.db.models import Max
 from django_q.conf import Conf
 from django_q.models import OrmQ
 
-from datasets.models import Import
-from evaluations.models import Shard
-
 LEAST = 30.0  # seconds that even a worker on a busy machine does not need
+
+_leases: list[Callable[[], datetime | None]] = []
+
+
+def shows_work(latest_lease: Callable[[], datetime | None]) -> None:
+    """Register what changes in the database while a worker is busy: until when the latest lease of a kind runs."""
+    _leases.append(latest_lease)
 
 
 def stall_seconds() -> float:
@@ -26,14 +30,12 @@ class Traces:
     """What the workers leave in the database: the queue (row -> lock) and the latest lease of each kind."""
 
     queue: dict[int, datetime]
-    leases: tuple[datetime | None, datetime | None]
+    leases: tuple[datetime | None, ...]
 
     @classmethod
     def read(cls) -> "Traces":
-        shards = Shard.objects.open().aggregate(latest=Max("lease_until"))
-        imports = Import.objects.unfinished().aggregate(latest=Max("lease_until"))
-        queue = OrmQ.objects.filter(key=Conf.CLUSTER_NAME).values_list("pk", "lock")
-        return cls(dict(queue), (shards["latest"], imports["latest"]))
+        leases = tuple(latest() for latest in _leases)
+        return cls(dict(OrmQ.objects.filter(key=Conf.CLUSTER_NAME).values_list("pk", "lock")), leases)
 
     def show_work_since(self, before: "Traces") -> bool:
         """True where a worker took a task off the queue, finished one, or renewed its lease. A task that was only
