@@ -18,6 +18,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
 
+from core.child_process import ends_within
 from datasets.containers import CONTAINERS, Container, claimed_seconds, ends_inside_a_page, identify
 from datasets.errors import AudioReason, AudioRefused
 from datasets.peaks import Peaks
@@ -192,8 +193,10 @@ def main() -> None:
     """Answer requests until stdin ends, which it does with the process that started this one."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     for line in sys.stdin:
-        sys.stdout.write(json.dumps(answer(json.loads(line))) + "\n")
-        sys.stdout.flush()
+        request = json.loads(line)
+        with ends_within(request["time_limit"]):
+            sys.stdout.write(json.dumps(answer(request)) + "\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,25 +1,20 @@
 """Probes audio in processes of their own, so that a file which crashes or hangs FFmpeg is refused and nothing else."""
 
-import atexit
 import json
 import os
 import queue
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from django.conf import settings
 
+from core.child_process import GRACE_SECONDS, ChildProcess, OnePerProcess, python
 from datasets.errors import AudioReason, AudioRefused
 from datasets.probe import Probe
 
-PROBE_SECONDS = 240  # for the longest audio that is taken; a hanging decoder is killed then
-COMMAND = (sys.executable, "-m", "datasets.probe")
-ROOT = Path(__file__).resolve().parent.parent
+PROBE_SECONDS = 240.0  # for the longest audio that is taken; a hanging decoder is killed then
+COMMAND = tuple(python("datasets.probe"))
 
 
 class Prober:
@@ -27,53 +22,38 @@ class Prober:
 
     def __init__(self, command: Sequence[str] = COMMAND, time_limit: float = PROBE_SECONDS) -> None:
         self.time_limit = time_limit
-        self._process = subprocess.Popen(  # noqa: S603 - our own program
-            command,
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for the worker, which ends its work in order
-            # Nothing secret where untrusted bytes are read; one thread, for the limit on memory.
-            env={"PATH": os.environ.get("PATH", ""), "OPENBLAS_NUM_THREADS": "1"},
-        )
+        self.child = ChildProcess(command)
 
     def ask(self, path: Path, max_seconds: float) -> dict[str, object] | None:
         """The answer of `datasets.probe.answer`; None where the process died. Raises AudioRefused after the time limit.
 
         A process that died or was killed gives no further answer: close it.
         """
-        stdin, stdout = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
-        deadline = time.monotonic() + self.time_limit
-        killer = threading.Timer(self.time_limit, self._process.kill)
-        killer.start()
+        request = {"path": str(path), "max_seconds": max_seconds, "time_limit": self.time_limit + GRACE_SECONDS}
         try:
-            request = json.dumps({"path": str(path), "max_seconds": max_seconds})
-            stdin.write(request.encode() + b"\n")
-            stdin.flush()
-            line = stdout.readline()
-        except BrokenPipeError:
-            line = b""
-        finally:
-            killer.cancel()
-        if line.endswith(b"\n"):
-            return cast(dict[str, object], json.loads(line))
-        if time.monotonic() >= deadline:
+            return self.child.ask(json.dumps(request).encode() + b"\n", _read_answer, self.time_limit)
+        except EOFError:
+            return None
+        except TimeoutError:
             raise AudioRefused(
                 AudioReason.TOO_SLOW, f"The file could not be decoded within {self.time_limit:g} seconds. Convert it."
-            )
-        return None
+            ) from None
 
     def close(self) -> None:
-        self._process.kill()
-        self._process.communicate()
+        self.child.close()
 
 
-class _Pool:
+def _read_answer(answers: BinaryIO) -> dict[str, object]:
+    line = answers.readline()
+    if not line.endswith(b"\n"):
+        raise EOFError
+    return cast(dict[str, object], json.loads(line))
+
+
+class Pool:
     """The probers of one process: as many as it has cores, each made when it is first needed."""
 
     def __init__(self) -> None:
-        self.pid = os.getpid()
         self.idle: queue.LifoQueue[Prober | None] = queue.LifoQueue()
         for _ in range(os.cpu_count() or 1):
             self.idle.put(None)
@@ -98,24 +78,13 @@ class _Pool:
                 prober.close()
 
 
-_pool: _Pool | None = None
-_pool_lock = threading.Lock()
-
-
-def _current_pool() -> _Pool:
-    """This process's pool; one that a fork left here belongs to the parent."""
-    global _pool
-    with _pool_lock:
-        if _pool is None or _pool.pid != os.getpid():
-            _pool = _Pool()
-            atexit.register(_pool.close)
-        return _pool
+shared_pool = OnePerProcess(Pool)
 
 
 def probe_safely(path: Path) -> Probe:
     """What the file at `path` is. Callable from any thread. Raises AudioRefused."""
     max_seconds = settings.MAX_AUDIO_HOURS * 3600
-    pool = _current_pool()
+    pool = shared_pool()
     # The process may have died of something else (no memory, an administrator): a second one convicts the file.
     answer = pool.probe(path, max_seconds) or pool.probe(path, max_seconds)
     if answer is None:

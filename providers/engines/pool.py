@@ -1,7 +1,6 @@
 """The engines of one process of the site, used from any thread and any event loop of it."""
 
 import asyncio
-import atexit
 import os
 import threading
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Any
 
 from django.conf import settings
 
+from core.child_process import OnePerProcess
 from providers.engines.process import Engine, EngineSpec
 from providers.engines.protocol import Message
 from providers.engines.slots import Slots
@@ -124,24 +124,9 @@ class EnginePool:
             leaving.close()
 
 
-_pools: dict[int, EnginePool] = {}
-
-
-def shared_pool() -> EnginePool:
-    """The pool of this process, made when it is first asked for; a fork makes its own."""
-    process = os.getpid()
-    if process not in _pools:
-        _pools.setdefault(process, EnginePool())
-    return _pools[process]
+shared_pool = OnePerProcess(EnginePool)
 
 
 def engines_at_once() -> int:
     """How many engines may work on this host at once."""
     return settings.ENGINE_PROCESSES or os.cpu_count() or 1
-
-
-@atexit.register
-def _close() -> None:
-    pool = _pools.get(os.getpid())
-    if pool:
-        pool.close()

@@ -1,28 +1,15 @@
 """One engine process, from the site's side."""
 
-import os
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any
 
+from core.child_process import GRACE_SECONDS, ChildProcess, python
 from providers.adapters.base import ProviderError
-from providers.engines.protocol import ENGINE_IDLE_SECONDS, Message, read_message, write_message
+from providers.engines.protocol import ENGINE_IDLE_SECONDS, Message, message, read_message
 from providers.reasons import Reason
 
-BASE_DIR = Path(__file__).resolve().parent.parent.parent
-# An engine reads what strangers have uploaded: the site's secrets are not in its environment.
-ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-# Each engine has one core to itself.
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-
 START_SECONDS = 60.0
-GRACE_SECONDS = 5.0  # after which an engine ends itself, where the site has not ended it
 
 
 @dataclass(frozen=True)
@@ -49,7 +36,7 @@ class Engine:
         self._killed = False
         self._idle_since = 0.0
         try:
-            self._process = _start(spec.module)
+            self._child = ChildProcess(python(spec.module))
         except OSError as error:
             message = f"The engine could not be started ({error.strerror})."
             raise ProviderError(Reason.ENGINE_CRASHED, message, retryable=True) from error
@@ -78,69 +65,21 @@ class Engine:
 
     def kill(self) -> None:
         self._killed = True
-        self._process.kill()
+        self._child.kill()
 
     def close(self) -> None:
-        """End the process, whatever it does, and let go of its pipes."""
-        self._process.kill()
-        self._process.wait()
-        for pipe in self._pipes:
-            with suppress(BrokenPipeError):  # what was not written yet
-                pipe.close()
-
-    @property
-    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
-        assert self._process.stdin is not None  # noqa: S101
-        assert self._process.stdout is not None  # noqa: S101
-        return self._process.stdin, self._process.stdout
+        self._child.close()
 
     def _exchange(self, header: dict[str, Any], seconds: float) -> Message:
-        requests, answers = self._pipes
         self._answered = False
-        with _Alarm(seconds, self.kill) as alarm:
-            try:
-                write_message(requests, header)
-                answer = read_message(answers)
-            except BrokenPipeError:
-                answer = None
-        if alarm.rang:
-            raise ProviderError(Reason.TIMEOUT, f"The engine did not answer within {seconds:.0f} s.", retryable=True)
-        if answer is None:
-            raise ProviderError(Reason.ENGINE_CRASHED, "The engine's process died on this.", retryable=True)
+        try:
+            answer = self._child.ask(message(header), read_message, seconds)
+        except TimeoutError:
+            detail = f"The engine did not answer within {seconds:.0f} s."
+            raise ProviderError(Reason.TIMEOUT, detail, retryable=True) from None
+        except EOFError:
+            raise ProviderError(Reason.ENGINE_CRASHED, "The engine's process died on this.", retryable=True) from None
         self._answered = True
         if "error" in answer[0]:
             raise ProviderError(Reason(answer[0]["error"]), answer[0]["message"])
         return answer
-
-
-def _start(module: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", module],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # libraries print what they hear
-        cwd=BASE_DIR,
-        env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ} | ONE_THREAD,
-        start_new_session=True,  # Ctrl-C is for the site, which ends its engines itself
-    )
-
-
-class _Alarm:
-    """Calls `action` in another thread where the block takes longer than `seconds`; never after the block."""
-
-    def __init__(self, seconds: float, action: Callable[[], None]) -> None:
-        self.rang = False
-        self._action = action
-        self._timer = threading.Timer(seconds, self._ring)
-
-    def _ring(self) -> None:
-        self.rang = True
-        self._action()
-
-    def __enter__(self) -> Self:
-        self._timer.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._timer.cancel()
-        self._timer.join()

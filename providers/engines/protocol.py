@@ -8,15 +8,16 @@ Engines import neither Django nor the site: this module and all that it imports 
 """
 
 import json
-import math
 import os
 import resource
 import select
-import signal
 import struct
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import IO, Any
+
+from core.child_process import ends_within
 
 Message = tuple[dict[str, Any], bytes]
 Handler = Callable[[dict[str, Any]], Message]
@@ -37,22 +38,21 @@ class EngineError(Exception):
         self.code = code
 
 
-def write_message(stream: IO[bytes], header: dict[str, Any], body: bytes = b"") -> None:
-    """Raises OSError where the other side is gone."""
+def message(header: dict[str, Any], body: bytes = b"") -> bytes:
+    """As it is sent."""
     encoded = json.dumps(header).encode()
-    stream.write(_LENGTHS.pack(len(encoded), len(body)) + encoded + body)
-    stream.flush()
+    return _LENGTHS.pack(len(encoded), len(body)) + encoded + body
 
 
-def read_message(stream: IO[bytes]) -> Message | None:
-    """The next message; None where the other side is gone, in the middle of a message too."""
+def read_message(stream: IO[bytes]) -> Message:
+    """The next message. Raises EOFError where the other side is gone, in the middle of a message too."""
     lengths = stream.read(_LENGTHS.size)
     if len(lengths) < _LENGTHS.size:
-        return None
+        raise EOFError
     header_length, body_length = _LENGTHS.unpack(lengths)
     header, body = stream.read(header_length), stream.read(body_length)
     if len(header) < header_length or len(body) < body_length:
-        return None
+        raise EOFError
     return json.loads(header), body
 
 
@@ -64,32 +64,34 @@ def serve(load: Callable[[dict[str, Any]], Handler]) -> None:
     """
     requests, answers = _own_pipes()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash leaves no audio or text on the disk
-    first = read_message(requests)
-    if first is None:
-        return
-    try:
-        handle = load(first[0])
-    except EngineError as error:
-        write_message(answers, {"error": error.code, "message": str(error)})
-        return
-    write_message(answers, {"ready": True})
-    while select.select([requests], [], [], ENGINE_IDLE_SECONDS)[0]:
-        request = read_message(requests)
-        if request is None:
+    with suppress(EOFError):
+        options, _ = read_message(requests)
+        try:
+            handle = load(options)
+        except EngineError as error:
+            _write(answers, _error(error))
             return
-        write_message(answers, *_answer(handle, request[0]))
+        _write(answers, ({"ready": True}, b""))
+        while select.select([requests], [], [], ENGINE_IDLE_SECONDS)[0]:
+            request, _ = read_message(requests)
+            _write(answers, _answer(handle, request))
+
+
+def _write(answers: IO[bytes], answer: Message) -> None:
+    answers.write(message(*answer))
+    answers.flush()
+
+
+def _error(error: EngineError) -> Message:
+    return {"error": error.code, "message": str(error)}, b""
 
 
 def _answer(handle: Handler, request: dict[str, Any]) -> Message:
-    """The handler's answer. Where it takes far too long the process ends: whoever asked may no longer be there to do
-    it, and the library may be holding the interpreter."""
-    signal.alarm(math.ceil(request["time_limit"]))
     try:
-        return handle(request)
+        with ends_within(request["time_limit"]):
+            return handle(request)
     except EngineError as error:
-        return {"error": error.code, "message": str(error)}, b""
-    finally:
-        signal.alarm(0)
+        return _error(error)
 
 
 def _own_pipes() -> tuple[IO[bytes], IO[bytes]]:

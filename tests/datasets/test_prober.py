@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from core.child_process import ROOT
 from datasets import probe_pool
 from datasets.errors import AudioRefused
 from tests.audio import encode, make_wav
@@ -27,7 +28,7 @@ def wav(tmp_path):
 
 @pytest.fixture
 def pool():
-    pool = probe_pool._Pool()
+    pool = probe_pool.Pool()
     yield pool
     pool.close()
 
@@ -37,7 +38,7 @@ def program(monkeypatch, pool):
     """program(source): probe with this program instead of the real one."""
 
     def use(source, time_limit=probe_pool.PROBE_SECONDS):
-        monkeypatch.setattr(probe_pool, "_pool", pool)
+        monkeypatch.setattr(probe_pool, "shared_pool", lambda: pool)
         monkeypatch.setattr(probe_pool.Prober.__init__, "__defaults__", ((sys.executable, "-c", source), time_limit))
 
     return use
@@ -66,13 +67,13 @@ def test_after_a_crash_the_next_file_is_probed(program, wav, monkeypatch):
 
 
 def test_a_decoder_that_was_killed_from_outside_costs_no_file(pool, wav, monkeypatch):
-    monkeypatch.setattr(probe_pool, "_pool", pool)
+    monkeypatch.setattr(probe_pool, "shared_pool", lambda: pool)
     for _ in range(3):
         probe_pool.probe_safely(wav)
         idle = [one for one in pool.idle.queue if one is not None]
         for one in idle:
-            os.kill(one._process.pid, signal.SIGKILL)
-            one._process.wait()
+            os.kill(one.child.process.pid, signal.SIGKILL)
+            one.child.process.wait()
     assert probe_pool.probe_safely(wav).duration == 1.0
 
 
@@ -87,12 +88,13 @@ def test_many_files_at_once_are_all_probed(wav, tmp_path):
 def test_the_decoder_ends_with_the_process_that_started_it(wav):
     script = (
         "import subprocess, sys, time\n"
-        "from datasets.probe_pool import COMMAND, ROOT\n"
+        "from core.child_process import ROOT\n"
+        "from datasets.probe_pool import COMMAND\n"
         "child = subprocess.Popen(COMMAND, cwd=ROOT, stdin=subprocess.PIPE)\n"
         "print(child.pid, flush=True)\n"
         "time.sleep(600)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=probe_pool.ROOT) as parent:
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=ROOT) as parent:
         child = int(parent.stdout.readline())
         parent.kill()
     wait_for(lambda: not is_alive(child))

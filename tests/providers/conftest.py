@@ -77,7 +77,7 @@ def write_wav(path, samples, rate=16000):
 def own_pool(tmp_path, monkeypatch):
     """A pool that waits for nobody else on this machine."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(pool, "_pools", {})
+    monkeypatch.setattr(pool.shared_pool, "_made", {})
     yield
     pool.shared_pool().close()
 

