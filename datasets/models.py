@@ -6,9 +6,9 @@ from typing import Self
 from django.conf import settings
 from django.db import models
 from django.db.models import Max, Q
-from django.db.models.functions import Now
 
 from accounts.models import Workspace, WorkspaceOwnedQuerySet
+from core.leases import FREE
 
 
 class Task(models.TextChoices):
@@ -156,7 +156,7 @@ class ImportQuerySet(models.QuerySet["Import"]):
 
     def stale(self) -> Self:
         """Unfinished imports that no worker holds: never begun, or their worker is gone."""
-        return self.unfinished().filter(Q(lease_until=None) | Q(lease_until__lt=Now()))
+        return self.unfinished().filter(FREE)
 
 
 class Import(models.Model):

@@ -88,4 +88,4 @@ def _make_samples(dataset_id: int, lines: list[ImportLine]) -> None:
 
 def _end(claim: ImportLease, status: Import.Status, error: str = "") -> None:
     claim.parent.lines.filter(problem="").delete()
-    claim.update(status=status, error=error, finished_at=timezone.now(), lease_until=None)
+    claim.release(status=status, error=error, finished_at=timezone.now())

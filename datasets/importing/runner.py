@@ -7,9 +7,10 @@ from typing import BinaryIO, cast
 from django.conf import settings
 from django.db.models import Sum
 
+from core.leases import LeaseLost
 from datasets.errors import ImportRefused
 from datasets.importing.commit import fail, publish
-from datasets.importing.leases import ImportLease, LeaseLost, claim_import
+from datasets.importing.leases import ImportLease, claim_import
 from datasets.importing.sources import open_path, open_upload
 from datasets.importing.staging import Report, Staging
 from datasets.models import Import

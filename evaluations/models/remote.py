@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Count, F, Max, Min, Q
 from django.db.models.functions import Now
 
+from core.leases import FREE
 from evaluations.models.runs import Run
 
 
@@ -82,7 +83,7 @@ class UploadQuerySet(models.QuerySet["Upload"]):
 
     def free(self) -> Self:
         """Files that no worker is busy with: none has begun, or it is gone."""
-        return self.filter(Q(lease_until=None) | Q(lease_until__lt=Now()))
+        return self.filter(FREE)
 
     def to_delete(self) -> Self:
         """Files that are not needed any more, whose deletion is due, and that nobody may still be uploading."""

@@ -1,12 +1,13 @@
 """What workers claim, and what holds for all of them."""
 
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 
 from django.db import models
 from django.db.models import Exists, Max, OuterRef, Q
 from django.db.models.functions import Now
 
+from core.leases import FREE
 from evaluations.models.relations import rows_of
 from evaluations.models.runs import Job
 
@@ -17,7 +18,7 @@ class ShardQuerySet(models.QuerySet["Shard"]):
 
     def free(self) -> Self:
         """Open shards that no worker holds: never claimed, given back, or their worker is gone."""
-        return self.open().filter(Q(lease_until=None) | Q(lease_until__lt=Now()))
+        return self.open().filter(FREE)
 
     def latest_lease(self) -> datetime | None:
         """Until when the open shard runs that was claimed or renewed last; None where none is held."""
@@ -33,10 +34,6 @@ class ShardQuerySet(models.QuerySet["Shard"]):
 
     def without_pending_results(self) -> Self:
         return self.exclude(Exists(rows_of(self, "results").pending().filter(shard=OuterRef("pk"))))
-
-    def held_by(self, shard_id: int, token: Any) -> Self:
-        """The one shard, if the lease `token` still holds it."""
-        return self.open().filter(pk=shard_id, lease_token=token)
 
 
 class Shard(models.Model):

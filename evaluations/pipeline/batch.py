@@ -12,11 +12,12 @@ from django.db import transaction
 from django.db.models import Max, Min
 from django.utils import timezone
 
+from core.leases import LeaseHeartbeat, LeaseLost
 from core.queue import enqueue
 from evaluations.models import Batch, Job, Result, Shard, Upload
 from evaluations.pipeline.batch_input import live_input, release_inputs, upload_input
 from evaluations.pipeline.batch_output import Collector, keep_output
-from evaluations.pipeline.leases import Lease, LeaseHeartbeat, LeaseLost
+from evaluations.pipeline.leases import ShardLease
 from evaluations.pipeline.remote_files import FILE_HOURS, note_output, settled, upload_name
 from evaluations.pipeline.results import fail_results
 from evaluations.pipeline.uploads import (
@@ -104,7 +105,7 @@ def plan_of(shard: Shard) -> Plan:
 class BatchRunner:
     """One worker's time with a batch shard."""
 
-    def __init__(self, lease: Lease, heartbeat: LeaseHeartbeat, model: SpeechModel) -> None:
+    def __init__(self, lease: ShardLease, heartbeat: LeaseHeartbeat, model: SpeechModel) -> None:
         self.lease = lease
         self.heartbeat = heartbeat
         self.model = model

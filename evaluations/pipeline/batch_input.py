@@ -7,9 +7,10 @@ from typing import BinaryIO, cast
 from django.db.models import Max
 from django.utils import timezone
 
+from core.leases import lease_end
 from evaluations.models import Batch, Result, Upload
 from evaluations.pipeline.remote_files import upload_name
-from evaluations.pipeline.uploads import Plan, lease_end, live_audio, once_active
+from evaluations.pipeline.uploads import Plan, live_audio, once_active
 from providers.adapters.base import BatchTranscriber, Instructions, RemoteAudio
 
 MIME_TYPE = "application/json"

@@ -13,10 +13,10 @@ from django.core.files import File
 from django.db import transaction
 from django.utils import timezone
 
+from core.leases import LeaseHeartbeat
 from evaluations.choices import UNFINISHED
 from evaluations.models import Batch, Result, ResultQuerySet, Run
 from evaluations.pipeline.completion import count_results, job_outcome, run_outcome
-from evaluations.pipeline.leases import LeaseHeartbeat
 from evaluations.pipeline.results import result_fields
 from evaluations.scoring.normalizers import get_normalizer
 from evaluations.scoring.services import score_results

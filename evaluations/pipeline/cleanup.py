@@ -3,7 +3,6 @@
 import logging
 import random
 import time
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,6 +11,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
+from core.leases import claim
 from core.queue import enqueue
 from evaluations.choices import UNFINISHED
 from evaluations.models import Batch, BatchQuerySet, Run, Upload, UploadQuerySet
@@ -158,11 +158,9 @@ class _Deleter:
 
     def _claim(self) -> list[Upload]:
         """The next files that are nobody else's; none where nothing is due."""
-        token = uuid.uuid4()
         due = _due(self.run_id).filter(provider=self.provider)
         while ids := list(due.values_list("pk", flat=True)[: ROUNDS * settings.UPLOAD_CONCURRENCY]):
-            lease_until = timezone.now() + timedelta(seconds=settings.SHARD_LEASE_SECONDS)
-            if due.filter(pk__in=ids).update(lease_token=token, lease_until=lease_until):
+            if token := claim(due.filter(pk__in=ids)):
                 mine = Upload.objects.filter(pk__in=ids, lease_token=token)
                 return list(mine.only("name", "delete_attempts", "expires_at"))
         return []

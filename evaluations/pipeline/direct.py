@@ -9,12 +9,13 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
+from core.leases import renewed
 from core.queue import is_stopping
 from datasets.audio_source import StoredAudio
 from evaluations.models import Result
 from evaluations.pipeline.calls import Outcome, transcribe
 from evaluations.pipeline.concurrency import FanOut, fan_out
-from evaluations.pipeline.leases import Lease, LeaseLost, renewed
+from evaluations.pipeline.leases import ShardLease
 from evaluations.pipeline.results import ENDS_JOB, fail_results, pause_before_next, store_answer, store_failure
 from evaluations.pipeline.retry_queue import RetryQueue
 from evaluations.pipeline.uploads import Plan, Uploader, fail_without_upload, live_audio, plan_uploads
@@ -31,7 +32,7 @@ STOP_SECONDS = 6.0  # for calls under way to end where the worker is to stop
 CHECK_SECONDS = 2.0  # how soon a cancelled run stops calling
 
 
-def work_direct(lease: Lease, model: SpeechModel) -> float | None:
+def work_direct(lease: ShardLease, model: SpeechModel) -> float | None:
     """Work on a direct shard for a slice of time. Seconds until it is worth going on; None where none of its results
     is pending any more.
 
@@ -51,7 +52,7 @@ def work_direct(lease: Lease, model: SpeechModel) -> float | None:
 class DirectRunner:
     """One worker's time with a shard."""
 
-    def __init__(self, lease: Lease, model: SpeechModel) -> None:
+    def __init__(self, lease: ShardLease, model: SpeechModel) -> None:
         self.lease = lease
         self.adapter = as_transcriber(adapter_for(model.provider))
         self.model = model_config(model)
@@ -130,8 +131,7 @@ class DirectRunner:
             self.ends_at, self.give_up_at = min(now, self.ends_at), now + STOP_SECONDS
         if now >= self.check_at:
             self.check_at = now + CHECK_SECONDS
-            if not self.lease.renew():
-                raise LeaseLost
+            self.lease.renew()
 
     # --- what is sent -----------------------------------------------------------------------------
 

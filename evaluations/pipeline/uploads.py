@@ -5,19 +5,19 @@ import os
 import random
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+from uuid import uuid4
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
-from django.utils import timezone
 
+from core.leases import Lease, claim, lease_end
 from core.sql import Row, update_rows
 from core.tracebacks import place_of
 from datasets.audio_source import StoredAudio
@@ -150,7 +150,7 @@ class Uploader:
         self.store = store
         self.check = check
         self.ends_at = ends_at  # by time.monotonic()
-        self.token = uuid.uuid4()
+        self.lease = Lease(Upload.objects.planned(), uuid4())
         self.left = list(_wanted(plan).free().values_list("pk", flat=True))  # that may still be free
         self.under_way = 0  # claimed, and not stored yet
         self.renew_at = 0.0  # by time.monotonic()
@@ -173,7 +173,7 @@ class Uploader:
                 self.stopped.set()
                 threads.shutdown(cancel_futures=True)
                 self._store(list(self.ended))
-                Upload.objects.planned().filter(lease_token=self.token).update(lease_until=None)
+                self.lease.held().update(lease_token=None, lease_until=None)
         return not _wanted(self.plan).exists()
 
     def _keep_busy(self, threads: ThreadPoolExecutor) -> bool:
@@ -191,8 +191,8 @@ class Uploader:
             at_once = settings.UPLOAD_CONCURRENCY * min(8, 1 + len(self.left) // (8 * settings.UPLOAD_CONCURRENCY))
             planned = Upload.objects.planned().filter(pk__in=self.left[:at_once], delete_due_at=None)
             del self.left[:at_once]
-            if planned.free().update(lease_token=self.token, lease_until=lease_end()):
-                claimed = planned.filter(lease_token=self.token).select_related("sample__audio")
+            if claim(planned.free(), self.lease.token):
+                claimed = planned.filter(lease_token=self.lease.token).select_related("sample__audio")
                 return list(claimed.defer("sample__reference", "sample__audio__peaks"))
         return []
 
@@ -213,12 +213,12 @@ class Uploader:
     def _store(self, batch: list[_Ended]) -> None:
         """Together; rows that have been taken out of this worker's hands in the meantime stay as they are.
         Those that are still under way are held for another lease in good time."""
-        held = Upload.objects.planned().filter(lease_token=self.token)
+        held = self.lease.held()
         ids = held.filter(pk__in=[ended.upload.pk for ended in batch]).select_for_update().values_list("pk", flat=True)
         mine = set(ids)
         update_rows(Upload, OUTCOME, [_outcome(ended) for ended in batch if ended.upload.pk in mine])
         if time.monotonic() >= self.renew_at:
-            held.filter(lease_until__isnull=False).update(lease_until=lease_end())
+            held.update(lease_until=lease_end())
             self.renew_at = time.monotonic() + settings.SHARD_LEASE_SECONDS / 3
 
     def _upload(self, upload: Upload) -> None:
@@ -274,11 +274,6 @@ class Uploader:
             stream.seek(0)
         with closing(stream):
             return once_active(self.store, self.store.upload_file(upload.name, stream, size, upload.mime_type))
-
-
-def lease_end() -> datetime:
-    """Until when a file that is being uploaded is nobody else's, unless its worker says so again."""
-    return timezone.now() + timedelta(seconds=settings.SHARD_LEASE_SECONDS)
 
 
 OUTCOME = ("state", "uri", "expires_at", "mime_type", "reason", "error", "lease_until")

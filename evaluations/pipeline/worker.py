@@ -5,11 +5,12 @@ import logging
 from django.conf import settings
 from django.db.models import Count
 
+from core.leases import LeaseLost, renewed
 from evaluations.models import Result, Shard
 from evaluations.pipeline.batch import BatchRunner
 from evaluations.pipeline.completion import finish, refresh_counts
 from evaluations.pipeline.direct import work_direct
-from evaluations.pipeline.leases import Lease, LeaseLost, claim_shard, close_shard, give_back, renewed
+from evaluations.pipeline.leases import ShardLease, claim_shard, close_shard, give_back
 from evaluations.pipeline.remote_files import stop_batches
 from evaluations.pipeline.results import fail_results
 from evaluations.scoring.normalizers import get_normalizer
@@ -45,7 +46,7 @@ def work_on_shard(shard_id: int) -> None:
         finish(job)
 
 
-def _work(lease: Lease) -> float | None:
+def _work(lease: ShardLease) -> float | None:
     """Seconds until it is worth going on; None where none of the shard's results is pending any more."""
     shard = lease.shard
     patience = BATCH_PATIENCE if shard.kind == Shard.Kind.BATCH else 1
@@ -73,7 +74,7 @@ def _give_up(shard: Shard, reason: str, message: str) -> None:
     stop_batches(shard.batches.all())
 
 
-def _work_batch(lease: Lease, model: SpeechModel) -> float | None:
+def _work_batch(lease: ShardLease, model: SpeechModel) -> float | None:
     shard = lease.shard
     if not (shard.batches.live().exists() or Result.objects.filter(shard=shard).pending().exists()):
         return None  # a worker has died after the batch's end, before the shard's

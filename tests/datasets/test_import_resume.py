@@ -10,9 +10,10 @@ from django.core.files.storage import default_storage
 from django.utils import timezone
 from django_q.models import OrmQ
 
+from core.leases import LeaseLost
 from datasets.errors import InUse
 from datasets.importing.commit import publish
-from datasets.importing.leases import LeaseLost, claim_import
+from datasets.importing.leases import claim_import
 from datasets.importing.sources import open_upload
 from datasets.importing.staging import Staging
 from datasets.models import Audio, Import, ImportLine, Sample

@@ -12,10 +12,11 @@ from django.db import connection
 from django.utils import timezone
 from django_q.models import OrmQ
 
+from core.leases import LeaseLost, renewed
 from evaluations.models import Batch, Job, Result, Run, Shard, Upload
 from evaluations.pipeline.batch import BatchRunner
 from evaluations.pipeline.cleanup import clean_up_run
-from evaluations.pipeline.leases import LeaseLost, claim_shard, renewed
+from evaluations.pipeline.leases import claim_shard
 from evaluations.progress import run_progress
 from evaluations.services import RunRefused, cancel_run, delete_run, start_run
 from evaluations.tasks import work_shard
