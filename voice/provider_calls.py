@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import logging
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,47 +14,16 @@ from gateway.auth import authenticate_key
 from gateway.catalog import ModelCatalog, ModelTarget, Task
 from gateway.errors import Refused
 from gateway.http.errors import HttpError, of_provider, status_of
-from gateway.usage.recorder import reserve, settle
-from gateway.usage.types import Call, Endpoint, Outcome, Result
+from gateway.usage.metering import CLIENT_GONE, Usage, settled
+from gateway.usage.recorder import reserve
+from gateway.usage.types import Call, Endpoint
 from providers.adapters.base import ProviderError
 
 logger = logging.getLogger(__name__)
 
 Part = TypeVar("Part")
 
-CLIENT_GONE = 499  # as nginx calls it
 ENDPOINTS: dict[Task, Endpoint] = {"stt": "transcription", "chat": "chat", "tts": "speech"}
-
-
-@dataclass
-class Usage:
-    """What is known of a call so far; whoever makes it fills it in. None: not known."""
-
-    begun: float = field(default_factory=time.monotonic)
-    target: ModelTarget | None = None  # who serves it, or is about to
-    audio_seconds: float | None = None
-    characters: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    first_byte: float | None = None
-
-    def note_first_byte(self) -> None:
-        if self.first_byte is None:
-            self.first_byte = time.monotonic() - self.begun
-
-    def outcome(self, result: Result, status: int, reason: str = "") -> Outcome:
-        return Outcome(
-            result=result,
-            status=status,
-            reason=reason,
-            model=self.target.model if self.target else None,
-            audio_seconds=self.audio_seconds,
-            characters=self.characters,
-            input_tokens=self.input_tokens,
-            output_tokens=self.output_tokens,
-            latency=time.monotonic() - self.begun,
-            first_byte=self.first_byte,
-        )
 
 
 @dataclass
@@ -81,18 +49,19 @@ class Caller:
         call = Call(self.access, ENDPOINTS[task], model_name, request_id, session_id=self.session_id)
         reservation = await reserve(call)
         usage = Usage()
-        outcome = None
-        try:
-            yield usage
-            outcome = usage.outcome("success", 200) if usage.target else usage.outcome("cancelled", CLIENT_GONE)
-        except ProviderError as error:
-            outcome = usage.outcome("failed", status_of(error), str(error.reason))
-            raise
-        except (asyncio.CancelledError, GeneratorExit):
-            outcome = usage.outcome("disconnected" if self.gone else "cancelled", CLIENT_GONE)
-            raise
-        finally:
-            await settle(reservation, outcome or usage.outcome("failed", 500, "internal_error"))
+        async with settled(reservation, usage):
+            try:
+                yield usage
+                if usage.target:
+                    usage.end("success", 200)
+                else:
+                    usage.end("cancelled", CLIENT_GONE)
+            except ProviderError as error:
+                usage.end("failed", status_of(error), str(error.reason))
+                raise
+            except (asyncio.CancelledError, GeneratorExit):
+                usage.end("disconnected" if self.gone else "cancelled", CLIENT_GONE)
+                raise
 
 
 async def first_that_answers(

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from core.text import whole_letters
 from gateway.audio.transcode import in_encoding
 from gateway.catalog import ModelTarget
+from gateway.usage.metering import Usage
 from providers.adapters.base import (
     CapabilityNotSupported,
     ChatMessage,
@@ -32,7 +33,7 @@ from voice.protocol.runner_events import (
     SentenceStarted,
     SpeechAudio,
 )
-from voice.provider_calls import Caller, Problem, Usage, first_that_answers, problem_of
+from voice.provider_calls import Caller, Problem, first_that_answers, problem_of
 from voice.sentence_splitter import Sentences, is_speakable
 from voice.turn_metrics import TurnLog
 

@@ -1,11 +1,9 @@
-"""Every call to a provider is in the ledger: reserved before it, settled exactly once after it, however it ends."""
+"""The calls of a request: each is recorded, however it ends, and made at the first model that works."""
 
 import asyncio
-import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TypeVar
 
 from django.conf import settings
@@ -14,72 +12,36 @@ from gateway.catalog import ModelTarget
 from gateway.errors import Refused
 from gateway.http.errors import Disconnected, HttpError, of_provider
 from gateway.http.request import Request
-from gateway.usage.recorder import reserve, settle
-from gateway.usage.types import Call, Endpoint, Outcome, Reservation, Result
+from gateway.usage.metering import CLIENT_GONE, Usage, settled
+from gateway.usage.recorder import reserve
+from gateway.usage.types import Call, Endpoint, Reservation
 from providers.adapters.base import ProviderError
 from providers.reasons import Reason
 
 T = TypeVar("T")
 
-CLIENT_GONE = 499  # as nginx calls it
 SERVER_STOPS = 503
 SERVED_BY = "x-earshot-model"
-
-
-@dataclass
-class Usage:
-    """What is known of a call so far; whoever serves it fills it in. None: not known."""
-
-    request: Request
-    target: ModelTarget | None = None  # who serves it, or is about to
-    is_last: bool = True  # no other target is left to try
-    audio_seconds: float | None = None
-    characters: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    first_byte: float | None = None
-    body_sha256: str = ""
-
-    def note_first_byte(self) -> None:
-        """The first byte of the answer is about to go out."""
-        self.first_byte = time.monotonic() - self.request.asked_at
-
-    def outcome(self, result: Result, status: int, reason: str = "") -> Outcome:
-        return Outcome(
-            result=result,
-            status=status,
-            reason=reason,
-            model=self.target.model if self.target else None,
-            audio_seconds=self.audio_seconds,
-            characters=self.characters,
-            input_tokens=self.input_tokens,
-            output_tokens=self.output_tokens,
-            latency=time.monotonic() - self.request.asked_at,
-            first_byte=self.first_byte,
-            body_sha256=self.body_sha256,
-        )
 
 
 @asynccontextmanager
 async def metered(request: Request, endpoint: Endpoint, model_name: str) -> AsyncIterator[Usage]:
     """Inside, providers may be called, and the caller is answered. Raises Refused where the budget is spent."""
     reservation = await _reserve(request, endpoint, model_name)
-    usage = Usage(request)
-    outcome = None
-    try:
-        yield usage
-        outcome = usage.outcome("success", request.status or 200)
-    except HttpError as error:
-        outcome = usage.outcome("failed", error.status, error.code or "")
-        raise
-    except (Disconnected, asyncio.CancelledError):
-        if request.disconnected:
-            outcome = usage.outcome("disconnected", request.status or CLIENT_GONE)
-        else:
-            outcome = usage.outcome("cancelled", request.status or SERVER_STOPS)
-        raise
-    finally:
-        await settle(reservation, outcome or usage.outcome("failed", 500, "internal_error"))
+    usage = Usage(request.asked_at)
+    async with settled(reservation, usage):
+        try:
+            yield usage
+            usage.end("success", request.status or 200)
+        except HttpError as error:
+            usage.end("failed", error.status, error.code or "")
+            raise
+        except (Disconnected, asyncio.CancelledError):
+            if request.disconnected:
+                usage.end("disconnected", request.status or CLIENT_GONE)
+            else:
+                usage.end("cancelled", request.status or SERVER_STOPS)
+            raise
 
 
 async def _reserve(request: Request, endpoint: Endpoint, model_name: str) -> Reservation:

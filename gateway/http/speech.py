@@ -11,9 +11,10 @@ from typing import Any, Literal, cast, get_args
 from gateway.audio.transcode import in_encoding
 from gateway.catalog import ModelTarget, catalog_for
 from gateway.http.errors import invalid, of_provider
-from gateway.http.metering import SERVED_BY, Usage, first_in_time, first_success, metered
+from gateway.http.metering import SERVED_BY, first_in_time, first_success, metered
 from gateway.http.passthrough import can_relay_speech, relay_speech
 from gateway.http.request import Request
+from gateway.usage.metering import Usage
 from providers.adapters.base import (
     AudioEncoding,
     ProviderError,

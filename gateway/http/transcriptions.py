@@ -17,10 +17,11 @@ from gateway.catalog import ModelTarget, Task, catalog_for
 from gateway.http import passthrough
 from gateway.http.errors import invalid, of_provider
 from gateway.http.formats import CONTENT_TYPES, Transcript, as_object, as_text, transcript_of, usage_of
-from gateway.http.metering import SERVED_BY, Usage, first_in_time, first_success, metered
+from gateway.http.metering import SERVED_BY, first_in_time, first_success, metered
 from gateway.http.multipart import Form, read_form
 from gateway.http.params import TranscriptionParams, read_wishes
 from gateway.http.request import Request
+from gateway.usage.metering import Usage
 from providers.adapters.base import (
     CapabilityNotSupported,
     ProviderError,
