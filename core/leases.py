@@ -53,18 +53,17 @@ class Lease(Generic[M]):
     def held(self) -> "QuerySet[M]":
         return self.rows.filter(lease_token=self.token, lease_until__isnull=False)
 
-    def update(self, **changes: Any) -> None:
-        """Change the rows. Raises LeaseLost where none is held any more, and then changes nothing."""
-        if not self.held().update(**changes):
-            raise LeaseLost
+    def update(self, **changes: Any) -> bool:
+        """True where rows were still held, and are changed. False where the lease was lost: nothing is changed."""
+        return bool(self.held().update(**changes))
 
-    def renew(self, **changes: Any) -> None:
-        """Hold the rows for another lease. Raises LeaseLost."""
-        self.update(lease_until=lease_end(), **changes)
+    def renew(self, **changes: Any) -> bool:
+        """True where rows were still held, and are for another lease. False where it was lost: cancelled, or taken."""
+        return self.update(lease_until=lease_end(), **changes)
 
-    def release(self, **changes: Any) -> None:
-        """Let go of the rows: the next worker may claim them. Raises LeaseLost."""
-        self.update(lease_token=None, lease_until=None, **changes)
+    def release(self, **changes: Any) -> bool:
+        """True where rows were held until now, and are free for the next worker. False where it was lost."""
+        return self.update(lease_token=None, lease_until=None, **changes)
 
 
 class LeaseHeartbeat:
@@ -91,10 +90,8 @@ class LeaseHeartbeat:
     def _keep(self) -> None:
         try:
             period = min(NOTICE_SECONDS, settings.SHARD_LEASE_SECONDS / 3)
-            while not self._done.wait(period):
-                self._lease.renew()
-        except LeaseLost:
-            pass
+            while not self._done.wait(period) and self._lease.renew():
+                pass
         finally:
             # Also where the database did not answer: the lease runs out, and somebody else takes it.
             if not self._done.is_set():

@@ -1,6 +1,7 @@
 """Who works on an import: one worker at a time, by a lease that it renews and that ends with it."""
 
 from contextlib import suppress
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -18,6 +19,13 @@ class ImportLease(Lease[Import]):
     def __init__(self, parent: Import, token: UUID) -> None:
         super().__init__(Import.objects.unfinished().filter(pk=parent.pk), token)
         self.parent = parent
+
+    def update(self, **changes: Any) -> bool:
+        """True where the import was still held, and is changed. Raises LeaseLost where it was not, since nothing of
+        what follows may happen then; so do `renew` and `release`."""
+        if not super().update(**changes):
+            raise LeaseLost
+        return True
 
     def give_up(self) -> None:
         """Let go after a fault, as if the lease had ended: the sweep finds the import."""

@@ -9,7 +9,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from core.leases import renewed
+from core.leases import LeaseLost, renewed
 from core.queue import is_stopping
 from datasets.audio_source import StoredAudio
 from evaluations.models import Result
@@ -131,7 +131,8 @@ class DirectRunner:
             self.ends_at, self.give_up_at = min(now, self.ends_at), now + STOP_SECONDS
         if now >= self.check_at:
             self.check_at = now + CHECK_SECONDS
-            self.lease.renew()
+            if not self.lease.renew():
+                raise LeaseLost
 
     # --- what is sent -----------------------------------------------------------------------------
 

@@ -1,6 +1,5 @@
 """Who works on a shard: one worker at a time, for as long as it renews its lease."""
 
-from contextlib import suppress
 from datetime import timedelta
 from typing import cast
 from uuid import UUID
@@ -10,7 +9,7 @@ from django.db.models import Case, Count, F, OuterRef, Subquery, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from core.leases import Lease, LeaseLost, claim
+from core.leases import Lease, claim
 from core.queue import enqueue
 from evaluations.choices import Status
 from evaluations.models import Job, Result, Run, Shard, ShardQuerySet
@@ -61,8 +60,7 @@ def claim_shard(shard_id: int) -> ShardLease | None:
 def give_back(lease: ShardLease, *, delay: float = 0) -> None:
     """End a slice of work in good order: the shard is free, and queued again for the next slice, `delay` s later.
     Nothing where the lease was lost."""
-    with suppress(LeaseLost):
-        lease.release(attempts=0, pending_at_claim=None)
+    if lease.release(attempts=0, pending_at_claim=None):
         queue_shards([lease.shard.pk], delay=delay)
 
 
