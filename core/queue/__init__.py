@@ -4,7 +4,7 @@ A task is named by its dotted path, so this module imports no app and any app ma
 The queue is a table of the same database: enqueueing inside a transaction is undone with it.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Min, QuerySet
@@ -39,19 +39,19 @@ def enqueue(path: str, *args: Any, delay: float = 0) -> None:
     async_task(path, *args, broker=_Delayed(delay))
 
 
-def waiting() -> int:
-    """How many tasks are due and taken by no worker."""
-    return _due().count()
+def waiting(due_by: datetime | None = None) -> int:
+    """How many tasks that were due by that moment (None: now) are taken by no worker."""
+    return _due(due_by).count()
 
 
 def longest_wait() -> float:
     """Seconds that the oldest of the tasks that are due has waited; 0 where none is."""
-    oldest = _due().aggregate(oldest=Min("lock"))["oldest"]
+    oldest = _due(None).aggregate(oldest=Min("lock"))["oldest"]
     return (timezone.now() - oldest).total_seconds() if oldest else 0.0
 
 
-def _due() -> "QuerySet[OrmQ]":
-    return OrmQ.objects.using(Conf.ORM).filter(key=Conf.CLUSTER_NAME, lock__lte=timezone.now())
+def _due(by: datetime | None) -> "QuerySet[OrmQ]":
+    return OrmQ.objects.using(Conf.ORM).filter(key=Conf.CLUSTER_NAME, lock__lte=by or timezone.now())
 
 
 def ask_to_stop() -> None:

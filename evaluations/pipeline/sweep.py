@@ -27,10 +27,11 @@ def take_up_lost_work() -> None:
 
 
 def _requeue_lost_shards() -> int:
-    """Queue shards again whose worker is gone; with an idle queue, those too whose queue row must have been lost."""
+    """Queue shards again whose worker is gone, and those whose queue row must have been lost: where no task still waits
+    that is as old, theirs does not either."""
     before = timezone.now() - timedelta(seconds=settings.SHARD_LEASE_SECONDS)
     lost = Shard.objects.lost(before)
-    if waiting():
+    if waiting(due_by=before):
         lost = lost.filter(lease_until__isnull=False)
     shard_ids = list(lost.values_list("pk", flat=True))
     if shard_ids:
