@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from core.child_process import ROOT, ChildProcess
-from tests.evaluations.cluster import wait_for
+from tests.waiting import wait_for
 
 
 @pytest.fixture

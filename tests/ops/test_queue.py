@@ -11,7 +11,8 @@ from django_q.models import OrmQ
 
 from core.models import Timer
 from core.queue import enqueue, periodic
-from tests.evaluations.cluster import running_cluster, wait_for
+from tests.evaluations.cluster import running_cluster
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
