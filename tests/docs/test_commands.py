@@ -13,9 +13,10 @@ import httpx
 import pytest
 
 from tests.docs.pages import DOCS, README, ROOT, blocks, pages
-from tests.ops.conftest import Site, living, new_database, wait_for
+from tests.ops.conftest import Site, living, new_database
 from tests.servers.gemini import API_KEY, GeminiServer
 from tests.servers.openai import OpenAIServer
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
