@@ -5,11 +5,12 @@ import gc
 import os
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import FrameType
 from typing import Any
 
 from django.core.asgi import get_asgi_application
+from starlette.types import Receive
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 # Requests run in threads of their own here: a connection that is kept is never used again, and piles up with others.
@@ -19,16 +20,16 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 site = get_asgi_application()
 
-from gateway.http import app  # noqa: E402 - its models need Django to be set up
+from gateway.http.app import ROUTES, Gateway  # noqa: E402 - its models need Django to be set up
 from gateway.http.client import close_upstreams  # noqa: E402
 from gateway.usage import recorder  # noqa: E402
 from providers.limits import close_limiters  # noqa: E402
 from voice import http as voice_http  # noqa: E402
-from voice.consumer import websockets  # noqa: E402
+from voice import websocket as voice_websocket  # noqa: E402
+from voice.handshake import take_key_out  # noqa: E402
 
-app.ROUTES.update(voice_http.ROUTES)
+gateway = Gateway([*ROUTES, *voice_http.ROUTES, *voice_websocket.ROUTES])
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 SITE_SECONDS = 3.0  # for pages and REST when the server is told to stop: progress of runs would be told for ever
@@ -41,13 +42,14 @@ gc.freeze()
 
 
 async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    """`/v1/` is the gateway's, everything else Django's."""
+    """`/v1/` and all WebSockets are the gateway's, everything else Django's."""
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
     elif scope["type"] == "http" and (scope["path"] == "/v1" or scope["path"].startswith("/v1/")):
-        await app.gateway(scope, receive, send)
+        await gateway(scope, receive, send)
     elif scope["type"] == "websocket":
-        await websockets(scope, receive, send)
+        take_key_out(scope)
+        await gateway(scope, receive, send)
     else:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - we are in a coroutine

@@ -1,10 +1,11 @@
 """Who connects, in which dialect, and to what: all that is known before the first event."""
 
 import re
-from collections.abc import MutableMapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 from urllib.parse import parse_qsl, urlencode
+
+from starlette.types import Scope
+from starlette.websockets import WebSocket
 
 from accounts.access import Access
 from gateway.auth import authenticate
@@ -14,13 +15,12 @@ from voice.pipelines import Choices, choices_for
 from voice.protocol.config import Kind, SessionConfig
 from voice.session_config import SessionRequest, config_of
 
-Scope = MutableMapping[str, Any]
-
 SUBPROTOCOL = "realtime"
 KEY_SUBPROTOCOL = "openai-insecure-api-key."
 BETA_SUBPROTOCOL = "openai-beta.realtime-v1"
 BETA_HEADER = "realtime=v1"
 KEY_IN_QUERY = "authorization"
+KEY = "earshot.key"  # in the scope
 
 
 @dataclass(frozen=True)
@@ -43,29 +43,29 @@ class SessionStart:
     config: SessionConfig
 
 
-def take_key_out(scope: Scope) -> str | None:
-    """The key in the address, which is gone from `scope` afterwards: servers log addresses by themselves."""
+def take_key_out(scope: Scope) -> None:
+    """Move the key in the address to where only `read_handshake` finds it: servers log addresses by themselves."""
     query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     scope["query_string"] = urlencode([pair for pair in query if pair[0] != KEY_IN_QUERY]).encode()
-    return next((value for name, value in query if name == KEY_IN_QUERY), None)
+    scope[KEY] = next((value for name, value in query if name == KEY_IN_QUERY), None)
 
 
-def read_handshake(scope: Scope, key_in_query: str | None) -> Handshake:
-    headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-    offered = scope.get("subprotocols") or []
-    query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+def read_handshake(websocket: WebSocket) -> Handshake:
+    key_in_query: str | None = websocket.scope[KEY]
+    query = websocket.query_params
+    offered = websocket.scope.get("subprotocols") or []
     key_offered = next((each[len(KEY_SUBPROTOCOL) :] for each in offered if each.startswith(KEY_SUBPROTOCOL)), None)
-    authorization = headers.get(b"authorization")
+    authorization = websocket.headers.get("authorization")
     if authorization is None and (key := key_offered or _without_scheme(key_in_query)):
         authorization = f"Bearer {key}"
-    says_beta = BETA_SUBPROTOCOL in offered or BETA_HEADER in headers.get(b"openai-beta", "")
+    says_beta = BETA_SUBPROTOCOL in offered or BETA_HEADER in websocket.headers.get("openai-beta", "")
     # A key in the address is this site's own way, and its clients speak beta.
     is_beta = says_beta or (key_in_query is not None and not offered)
     return Handshake(
         authorization=authorization,
         dialect=RealtimeSession.Dialect.BETA if is_beta else RealtimeSession.Dialect.GA,
         subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None,
-        model=query.get("model"),
+        model=query.get("model") or None,
         kind="transcription" if query.get("intent") == "transcription" else "realtime",
     )
 

@@ -1,14 +1,15 @@
 """`POST /v1/realtime/client_secrets`; for the beta dialect `/sessions` and `/transcription_sessions`."""
 
-import json
 import secrets
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from gateway.errors import Refused
-from gateway.http.app import Handler
+from gateway.http.app import Endpoint
 from gateway.http.errors import INVALID, HttpError, invalid, of_refusal
 from gateway.http.request import Request
 from voice import client_secrets
@@ -100,11 +101,11 @@ def _seconds(expires_after: Mapping[str, Any]) -> int:
 
 
 async def _answer(request: Request, answer: dict[str, Any]) -> None:
-    await request.answer(200, "application/json", json.dumps(answer).encode(), [("Cache-Control", "no-store")])
+    await request.respond(JSONResponse(answer, headers={"Cache-Control": "no-store"}))
 
 
-ROUTES: dict[str, dict[str, Handler]] = {
-    "/v1/realtime/client_secrets": {"POST": make_client_secret},
-    "/v1/realtime/sessions": {"POST": make_session},
-    "/v1/realtime/transcription_sessions": {"POST": make_transcription_session},
-}
+ROUTES = [
+    Route("/v1/realtime/client_secrets", Endpoint(make_client_secret), methods=["POST"]),
+    Route("/v1/realtime/sessions", Endpoint(make_session), methods=["POST"]),
+    Route("/v1/realtime/transcription_sessions", Endpoint(make_transcription_session), methods=["POST"]),
+]

@@ -1,59 +1,108 @@
-"""`/v1/`: a bare ASGI application beside Django's, since a request may cost no more than a millisecond or two here."""
+"""`/v1/`: an ASGI application beside Django's, since a request may cost no more than a millisecond or two here."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import quote
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute, Route, Router
+from starlette.types import Receive, Scope, Send
 
 from core.tracebacks import place_of
 from gateway.auth import authenticate
 from gateway.errors import Refused
 from gateway.http import models, speech, transcriptions
-from gateway.http.errors import Disconnected, HttpError, of_refusal
-from gateway.http.request import Receive, Request, Scope, Send
+from gateway.http.errors import HttpError, of_refusal, response_of
+from gateway.http.request import Request
 
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[Request], Awaitable[None]]
 
-ROUTES: dict[str, dict[str, Handler]] = {
-    "/v1/models": {"GET": models.list_models},
-    "/v1/audio/transcriptions": {"POST": transcriptions.transcribe},
-    "/v1/audio/translations": {"POST": transcriptions.translate},
-    "/v1/audio/speech": {"POST": speech.speak},
-}
-ONE_MODEL = "/v1/models/"  # what follows is the model's name, which may hold a slash
+REQUEST = "earshot.request"  # in the scope
 
 
-async def gateway(scope: Scope, receive: Receive, send: Send) -> None:
-    """Serves one request, and answers whatever goes wrong in it."""
-    request = Request(scope, receive, send)
-    try:
-        await _serve(request)
-    except Disconnected:
-        pass
-    except asyncio.CancelledError:
-        if not request.disconnected:
-            await _fail(request, _stopping())
-    finally:
-        await request.close()
+class Endpoint:
+    """A handler of requests that have a valid key, as an ASGI application.
+
+    The handler sends its answer itself, by `Request.respond`: a call is settled only once its answer is sent.
+    """
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request: Request = scope[REQUEST]
+        request.access = await authenticate(request.headers.get("authorization"))
+        await self._handler(request)
 
 
-async def _serve(request: Request) -> None:
-    try:
-        handler = _handler_of(request)
-        request.access = await authenticate(request.header("authorization"))
-        await handler(request)
-    except Refused as refused:
-        await _fail(request, of_refusal(refused))
-    except HttpError as error:
-        await _fail(request, error)
-    except (Disconnected, asyncio.CancelledError):
-        raise
-    except Exception as error:
-        logger.error("Request %s failed with %s at\n%s", request.request_id, type(error).__name__, place_of(error))
-        message = f"Something went wrong here. Tell whoever looks after this site about request {request.request_id}."
-        await _fail(request, HttpError(500, message, kind="server_error", code="internal_error"))
+ROUTES = [
+    Route("/v1/models", Endpoint(models.list_models), methods=["GET"]),
+    Route("/v1/models/{name:path}", Endpoint(models.show_model), methods=["GET"]),  # names may hold slashes
+    Route("/v1/audio/transcriptions", Endpoint(transcriptions.transcribe), methods=["POST"]),
+    Route("/v1/audio/translations", Endpoint(transcriptions.translate), methods=["POST"]),
+    Route("/v1/audio/speech", Endpoint(speech.speak), methods=["POST"]),
+]
+
+
+class Gateway:
+    """The ASGI application of `routes`. Whatever goes wrong in a request is answered as OpenAI does.
+
+    In place of the class `Starlette`, whose outermost part has the server log each fault with its text, which may be
+    what somebody said.
+    """
+
+    def __init__(self, routes: Sequence[BaseRoute]) -> None:
+        self._router = Router(routes, redirect_slashes=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = self  # in an application the router raises 404 and 405, alone it answers them
+        if scope["type"] == "http":
+            await self._serve(Request(scope, receive, send), send)
+        else:
+            await self._router(scope, receive, send)
+
+    async def _serve(self, request: Request, send: Send) -> None:
+        try:
+            await self._route(request, send)
+        except ClientDisconnect:
+            pass
+        except asyncio.CancelledError:
+            if not request.disconnected:
+                await _fail(request, _stopping())
+        finally:
+            await request.end()
+
+    async def _route(self, request: Request, send: Send) -> None:
+        request.scope[REQUEST] = request
+        try:
+            await self._router(request.scope, request.receive, send)
+        except HTTPException as error:
+            await _fail(request, _not_routed(request, error))
+        except Refused as refused:
+            await _fail(request, of_refusal(refused))
+        except HttpError as error:
+            await _fail(request, error)
+        except ClientDisconnect:
+            raise
+        except Exception as error:
+            name = request.request_id
+            logger.error("Request %s failed with %s at\n%s", name, type(error).__name__, place_of(error))
+            message = f"Something went wrong here. Tell whoever looks after this site about request {name}."
+            await _fail(request, HttpError(500, message, kind="server_error", code="internal_error"))
+
+
+def _not_routed(request: Request, error: HTTPException) -> HttpError:
+    """404 or 405."""
+    path = request.scope["path"]
+    if error.status_code == 404:
+        return HttpError(404, f"There is no {quote(path)} here.", code="unknown_url")
+    allowed = ", ".join(sorted((error.headers or {})["Allow"].split(", ")))
+    message = f"{path} takes {allowed}, not {request.method}."
+    return HttpError(405, message, code="method_not_allowed", headers={"Allow": allowed})
 
 
 def _stopping() -> HttpError:
@@ -67,19 +116,4 @@ async def _fail(request: Request, error: HttpError) -> None:
     if error.status > 500:  # the rest has been told of, or is the caller's
         logger.warning("Request %s ends with %s (%s).", request.request_id, error.status, error.code)
     if request.status is None:
-        await request.answer_error(error)
-
-
-def _handler_of(request: Request) -> Handler:
-    """Raises HttpError 404 and 405."""
-    methods = ROUTES.get(request.path)
-    if methods is None and request.path.startswith(ONE_MODEL):
-        methods = {"GET": models.show_model}
-    if methods is None:
-        raise HttpError(404, f"There is no {quote(request.path)} here.", code="unknown_url")
-    handler = methods.get(request.method)
-    if handler is None:
-        allowed = ", ".join(methods)
-        message = f"{request.path} takes {allowed}, not {request.method}."
-        raise HttpError(405, message, code="method_not_allowed", headers={"Allow": allowed})
-    return handler
+        await request.respond(response_of(error))

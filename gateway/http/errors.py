@@ -4,6 +4,8 @@ import json
 import math
 from collections.abc import Mapping
 
+from starlette.responses import Response
+
 from gateway.errors import Refused
 from providers.adapters.base import ProviderError
 from providers.limits import ProviderPaused
@@ -41,13 +43,13 @@ class HttpError(Exception):
         return json.dumps({"error": error}).encode()
 
 
-class Disconnected(Exception):  # noqa: N818 - not an error of ours
-    """The client has gone before its request was whole."""
-
-
 def invalid(message: str, param: str | None = None, code: str | None = None) -> HttpError:
     """400: the caller's request cannot be served as it is."""
     return HttpError(400, message, param=param, code=code)
+
+
+def response_of(error: HttpError) -> Response:
+    return Response(error.body, error.status, error.headers, media_type="application/json")
 
 
 def of_refusal(refused: Refused) -> HttpError:

@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from django.conf import settings
+from starlette.requests import ClientDisconnect
 
 from gateway.catalog import ModelTarget
 from gateway.errors import Refused
-from gateway.http.errors import Disconnected, HttpError, of_provider
+from gateway.http.errors import HttpError, of_provider
 from gateway.http.request import Request
 from gateway.usage.metering import CLIENT_GONE, Usage, settled
 from gateway.usage.recorder import reserve
@@ -36,7 +37,7 @@ async def metered(request: Request, endpoint: Endpoint, model_name: str) -> Asyn
         except HttpError as error:
             usage.end("failed", error.status, error.code or "")
             raise
-        except (Disconnected, asyncio.CancelledError):
+        except (ClientDisconnect, asyncio.CancelledError):
             if request.disconnected:
                 usage.end("disconnected", request.status or CLIENT_GONE)
             else:

@@ -1,7 +1,8 @@
 """`GET /v1/models`: what the caller's workspace can ask for."""
 
-import json
 from typing import Any
+
+from starlette.responses import JSONResponse
 
 from gateway.catalog import ModelCatalog, catalog_for
 from gateway.http.request import Request
@@ -10,14 +11,14 @@ from gateway.http.request import Request
 async def list_models(request: Request) -> None:
     offer = await catalog_for(request.access)
     names = [*offer.aliases, *offer.targets]
-    await _answer(request, {"object": "list", "data": [_described(offer, name) for name in names]})
+    await request.respond(JSONResponse({"object": "list", "data": [_described(offer, name) for name in names]}))
 
 
 async def show_model(request: Request) -> None:
     offer = await catalog_for(request.access)
-    name = request.path.removeprefix("/v1/models/")
+    name = request.path_params["name"]
     offer.find(name)
-    await _answer(request, _described(offer, name))
+    await request.respond(JSONResponse(_described(offer, name)))
 
 
 def _described(offer: ModelCatalog, name: str) -> dict[str, Any]:
@@ -34,7 +35,3 @@ def _described(offer: ModelCatalog, name: str) -> dict[str, Any]:
     if alias:
         described["models"] = [target.name for target in targets]
     return described
-
-
-async def _answer(request: Request, data: dict[str, Any]) -> None:
-    await request.answer(200, "application/json", json.dumps(data).encode())

@@ -4,7 +4,9 @@ import asyncio
 import hashlib
 import io
 import tempfile
+from collections.abc import AsyncGenerator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from threading import BoundedSemaphore
 from typing import BinaryIO, cast
@@ -81,15 +83,16 @@ async def read_form(request: Request) -> Form:
     """Read the request's body. Raises HttpError: 400 where it is no form, 413 where it is too large."""
     max_file = settings.GATEWAY_MAX_AUDIO_MB * 1024 * 1024
     reader = _Reader(_boundary(request), max_file)
-    announced = request.header("content-length") or ""
+    announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > max_file + OVERHEAD:
         raise _file_too_large(max_file)
     try:
-        while pieces := await _next_pieces(request):
-            await reader.form.body_hash.add(pieces)
-            reader.feed(pieces)
-            if reader.wants_disk:
-                await asyncio.to_thread(reader.to_disk)
+        async with aclosing(request.stream()) as stream:
+            while pieces := await _next_pieces(stream):
+                await reader.form.body_hash.add(pieces)
+                reader.feed(pieces)
+                if reader.wants_disk:
+                    await asyncio.to_thread(reader.to_disk)
         reader.end()
     except BaseException:
         reader.form.close()
@@ -97,18 +100,18 @@ async def read_form(request: Request) -> Form:
     return reader.form
 
 
-async def _next_pieces(request: Request) -> bytes:
+async def _next_pieces(body: AsyncGenerator[bytes, None]) -> bytes:
     """The next PIECE bytes of the body and a little more; less only at its end. As they come they are smaller, and
     each would cost as much as one that is large."""
     pieces, size = [], 0
-    while size < PIECE and (piece := await request.read()):
+    while size < PIECE and (piece := await anext(body, b"")):
         pieces.append(piece)
         size += len(piece)
     return b"".join(pieces)
 
 
 def _boundary(request: Request) -> bytes:
-    content_type, options = parse_options_header(request.header("content-type"))
+    content_type, options = parse_options_header(request.headers.get("content-type"))
     if content_type != b"multipart/form-data":
         raise invalid("Send the audio as multipart/form-data, with the fields 'file' and 'model'.")
     boundary = options.get(b"boundary", b"")

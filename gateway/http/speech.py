@@ -13,7 +13,7 @@ from gateway.catalog import ModelTarget, catalog_for
 from gateway.http.errors import invalid, of_provider
 from gateway.http.metering import SERVED_BY, first_in_time, first_success, metered
 from gateway.http.passthrough import can_relay_speech, relay_speech
-from gateway.http.request import Request
+from gateway.http.request import Request, StreamingResponse
 from gateway.usage.metering import Usage
 from providers.adapters.base import (
     AudioEncoding,
@@ -28,7 +28,7 @@ from providers.reasons import Reason
 
 MAX_BODY = 256 * 1024  # bytes: the longest text, escaped, and long instructions
 MAX_CHARACTERS = 4096
-STREAM_HEADERS = (("Cache-Control", "no-store"), ("X-Accel-Buffering", "no"))  # proxies, pass it on as it comes
+STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # proxies, pass it on as it comes
 SLOWEST, FASTEST = 0.25, 4.0
 CONTENT_TYPES: dict[AudioEncoding, str] = {
     "mp3": "audio/mpeg",
@@ -66,17 +66,9 @@ async def speak(request: Request) -> None:
         target, (first, rest) = await first_success(usage, targets, lambda target: _begin(target, params, usage))
         async with aclosing(rest):
             usage.note_first_byte()
-            await request.start(200, _content_type(params), [(SERVED_BY, target.name), *STREAM_HEADERS])
-            await request.send(_piece(params, first))
-            try:
-                async for audio in rest:
-                    await request.send(_piece(params, audio))
-            except ProviderError as error:  # no end follows: the answer breaks off
-                problem = of_provider(error, target.name)
-                if params.stream_format == "sse":
-                    await request.send(b"data: " + problem.body + b"\n\n")
-                raise problem from error
-        await request.send(_last_event(params, usage) if params.stream_format == "sse" else b"", more=False)
+            pieces = _pieces(params, usage, target, first, rest)
+            headers = {SERVED_BY: target.name, **STREAM_HEADERS}
+            await request.respond(StreamingResponse(pieces, _content_type(params), headers))
 
 
 # --- what is asked for ------------------------------------------------------------------------------
@@ -193,6 +185,23 @@ def _content_type(params: SpeechParams) -> str:
     return (
         "text/event-stream; charset=utf-8" if params.stream_format == "sse" else CONTENT_TYPES[params.speech.encoding]
     )
+
+
+async def _pieces(
+    params: SpeechParams, usage: Usage, target: ModelTarget, first: bytes, rest: AsyncGenerator[bytes, None]
+) -> AsyncGenerator[bytes, None]:
+    """The body of the answer. Raises HttpError where the provider fails: the answer breaks off."""
+    yield _piece(params, first)
+    try:
+        async for audio in rest:
+            yield _piece(params, audio)
+    except ProviderError as error:
+        problem = of_provider(error, target.name)
+        if params.stream_format == "sse":
+            yield b"data: " + problem.body + b"\n\n"
+        raise problem from error
+    if params.stream_format == "sse":
+        yield _last_event(params, usage)
 
 
 def _piece(params: SpeechParams, audio: bytes) -> bytes:

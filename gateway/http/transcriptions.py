@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Literal
 
 from django.conf import settings
+from starlette.responses import Response
 
 from datasets.errors import AudioRefused
 from gateway.audio.provider_upload import put_at
@@ -20,7 +21,7 @@ from gateway.http.formats import CONTENT_TYPES, Transcript, as_object, as_text, 
 from gateway.http.metering import SERVED_BY, first_in_time, first_success, metered
 from gateway.http.multipart import Form, read_form
 from gateway.http.params import TranscriptionParams, read_wishes
-from gateway.http.request import Request
+from gateway.http.request import Request, StreamingResponse
 from gateway.usage.metering import Usage
 from providers.adapters.base import (
     CapabilityNotSupported,
@@ -36,7 +37,7 @@ from providers.adapters.base import (
 from providers.reasons import Reason
 
 EVENTS = "text/event-stream; charset=utf-8"
-STREAM_HEADERS = (("Cache-Control", "no-store"), ("X-Accel-Buffering", "no"))
+STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ async def _answer_at_once(request: Request, job: Job, usage: Usage) -> None:
     else:
         body = as_text(transcript, wanted)
     usage.note_first_byte()
-    await request.answer(200, CONTENT_TYPES[wanted], body, [(SERVED_BY, target.name)])
+    await request.respond(Response(body, headers={SERVED_BY: target.name}, media_type=CONTENT_TYPES[wanted]))
 
 
 async def _ask(job: Job, usage: Usage, target: ModelTarget) -> tuple[Transcription, dict[str, Any]]:
@@ -238,16 +239,8 @@ async def _answer_in_events(request: Request, job: Job, usage: Usage) -> None:
     target, (first, rest) = await first_success(usage, job.targets, partial(_begin, job, usage))
     async with aclosing(rest):
         usage.note_first_byte()
-        await request.start(200, EVENTS, [(SERVED_BY, target.name), *STREAM_HEADERS])
-        try:
-            whole = await _send_deltas(request, first, rest)
-        except ProviderError as error:
-            problem = of_provider(error, target.name)
-            await request.send(b"data: " + problem.body + b"\n\n")  # no end follows: the stream breaks off
-            raise problem from error
-    usage.input_tokens, usage.output_tokens = whole.input_tokens, whole.output_tokens
-    done = {"type": "transcript.text.done", "text": whole.text, "usage": usage_of(whole, job.audio.duration)}
-    await request.send(_event(done) + b"data: [DONE]\n\n", more=False)
+        headers = {SERVED_BY: target.name, **STREAM_HEADERS}
+        await request.respond(StreamingResponse(_events(job, usage, target, first, rest), EVENTS, headers))
 
 
 async def _begin(
@@ -276,22 +269,34 @@ async def _parts(job: Job, usage: Usage, target: ModelTarget) -> AsyncGenerator[
         yield TranscriptionPart(whole=heard)
 
 
-async def _send_deltas(
-    request: Request, first: TranscriptionPart, rest: AsyncGenerator[TranscriptionPart, None]
-) -> Transcription:
-    """Raises ProviderError, also where the stream ends without saying that it is whole."""
+async def _events(
+    job: Job,
+    usage: Usage,
+    target: ModelTarget,
+    first: TranscriptionPart,
+    rest: AsyncGenerator[TranscriptionPart, None],
+) -> AsyncGenerator[bytes, None]:
+    """The body of the answer. Raises HttpError where the provider fails, also where its stream ends without saying that
+    it is whole: the answer breaks off."""
     part: TranscriptionPart | None = first
     whole, sent = None, False
-    while part is not None:
-        whole = part.whole or whole
-        # Who does not stream has a whole only.
-        if delta := part.delta or (whole.text if whole and not sent else ""):
-            await request.send(_event({"type": "transcript.text.delta", "delta": delta}))
-            sent = True
-        part = await anext(rest, None)
-    if whole is None:
-        raise _ended_early()
-    return whole
+    try:
+        while part is not None:
+            whole = part.whole or whole
+            # Who does not stream has a whole only.
+            if delta := part.delta or (whole.text if whole and not sent else ""):
+                yield _event({"type": "transcript.text.delta", "delta": delta})
+                sent = True
+            part = await anext(rest, None)
+        if whole is None:
+            raise _ended_early()
+    except ProviderError as error:
+        problem = of_provider(error, target.name)
+        yield b"data: " + problem.body + b"\n\n"
+        raise problem from error
+    usage.input_tokens, usage.output_tokens = whole.input_tokens, whole.output_tokens
+    done = {"type": "transcript.text.done", "text": whole.text, "usage": usage_of(whole, job.audio.duration)}
+    yield _event(done) + b"data: [DONE]\n\n"
 
 
 def _ended_early() -> ProviderError:

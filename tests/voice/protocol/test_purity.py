@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-IMPURE = "asyncio channels django numpy providers selectors socket"
+IMPURE = "asyncio django numpy providers selectors socket starlette"
 
 
 def test_the_core_needs_no_loop_no_socket_and_no_django():
