@@ -40,11 +40,11 @@ class Endpoint:
 
 
 ROUTES = [
-    Route("/v1/models", Endpoint(models.list_models), methods=["GET"]),
-    Route("/v1/models/{name:path}", Endpoint(models.show_model), methods=["GET"]),  # names may hold slashes
     Route("/v1/audio/transcriptions", Endpoint(transcriptions.transcribe), methods=["POST"]),
     Route("/v1/audio/translations", Endpoint(transcriptions.translate), methods=["POST"]),
     Route("/v1/audio/speech", Endpoint(speech.speak), methods=["POST"]),
+    Route("/v1/models", Endpoint(models.list_models), methods=["GET"]),
+    Route("/v1/models/{name:path}", Endpoint(models.show_model), methods=["GET"]),  # names may hold slashes
 ]
 
 

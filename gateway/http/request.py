@@ -24,8 +24,8 @@ class Request(requests.Request):
     access: Access  # set before any handler is called
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        super().__init__(scope, self._receive_in_time, send)
-        self._receive_from_server = receive
+        super().__init__(scope, receive)
+        self._server_send = send
         given = self.headers.get("x-request-id", "")
         self.request_id = given if REQUEST_ID.fullmatch(given) else f"req_{random.getrandbits(128):032x}"
         self.asked_at = time.monotonic()  # when the request was whole
@@ -33,6 +33,24 @@ class Request(requests.Request):
         self.status: int | None = None  # of the answer, once it has begun
         self._answered = False
         self._watcher: asyncio.Task[None] | None = None
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        """The body as it comes. Raises ClientDisconnect, and HttpError 408 where nothing comes."""
+        more = True
+        while more:
+            try:
+                async with asyncio.timeout(BODY_PATIENCE):
+                    message = await self.receive()
+            except TimeoutError:
+                raise HttpError(408, f"No more of the request came for {BODY_PATIENCE:.0f} seconds.") from None
+            if message["type"] == "http.disconnect":
+                self.disconnected = True
+                raise requests.ClientDisconnect
+            if not (more := message.get("more_body", False)):
+                self.asked_at = time.monotonic()
+                self._watch()
+            if piece := message.get("body"):
+                yield piece
 
     async def read_all(self, limit: int) -> bytes:
         """The whole body. Raises HttpError: 413 above `limit` bytes (Starlette's own limit answers in plain text), and
@@ -51,7 +69,7 @@ class Request(requests.Request):
         which the server turns into a broken connection."""
         response.headers["x-request-id"] = self.request_id
         self.status = response.status_code
-        await response(self.scope, self.receive, self._send_to_server)
+        await response(self.scope, self.receive, self._send_noting_end)
 
     async def end(self) -> None:
         """Stop watching for the client's leaving."""
@@ -60,30 +78,16 @@ class Request(requests.Request):
             with suppress(asyncio.CancelledError):
                 await self._watcher
 
-    async def _receive_in_time(self) -> Message:
-        """Raises HttpError 408 where nothing comes."""
-        try:
-            async with asyncio.timeout(BODY_PATIENCE):
-                message = await self._receive_from_server()
-        except TimeoutError:
-            raise HttpError(408, f"No more of the request came for {BODY_PATIENCE:.0f} seconds.") from None
-        if message["type"] == "http.disconnect":
-            self.disconnected = True
-        elif not message.get("more_body"):
-            self.asked_at = time.monotonic()
-            self._watch()
-        return message
-
-    async def _send_to_server(self, message: Message) -> None:
+    async def _send_noting_end(self, message: Message) -> None:
         self._answered = message["type"] == "http.response.body" and not message.get("more_body")
-        await self._send(message)
+        await self._server_send(message)
 
     def _watch(self) -> None:
         served_by = asyncio.current_task()
         assert served_by is not None  # noqa: S101 - we are in a coroutine
 
         async def cancel_when_gone() -> None:
-            while (await self._receive_from_server())["type"] != "http.disconnect":
+            while (await self.receive())["type"] != "http.disconnect":
                 pass
             if not self._answered:
                 self.disconnected = True
