@@ -48,19 +48,15 @@ ENDS = {
 class RealtimeConnection:
     """One connection, from the accepted handshake on."""
 
-    def __init__(self, websocket: WebSocket, handshake: Handshake, beginning: SessionStart, session_id: int) -> None:
+    def __init__(self, websocket: WebSocket, handshake: Handshake, start: SessionStart, session_id: int) -> None:
         stem = secrets.token_hex(8)
         self._websocket = websocket
         self._subprotocol = handshake.subprotocol
-        self._caller = Caller(beginning.access, beginning.choices.offer, session_id, f"rt_{stem}")
-        self._wire = Wire(
-            dialect=DIALECTS[handshake.dialect],
-            config=beginning.config,
-            models=beginning.choices.models,
-            ids=Ids(stem),
-        )
+        self._caller = Caller(start.access, start.choices.offer, session_id, f"rt_{stem}")
         self._outbox = Outbox()
-        self._runner = Runner(self._wire, self._caller, self._outbox)
+        dialect = DIALECTS[handshake.dialect]
+        wire = Wire(dialect=dialect, config=start.config, models=start.choices.models, ids=Ids(stem))
+        self._runner = Runner(wire, self._caller, self._outbox)
         self._opened_at = self._heard_at = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
         self._serving: asyncio.Task[Any] | None = None  # None: over
@@ -157,15 +153,16 @@ async def realtime(websocket: WebSocket) -> None:
     """Serves `/v1/realtime`."""
     handshake = read_handshake(websocket)
     try:
-        beginning = await begin(handshake)
-        session_id = await _open(handshake, beginning)
+        start = await begin(handshake)
+        session_id = await _open(handshake, start)
     except Refused as refused:
         await _deny(websocket, of_refusal(refused))
     else:
-        await RealtimeConnection(websocket, handshake, beginning, session_id).serve()
+        await RealtimeConnection(websocket, handshake, start, session_id).serve()
 
 
 async def elsewhere(websocket: WebSocket) -> None:
+    """Refuses WebSockets of any other address, and names the right one."""
     await _deny(websocket, HttpError(404, f"There is no WebSocket here. It is at {ADDRESS}."))
 
 
@@ -177,13 +174,13 @@ async def _deny(websocket: WebSocket, error: HttpError) -> None:
         await websocket.close()
 
 
-async def _open(handshake: Handshake, beginning: SessionStart) -> int:
+async def _open(handshake: Handshake, start: SessionStart) -> int:
     """The id of the session's row. Raises Refused."""
-    config = beginning.config
+    config = start.config
     models = {"stt_model": config.stt_model}
     if config.kind == "realtime":
         models |= {"chat_model": config.llm_model, "tts_model": config.tts_model}
-    return await open_session(beginning.access, dialect=handshake.dialect, kind=config.kind, models=models)
+    return await open_session(start.access, dialect=handshake.dialect, kind=config.kind, models=models)
 
 
 ADDRESS = "/v1/realtime"

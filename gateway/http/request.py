@@ -49,8 +49,8 @@ class Request(requests.Request):
             if not (more := message.get("more_body", False)):
                 self.asked_at = time.monotonic()
                 self._watch()
-            if piece := message.get("body"):
-                yield piece
+            if message.get("body"):
+                yield message.pop("body")  # held by nobody while the next one is waited for
 
     async def read_all(self, limit: int) -> bytes:
         """The whole body. Raises HttpError: 413 above `limit` bytes (Starlette's own limit answers in plain text), and
