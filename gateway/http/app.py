@@ -75,6 +75,7 @@ class Gateway:
                 await _fail(request, _stopping())
         finally:
             await request.end()
+            del request.scope[REQUEST]  # circles of objects are garbage that takes a collection
 
     async def _route(self, request: Request, send: Send) -> None:
         request.scope[REQUEST] = request
