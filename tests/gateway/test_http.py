@@ -135,6 +135,11 @@ def test_a_wrong_method_is_a_405_that_says_the_right_one(http, method, path):
     assert answer.headers["allow"] in error_of(answer)["message"]
 
 
+def test_the_head_of_an_answer_can_be_asked_for_alone(http):
+    answer = http.head("/models")
+    assert (answer.status_code, answer.headers["content-type"], answer.content) == (200, "application/json", b"")
+
+
 def test_the_hash_on_record_is_that_of_the_body_however_large_and_however_many_come_at_once(http, live):
     def send_one(number):
         body = form(audio=make_wav(random.uniform(0.5, 30.0)))
