@@ -21,7 +21,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 site = get_asgi_application()
 
 from gateway.http.app import ROUTES, Gateway  # noqa: E402 - its models need Django to be set up
-from gateway.http.client import close_upstreams  # noqa: E402
 from gateway.usage import recorder  # noqa: E402
 from providers.limits import close_limiters  # noqa: E402
 from voice import http as voice_http  # noqa: E402
@@ -69,7 +68,6 @@ async def lifespan(receive: Receive, send: Send) -> None:
     when_told_to_stop(lambda: asyncio.get_running_loop().call_later(SITE_SECONDS, end_pages))
     await send({"type": "lifespan.startup.complete"})
     await receive()
-    close_upstreams()
     await asyncio.to_thread(recorder.close)
     await asyncio.to_thread(close_limiters)
     await send({"type": "lifespan.shutdown.complete"})

@@ -2,12 +2,13 @@
 
 import ipaddress
 import socket
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 
 
-class AddressRefused(Exception):  # noqa: N818
+class AddressRefused(OSError):  # noqa: N818
     """The site does not call this address; `str(error)` says why."""
 
 
@@ -30,6 +31,18 @@ def check_public_url(url: str) -> None:
     for address in _addresses(parts.hostname, port):
         if not _is_public(address):
             raise AddressRefused(f"{parts.hostname} is not on the public network. WEBHOOK_ALLOW_PRIVATE=1 admits it.")
+
+
+def public_socket(address: tuple[Any, ...]) -> socket.socket:
+    """A socket for an address as `getaddrinfo` tells it, made when the connection is: a name that led to the public
+    network when it was entered may lead elsewhere by now.
+
+    Raises AddressRefused for what is not on the public network, unless `WEBHOOK_ALLOW_PRIVATE` is set.
+    """
+    family, kind, protocol, _, where = address
+    if not settings.WEBHOOK_ALLOW_PRIVATE and not _is_public(where[0]):
+        raise AddressRefused("Its address is not on the public network. WEBHOOK_ALLOW_PRIVATE=1 admits it.")
+    return socket.socket(family, kind, protocol)
 
 
 def _addresses(host: str, port: int | None) -> list[str]:

@@ -4,19 +4,16 @@ No SDK and no model of the answer lie between; only as much of it is read as its
 """
 
 import asyncio
-import functools
 import json
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
-from typing import Any, Literal, TypeGuard
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+from typing import Any, BinaryIO, Literal, TypeGuard
 
+import aiohttp
 from django.conf import settings
 
 from gateway.audio.upload import UploadedAudio
-from gateway.http.client import Answer, Streamed, upstream_of
 from gateway.http.multipart import Form
 from gateway.http.params import TranscriptionParams
 from providers.adapters.base import (
@@ -29,6 +26,7 @@ from providers.adapters.base import (
     SpeechRequest,
     Transcription,
 )
+from providers.adapters.http import Answer, needs_proxy, read_answer, request
 from providers.adapters.openai.errors import Call, error_in_answer, error_of_answer
 from providers.adapters.openai.responses import language_code, transcription_of
 from providers.adapters.openai.speech import encoding_for, request_fields, sound_parts
@@ -36,6 +34,7 @@ from providers.reasons import Reason
 
 Operation = Literal["transcriptions", "translations"]
 
+PIECE = 256 * 1024  # bytes of a file read and sent at once
 BOUNDARY = secrets.token_hex(16)  # of this process: nobody can put it into a file
 
 # Ours to say, whatever the client has said.
@@ -54,13 +53,6 @@ def can_relay_transcription(endpoint: Endpoint, model: ModelConfig, audio: Uploa
     )
 
 
-@functools.cache
-def needs_proxy(url: str) -> bool:
-    """Whether the environment sends calls to this place through a proxy."""
-    parts = urlsplit(url)
-    return parts.scheme in getproxies() and not proxy_bypass(parts.hostname or "")
-
-
 async def relay_transcription(
     endpoint: Endpoint,
     model: ModelConfig,
@@ -74,14 +66,16 @@ async def relay_transcription(
     headers = {
         **endpoint.headers,
         "Content-Type": f"multipart/form-data; boundary={BOUNDARY}",
+        "Content-Length": str(len(start) + audio.size + len(end)),
         "Accept": "application/json",
-        "User-Agent": "earshot",
     }
+    url = f"{endpoint.base_url}/audio/{operation}"
     try:
         async with asyncio.timeout(settings.CALL_TIMEOUT_SECONDS):
             with audio.open() as file:
-                upstream = upstream_of(endpoint.base_url)
-                answer = await upstream.post(f"/audio/{operation}", headers, start, file, end)
+                body = _body(start, file, end)
+                async with request("POST", url, headers, body, public_only=endpoint.public_only) as response:
+                    answer = await read_answer(response)
     except TimeoutError:
         raise ProviderError(Reason.TIMEOUT, "The provider did not answer in time.", retryable=True) from None
     return _read(answer, Call(private=(params.prompt,), hears=True))
@@ -112,6 +106,14 @@ def _form(fields: list[tuple[str, str]], audio: UploadedAudio) -> tuple[bytes, b
     disposition = f'form-data; name="file"; filename="{audio.file_name}"'
     parts.append(f"--{BOUNDARY}\r\nContent-Disposition: {disposition}\r\nContent-Type: {audio.mime_type}\r\n\r\n")
     return "".join(parts).encode(), f"\r\n--{BOUNDARY}--\r\n".encode()
+
+
+async def _body(start: bytes, file: BinaryIO, end: bytes) -> AsyncIterator[bytes]:
+    """The whole in pieces, none of them copied: uvloop writes those together that come without a pause."""
+    yield start
+    while piece := file.read(PIECE):
+        yield piece
+    yield end
 
 
 def _quoted(name: str) -> str:
@@ -178,8 +180,9 @@ async def relay_speech(
     endpoint, call = wire.endpoint(), Call(private=(speech.text, speech.instructions))
     encoding = encoding_for(model, speech.encoding)
     body = json.dumps(request_fields(model, speech, encoding)).encode()
-    headers = {**endpoint.headers, "Content-Type": "application/json", "Accept": "audio/*", "User-Agent": "earshot"}
-    async with upstream_of(endpoint.base_url).stream("/audio/speech", headers, body) as answer:
+    headers = {**endpoint.headers, "Content-Type": "application/json", "Accept": "audio/*"}
+    url = f"{endpoint.base_url}/audio/speech"
+    async with request("POST", url, headers, body, public_only=endpoint.public_only) as answer:
         content_type = answer.headers.get("content-type", "")
         if answer.status != 200 or content_type.startswith("application/json"):
             raise await _error(answer, call)
@@ -188,21 +191,20 @@ async def relay_speech(
                 yield part
 
 
-async def _pieces(answer: Streamed) -> AsyncIterator[tuple[bytes, None]]:
+async def _pieces(answer: aiohttp.ClientResponse) -> AsyncIterator[tuple[bytes, None]]:
     """Providers' events, which hold tokens, are for the adapter: there are no counts here."""
-    pieces = answer.pieces()
     while True:
         try:
             async with asyncio.timeout(settings.PROVIDER_TIMEOUT_SECONDS):
-                piece = await anext(pieces, None)
+                piece = await answer.content.readany()
         except TimeoutError:
             raise ProviderError(Reason.TIMEOUT, "The provider fell silent in mid-stream.", retryable=True) from None
-        if piece is None:
+        if not piece:
             return
         yield piece, None
 
 
-async def _error(answer: Streamed, call: Call) -> ProviderError:
+async def _error(answer: aiohttp.ClientResponse, call: Call) -> ProviderError:
     taken = b""
     async for piece, _ in _pieces(answer):
         taken += piece

@@ -56,7 +56,7 @@ async def relay(stream: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
 def _stop() -> None:
     loop, thread = _loops.get(os.getpid(), (None, None))
     if loop and thread:
-        loop.call_soon_threadsafe(loop.stop)
+        asyncio.run_coroutine_threadsafe(loop.shutdown_asyncgens(), loop).add_done_callback(lambda _: loop.stop())
         thread.join(5)
         if not thread.is_alive():
             loop.close()

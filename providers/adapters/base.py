@@ -247,6 +247,7 @@ class Endpoint:
 
     base_url: str  # without a slash at its end; /audio/transcriptions comes right after it
     headers: Mapping[str, str] = field(repr=False)  # they hold the key
+    public_only: bool  # somebody has entered the address: it may not lead into the site's own network
 
 
 @runtime_checkable

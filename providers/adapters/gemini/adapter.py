@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
@@ -45,7 +46,6 @@ from providers.adapters.gemini.sdk import genai
 from providers.adapters.gemini.speech import SpeechReader, problem_with_model, speech_config, spoken_text
 from providers.adapters.gemini.states import remote_batch
 from providers.adapters.gemini.stream_usage import StreamUsage, check_spoken
-from providers.adapters.gemini.streams import SizedStream
 from providers.adapters.kinds import KindInfo
 from providers.reasons import Reason
 from providers.wav import wav_file
@@ -76,6 +76,7 @@ class GeminiAdapter:
     def __init__(self, config: ProviderConfig) -> None:
         genai()  # now, and not in an event loop that makes the first call
         # The environment's key goes to the environment's address only, never to one that somebody typed.
+        self._public_only = bool(config.base_url)
         if config.base_url or config.credential:
             self._key, self._base_url = config.credential, config.base_url
         else:
@@ -92,6 +93,7 @@ class GeminiAdapter:
             base_url=self._base_url,
             connections=self._connections,
             timeout=settings.PROVIDER_TIMEOUT_SECONDS,
+            public_only=self._public_only,
         )
 
     @cached_property
@@ -203,10 +205,9 @@ class GeminiAdapter:
         return mime_type in TAKEN
 
     def upload_file(self, name: str, stream: BinaryIO, size: int, mime_type: str) -> RemoteFile:
-        config = genai().types.UploadFileConfig(name=name, mime_type=mime_type)
         try:
             with provider_errors():
-                return _remote_file(self._client.upload(SizedStream(stream, size), config))
+                return _remote_file(self._client.upload(name, stream, size, mime_type))
         except ProviderError as error:
             if error.status != 409 and not (error.status == 400 and "already exists" in str(error)):
                 raise
@@ -219,7 +220,7 @@ class GeminiAdapter:
     def get_file(self, name: str) -> RemoteFile | None:
         try:
             with provider_errors():
-                return _remote_file(self._client.sdk.files.get(name=name))
+                return _remote_file(self._client.get_json(f"files/{name}"))
         except ProviderError as error:
             if is_gone(error):
                 return None
@@ -302,14 +303,14 @@ def _raw(answer: "types.GenerateContentResponse") -> dict[str, Any]:
     return raw
 
 
-def _remote_file(file: "types.File") -> RemoteFile:
-    if not file.name or not file.uri:
+def _remote_file(file: dict[str, Any]) -> RemoteFile:
+    if not file["name"] or not file["uri"]:
         raise ValueError("an empty answer")
-    state = str(getattr(file.state, "value", file.state) or "")
+    state, expires = file.get("state"), file.get("expirationTime")
     return RemoteFile(
-        name=file.name.removeprefix("files/"),
-        uri=file.uri,
+        name=file["name"].removeprefix("files/"),
+        uri=file["uri"],
         state="processing" if state == "PROCESSING" else "failed" if state == "FAILED" else "active",
-        expires_at=file.expiration_time,
-        error=(file.error.message or "") if file.error else "",
+        expires_at=datetime.fromisoformat(expires) if expires else None,
+        error=(file.get("error") or {}).get("message", ""),
     )

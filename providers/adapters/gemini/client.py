@@ -1,28 +1,28 @@
 """The SDK's client as we use it, and its failures as ours."""
 
 import asyncio
-import threading
+import json
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import urlsplit
 
 import httpx2
 
 from providers.adapters.background import background_loop
 from providers.adapters.base import ProviderError
 from providers.adapters.gemini.sdk import genai
-from providers.adapters.gemini.streams import SizedStream
+from providers.adapters.http import call, needs_proxy
 from providers.reasons import Reason
 
 if TYPE_CHECKING:
-    from google.genai import Client, errors, types
-
-    from providers.adapters.gemini.curl import CurlTransport
+    from google.genai import errors, types
 
 BASE_URL = "https://generativelanguage.googleapis.com"
 API_VERSION = "v1beta"  # files and batches are documented under it
 CLOSE_SECONDS = 5.0
+PIECE = 1 << 20  # bytes of a file read and sent at once; a multiple of the 256 KiB that the protocol asks for
 
 _opened: ContextVar[list[httpx2.Response]] = ContextVar("_opened")  # by the call that is under way
 
@@ -44,11 +44,11 @@ class ClosingClient(httpx2.AsyncClient):
 class GeminiClient:
     """The SDK and, for what it leaves out of its answers, the same API without it.
 
-    Thread-safe. Retries are off everywhere: whether a call may be repeated is ours to decide. Only a kept
-    connection that proves to be closed is replaced without a word.
+    Thread-safe. Retries are off everywhere: whether a call may be repeated is ours to decide. `public_only` is for
+    uploads and deletes, as in `providers.adapters.http`.
     """
 
-    def __init__(self, *, api_key: str, base_url: str, connections: int, timeout: float) -> None:
+    def __init__(self, *, api_key: str, base_url: str, connections: int, timeout: float, public_only: bool) -> None:
         if not api_key:
             raise ProviderError(
                 Reason.INVALID_CREDENTIALS, "No API key: enter one for the provider, or set GEMINI_API_KEY."
@@ -57,41 +57,66 @@ class GeminiClient:
         limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
         self._headers = {"x-goog-api-key": api_key}
         self._timeout = timeout
+        self._public_only = public_only
         self.http = httpx2.Client(limits=limits, timeout=timeout)
         self._streamed = False
         # As many streams as are allowed elsewhere: one lasts as long as somebody listens.
         self._streams = ClosingClient(limits=httpx2.Limits(max_keepalive_connections=connections), timeout=timeout)
-        self.sdk = self._sdk_by(self.http)
-        self._making = threading.Lock()
-        self._files: tuple[CurlTransport, Client] | None = None
-
-    def _sdk_by(self, http: httpx2.Client) -> "Client":
-        return genai().Client(
+        self.sdk = genai().Client(
             vertexai=False,  # whatever the environment says
-            api_key=self._headers["x-goog-api-key"],
+            api_key=api_key,
             http_options=genai().types.HttpOptions(
                 base_url=self.base_url,
                 api_version=API_VERSION,
-                timeout=int(self._timeout * 1000),  # milliseconds, of each step of a call
-                httpx_client=http,
+                timeout=int(timeout * 1000),  # milliseconds, of each step of a call
+                httpx_client=self.http,
                 httpx_async_client=self._streams,
                 retry_options=genai().types.HttpRetryOptions(attempts=1),
             ),
         )
 
-    def _for_files(self) -> tuple["CurlTransport", "Client"]:
-        """A transport that suits many small files, and the SDK on it: made when the first one comes or goes."""
-        with self._making:
-            if self._files is None:
-                from providers.adapters.gemini.curl import CurlTransport
+    def upload(self, name: str, stream: BinaryIO, size: int, mime_type: str) -> dict[str, Any]:
+        """Put what `stream` holds into a file; returns the resource. By the SDK it costs three times the CPU.
 
-                curl = CurlTransport()
-                self._files = curl, self._sdk_by(httpx2.Client(transport=curl))
-            return self._files
+        Raises OSError where the stream cannot be read to its size.
+        """
+        headers = {
+            **self._headers,
+            "Content-Type": "application/json",
+            "X-Goog-Upload-Protocol": "resumable",
+            "X-Goog-Upload-Command": "start",
+            "X-Goog-Upload-Header-Content-Length": str(size),
+            "X-Goog-Upload-Header-Content-Type": mime_type,
+        }
+        resource = {"name": f"files/{name}", "mimeType": mime_type, "sizeBytes": str(size)}
+        path = f"/upload/{API_VERSION}/files"
+        answer = self._call("POST", self.base_url + path, headers, json.dumps({"file": resource}).encode())
+        # The address of the pieces, at the host that we know: a server behind a proxy may name another one.
+        base = urlsplit(self.base_url)
+        url = urlsplit(answer.headers["x-goog-upload-url"])._replace(scheme=base.scheme, netloc=base.netloc).geturl()
+        for offset in range(0, max(size, 1), PIECE):
+            headers = {
+                "X-Goog-Upload-Command": "upload" if offset + PIECE < size else "upload, finalize",
+                "X-Goog-Upload-Offset": str(offset),
+            }
+            answer = self._call("POST", url, headers, _read(stream, min(PIECE, size - offset)))
+            if answer.headers.get("x-goog-upload-status") != "active":
+                break
+        if answer.headers.get("x-goog-upload-status") != "final":
+            raise ValueError("the upload was not completed")
+        file: dict[str, Any] = answer.json()["file"]
+        return file
 
-    def upload(self, stream: SizedStream, config: "types.UploadFileConfig") -> "types.File":
-        _, sdk = self._for_files()
-        return sdk.files.upload(file=stream, config=config)
+    def _call(self, method: str, url: str, headers: dict[str, str], body: bytes = b"") -> httpx2.Response:
+        """For the many small calls of uploads and deletes. Raises ProviderError and the SDK's APIError."""
+        if needs_proxy(self.base_url):
+            response = self.http.request(method, url, headers=headers, content=body)
+        else:
+            sent = call(method, url, headers, body, public_only=self._public_only, step_seconds=self._timeout)
+            answer = asyncio.run_coroutine_threadsafe(sent, background_loop()).result()
+            response = httpx2.Response(answer.status, headers=list(answer.headers.items()), content=answer.body)
+        genai().errors.APIError.raise_for_response(response)
+        return response
 
     def get_json(self, path: str, **params: Any) -> dict[str, Any]:
         """GET of a resource as the API answers it; an answer that is no JSON object is an error."""
@@ -103,11 +128,8 @@ class GeminiClient:
         return body
 
     def delete(self, path: str) -> None:
-        """DELETE of a resource. By the SDK it costs several times the CPU, and the answer is empty."""
-        curl, _ = self._for_files()
-        url = f"{self.base_url}/{API_VERSION}/{path}"
-        answer = curl.send("DELETE", url, httpx2.Headers(self._headers).raw, seconds=self._timeout)
-        genai().errors.APIError.raise_for_response(answer)
+        """DELETE of a resource."""
+        self._call("DELETE", f"{self.base_url}/{API_VERSION}/{path}", self._headers)
 
     @contextmanager
     def stream(self, path: str) -> Iterator[Iterator[bytes]]:
@@ -144,10 +166,20 @@ class GeminiClient:
     def close(self) -> None:
         self.sdk.close()
         self.http.close()
-        if self._files is not None:
-            self._files[0].close()
         if self._streamed:
             asyncio.run_coroutine_threadsafe(self._streams.aclose(), background_loop()).result(CLOSE_SECONDS)
+
+
+def _read(stream: BinaryIO, size: int) -> bytes:
+    """Exactly as many bytes."""
+    parts = []
+    while size:
+        part = stream.read(size)
+        if not part:
+            raise OSError("the stored file is shorter than it should be")
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
 
 
 @contextmanager

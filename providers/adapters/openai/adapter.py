@@ -26,11 +26,12 @@ from providers.adapters.base import (
     TranscriptionRequest,
 )
 from providers.adapters.kinds import KindInfo
+from providers.adapters.loop_clients import LoopClients
 from providers.adapters.openai import chat, speech
 from providers.adapters.openai.audio import audio_file
 from providers.adapters.openai.catalogue import CATALOGUE
 from providers.adapters.openai.chat import chat_parts
-from providers.adapters.openai.clients import LoopClients, make_client
+from providers.adapters.openai.clients import make_client
 from providers.adapters.openai.errors import Call, error_in_answer, provider_errors
 from providers.adapters.openai.events import event_stream, is_event_stream
 from providers.adapters.openai.options import problem_with_model
@@ -65,6 +66,7 @@ class OpenAICompatibleAdapter:
 
     def __init__(self, config: ProviderConfig, *, own_environment: bool = False) -> None:
         self._key, self._base_url = config.credential.strip(), config.base_url.rstrip("/")
+        self._public_only = not own_environment
         # It knows nothing of this adapter: where the last call lets go of one, its connections are closed.
         self._clients = LoopClients(
             partial(
@@ -73,7 +75,8 @@ class OpenAICompatibleAdapter:
                 base_url=self._base_url,
                 step_seconds=settings.PROVIDER_TIMEOUT_SECONDS,
                 own_environment=own_environment,
-            )
+            ),
+            load=sdk,
         )
 
     # --- hearing ----------------------------------------------------------------------------------
@@ -179,7 +182,8 @@ class OpenAICompatibleAdapter:
 
     def endpoint(self) -> Endpoint:
         self._check_access()
-        return Endpoint(self._base_url, {"authorization": f"Bearer {self._key}"} if self._key else {})
+        headers = {"authorization": f"Bearer {self._key}"} if self._key else {}
+        return Endpoint(self._base_url, headers, self._public_only)
 
     def close(self) -> None:
         self._clients.close()
