@@ -22,6 +22,7 @@ from accounts.services import (
     limit_api_key,
     remove_member,
     revoke_api_key,
+    update_user,
 )
 from accounts.workspaces import switch_workspace
 
@@ -48,6 +49,12 @@ class UserAdmin(SuperuserAdmin, DjangoUserAdmin):
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"is_staff": True, **super().get_changeform_initial_data(request)}
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        if change:
+            update_user(user=obj)
+        else:
+            obj.save()
 
 
 @admin.register(Organization)

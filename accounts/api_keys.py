@@ -6,7 +6,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from accounts.access import Access
-from accounts.models import ApiKey, Role
+from accounts.models import ApiKey
 from accounts.services import hash_key
 
 NOTED_EVERY = timedelta(minutes=1)  # how often a key's use is noted
@@ -19,14 +19,15 @@ def access_of_key(secret: str) -> Access | None:
 
 
 def access_of_keys(hashes: Collection[str]) -> dict[str, Access]:
-    """The access of each key by its SHA-256 (hex); keys that are unknown or revoked are left out.
+    """The access of each key by its SHA-256 (hex); keys that are unknown or revoked, or whose maker may do nothing in
+    the workspace any more, are left out.
 
     `last_used_at` is written at most once a minute.
     """
-    keys = list(ApiKey.objects.usable().with_hashes(hashes))
+    roles = {key: role for key in ApiKey.objects.usable().with_hashes(hashes) if (role := key.role_now())}
     now = timezone.now()
     before = now - NOTED_EVERY
-    to_note = [key.pk for key in keys if key.last_used_at is None or key.last_used_at < before]
+    to_note = [key.pk for key in roles if key.last_used_at is None or key.last_used_at < before]
     if to_note:
         ApiKey.objects.filter(pk__in=to_note).update(last_used_at=now)
-    return {key.key_hash: Access(key.workspace, Role(key.role), user=key.created_by, api_key=key) for key in keys}
+    return {key.key_hash: Access(key.workspace, role, user=key.created_by, api_key=key) for key, role in roles.items()}

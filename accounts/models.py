@@ -1,6 +1,6 @@
 """Who is asking, and what they may see."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Self
 
 from django.conf import settings
@@ -8,7 +8,7 @@ from django.contrib.auth.models import AbstractUser
 from django.contrib.auth.models import UserManager as DjangoUserManager
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import Case, Q, Value, When
+from django.db.models import Case, OuterRef, Q, Subquery, Value, When
 
 
 class WorkspaceOwnedQuerySet(models.QuerySet[Any]):
@@ -28,7 +28,20 @@ class UserManager(DjangoUserManager["User"]):
 class User(AbstractUser):
     """A person. What they may do comes from their memberships, never from Django's permissions."""
 
+    session_epoch = models.PositiveIntegerField(
+        default=0, editable=False, help_text="Sessions of an earlier epoch are over, for good."
+    )
+
     objects: ClassVar[UserManager] = UserManager()
+
+    def get_session_auth_hash(self) -> str:
+        return self._of_this_epoch(super().get_session_auth_hash())
+
+    def get_session_auth_fallback_hash(self) -> Iterator[str]:
+        return map(self._of_this_epoch, super().get_session_auth_fallback_hash())
+
+    def _of_this_epoch(self, session_hash: str) -> str:
+        return f"{session_hash}.{self.session_epoch}" if self.session_epoch else session_hash
 
 
 class Role(models.TextChoices):
@@ -121,12 +134,18 @@ class Membership(models.Model):
 
 class ApiKeyQuerySet(WorkspaceOwnedQuerySet):
     def usable(self) -> Self:
-        """Keys that have not been revoked, and whose maker, where it was a person, may still sign in."""
-        return self.filter(Q(created_by=None) | Q(created_by__is_active=True), revoked_at=None)
+        """Keys that have not been revoked: service keys, and those whose maker may still sign in."""
+        return self.filter(Q(is_service=True) | Q(created_by__is_active=True), revoked_at=None)
 
     def with_hashes(self, hashes: Iterable[str]) -> Self:
         """Of keys by their SHA-256, with all that it takes to know who is asking."""
-        return self.filter(key_hash__in=hashes).select_related("workspace__organization", "created_by")
+        keys = self.filter(key_hash__in=hashes).select_related("workspace__organization", "created_by")
+        return keys.with_role_of_maker()
+
+    def with_role_of_maker(self) -> Self:
+        """`role_of_maker`: that of the maker's membership in the key's workspace; None without one."""
+        memberships = Membership.objects.filter(user=OuterRef("created_by"), workspace=OuterRef("workspace"))
+        return self.annotate(role_of_maker=Subquery(memberships.values("role")[:1]))
 
 
 class ApiKey(models.Model):
@@ -146,6 +165,12 @@ class ApiKey(models.Model):
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, editable=False
     )
+    is_service = models.BooleanField(
+        "service key",
+        default=False,
+        editable=False,
+        help_text="Belongs to no person: a command made it, or another service key.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     last_used_at = models.DateTimeField(null=True, editable=False)
     revoked_at = models.DateTimeField(null=True, editable=False)
@@ -158,3 +183,21 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}...)"
+
+    def role_now(self) -> Role | None:
+        """What the key may do: its own role, but never more than its maker's present one; None: nothing.
+
+        For keys of `with_role_of_maker`.
+        """
+        role = Role(self.role)
+        if self.is_service:
+            return role
+        maker = self.created_by
+        if maker is None or not maker.is_active:
+            return None
+        if maker.is_superuser:
+            return role
+        role_of_maker: str | None = self.role_of_maker  # type: ignore[attr-defined]
+        if role_of_maker is None:
+            return None
+        return role if Role(role_of_maker).includes(role) else Role(role_of_maker)

@@ -5,12 +5,16 @@ import secrets
 
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.dispatch import Signal
 from django.utils import timezone
 
 from accounts.access import access_of_user
 from accounts.models import ApiKey, Membership, Organization, Role, User, Workspace
 
 KEY_PREFIX = "ek-"
+
+# Sent in the transaction that takes access away, with `user` and `workspace` (None: everywhere).
+access_ended = Signal()
 
 
 class LastOwner(PermissionDenied):
@@ -51,6 +55,7 @@ def create_api_key(
         prefix=secret[:8],
         key_hash=hash_key(secret),
         created_by=created_by,
+        is_service=created_by is None,
         requests_per_minute=requests_per_minute,
     )
     return api_key, secret
@@ -78,15 +83,14 @@ def change_role(*, membership: Membership, role: Role) -> None:
     _keep_an_owner(membership, still_owner=role == Role.OWNER)
     membership.role = role
     membership.save(update_fields=["role"])
-    _revoke_keys_above(membership, role)
+    end_access(user=membership.user, workspace=membership.workspace)
 
 
 @transaction.atomic
 def remove_member(*, membership: Membership) -> None:
     """Put a member out of the workspace, and revoke the keys they made there. Raises `LastOwner`."""
     _keep_an_owner(membership, still_owner=False)
-    _revoke_keys_above(membership, None)
-    membership.delete()
+    membership.delete()  # the keys end by `accounts.signals`, as where it goes with a person
 
 
 def is_last_owner(membership: Membership) -> bool:
@@ -102,11 +106,31 @@ def _keep_an_owner(membership: Membership, *, still_owner: bool) -> None:
         raise LastOwner("A workspace needs an owner: make somebody else an owner first.")
 
 
-def _revoke_keys_above(membership: Membership, role: Role | None) -> None:
-    keys = ApiKey.objects.for_workspace(membership.workspace).filter(created_by=membership.user, revoked_at=None)
-    if role is not None:
-        keys = keys.exclude(role__in=[other for other in Role if role.includes(other)])
+@transaction.atomic
+def update_user(*, user: User) -> None:
+    """Save a person as they are now. Where they were switched off, or are no superuser or staff any more, their
+    sessions end, and so do keys and client secrets that go beyond what is left to them: for good, whatever they are
+    given again later."""
+    before = User.objects.select_for_update().get(pk=user.pk)
+    lost = any(getattr(before, flag) and not getattr(user, flag) for flag in ("is_active", "is_staff", "is_superuser"))
+    user.session_epoch = before.session_epoch + lost
+    user.save()
+    if lost:
+        end_access(user=user)
+
+
+@transaction.atomic
+def end_access(*, user: User, workspace: Workspace | None = None, leaves: bool = False) -> None:
+    """Revoke a person's keys that may do more than they may now, and end their client secrets: in `workspace`, or
+    everywhere. With `leaves` they are about to lose whatever they have there."""
+    keys = ApiKey.objects.filter(created_by=user, revoked_at=None)
+    if workspace is not None:
+        keys = keys.for_workspace(workspace)
+    if not leaves:
+        present = keys.with_role_of_maker().select_related("created_by")
+        keys = keys.filter(pk__in=[key.pk for key in present if key.role_now() != key.role])
     keys.update(revoked_at=timezone.now())
+    access_ended.send(User, user=user, workspace=workspace)
 
 
 @transaction.atomic

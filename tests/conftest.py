@@ -125,6 +125,18 @@ def _client(workspace, role=Role.EVALUATOR):
 
 
 @pytest.fixture
+def api_with():
+    """api_with(secret) -> a REST client that sends this key."""
+
+    def client(secret):
+        client = APIClient()
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {secret}")
+        return client
+
+    return client
+
+
+@pytest.fixture
 def human_speech():
     """The folder of human speech clips with its manifest.csv."""
     if not HUMAN_SPEECH.exists():

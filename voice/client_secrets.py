@@ -4,12 +4,13 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.utils import timezone
 
 from accounts.access import Access, access_of_user
 from accounts.api_keys import access_of_keys
-from accounts.models import Role
+from accounts.models import Role, User, Workspace
 from accounts.services import hash_key
 from gateway.auth import authenticate_key
 from gateway.errors import Refused
@@ -40,6 +41,12 @@ def make_for_member(access: Access, wanted: SessionRequest, seconds: int) -> str
     value, row = _new(access, wanted, seconds)
     _save([row])
     return value
+
+
+def end_secrets(*, user: User, workspace: Workspace | None, **_: Any) -> None:
+    """End the secrets that a person made while signed in. Those of keys end with the keys."""
+    secrets_of_user = ClientSecret.objects.filter(user=user)
+    (secrets_of_user if workspace is None else secrets_of_user.for_workspace(workspace)).delete()
 
 
 def _new(access: Access, wanted: SessionRequest, seconds: int) -> tuple[str, ClientSecret]:

@@ -109,6 +109,7 @@ class RealtimeSession(models.Model):
         PROTOCOL = "protocol", "The client broke the protocol"
         FAULT = "fault", "A fault of ours"
         LOST = "lost", "The server's process died"
+        ACCESS = "access", "The caller's access ended"
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+")
     api_key = models.ForeignKey(ApiKey, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")

@@ -2,17 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from accounts.access import Access
-from accounts.models import Workspace
+from accounts.access import Access, access_of_user
+from accounts.api_keys import access_of_keys
+from accounts.models import Role, Workspace
 from gateway.errors import Refused
 from gateway.usage.recorder import writer
 from voice.models import RealtimeSession, RealtimeTurn
+
+RENEWED_EVERY = timedelta(seconds=25)  # see `SEEN_WITHIN`
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +52,10 @@ async def open_session(access: Access, *, dialect: str, kind: str, models: dict[
     return answer
 
 
-async def renew_session(session_id: int) -> None:
-    """It is still open: to be said twice a minute."""
-    await writer.submit(_renew, session_id)
+async def may_go_on(session_id: int) -> bool:
+    """False where the session's caller may call nothing any more. It is still open: to be asked every few seconds."""
+    answer: bool = await writer.submit(_look_after, session_id)
+    return answer
 
 
 async def end_session(ending: Ending) -> None:
@@ -84,9 +89,23 @@ def _too_many(others: int) -> Refused:
     return Refused(429, "too_many_sessions", message, kind="rate_limit_error", headers={"Retry-After": "5"})
 
 
-def _renew(session_ids: Sequence[int]) -> list[None]:
-    RealtimeSession.objects.filter(pk__in=session_ids).update(seen_at=timezone.now())
-    return [None] * len(session_ids)
+def _look_after(session_ids: Sequence[int]) -> list[bool]:
+    now = timezone.now()
+    sessions = RealtimeSession.objects.filter(pk__in=session_ids)
+    sessions.filter(seen_at__lt=now - RENEWED_EVERY).update(seen_at=now)
+    rows = list(sessions.select_related("workspace__organization", "api_key", "user"))
+    by_key = access_of_keys({row.api_key.key_hash for row in rows if row.api_key})
+    by_person = {
+        (row.workspace, row.user): access_of_user(row.user, row.workspace.slug)
+        for row in rows
+        if not row.api_key and row.user and row.user.is_active
+    }
+    going_on = set()
+    for row in rows:
+        access = by_key.get(row.api_key.key_hash) if row.api_key else by_person.get((row.workspace, row.user))
+        if access and access.workspace.is_open and access.may(Role.EVALUATOR):
+            going_on.add(row.pk)
+    return [session_id in going_on for session_id in session_ids]
 
 
 def _end(endings: Sequence[Ending]) -> list[None]:

@@ -24,13 +24,13 @@ from voice.provider_calls import Caller
 from voice.runner import Runner
 from voice.send_queue import Outbox, SlowReader
 from voice.session_config import DIALECTS
-from voice.session_store import Ending, end_session, open_session, renew_session
+from voice.session_store import Ending, end_session, may_go_on, open_session
 
 logger = logging.getLogger(__name__)
 
 End = RealtimeSession.End
 
-RENEWED_EVERY = 30.0  # seconds
+CHECKED_EVERY = 3.0  # seconds until a session ends whose caller may call nothing any more
 FAREWELL = 2.0  # seconds that a client has to take the last frame
 POLICY, FAULT = 1008, 1011
 GONE = WebSocketDisconnect, WebSocketDisconnected  # nothing more can be sent
@@ -133,7 +133,7 @@ class RealtimeConnection:
             await self._leave(self._end, farewell.code, farewell.reason)
 
     async def _watch_the_clock(self) -> None:
-        """Ends sessions that are idle or too old; until then they are said to be open."""
+        """Ends sessions that are idle or too old, or whose caller has lost access; until then they are renewed."""
         expires_at = self._opened_at + settings.REALTIME_SESSION_MINUTES * 60
         while True:
             idle_at = self._heard_at + settings.REALTIME_IDLE_SECONDS
@@ -144,9 +144,10 @@ class RealtimeConnection:
             if now >= idle_at and not self._runner.is_busy:
                 self._end = End.IDLE
                 return self._runner.tell(TimeUp("idle"))
-            await asyncio.sleep(min(RENEWED_EVERY, max(min(expires_at, idle_at) - now, 1.0)))
-            with suppress(Refused):  # without a database it is said again the next time
-                await renew_session(self._caller.session_id)
+            await asyncio.sleep(min(CHECKED_EVERY, max(min(expires_at, idle_at) - now, 1.0)))
+            with suppress(Refused):  # without a database it is asked again the next time
+                if not await may_go_on(self._caller.session_id):
+                    return await self._leave(End.ACCESS, POLICY, "Your access has ended.")
 
 
 async def realtime(websocket: WebSocket) -> None:

@@ -159,3 +159,28 @@ def test_a_database_of_the_version_before_keeps_every_row_and_goes_back(database
     migrate(database, [*BEFORE, ("voice", None)])
     assert contents(database, tables) == before
     assert content_types.get(pk=pipelines.pk).app_label == "gateway"
+
+
+def test_keys_without_a_maker_become_service_keys_and_others_are_revoked_on_the_way_back(database):
+    migrate(database, BEFORE)
+    old = MigrationExecutor(database).loader.project_state(BEFORE).apps
+    organization = old.get_model("accounts", "Organization").objects.using("old").create(name="Acme")
+    workspace = old.get_model("accounts", "Workspace").objects.using("old").create(organization=organization)
+    user = old.get_model("accounts", "User").objects.using("old").create(username="anna")
+    for prefix, maker in (("command", None), ("person", user)):
+        old.get_model("accounts", "ApiKey").objects.using("old").create(
+            workspace=workspace, prefix=prefix, key_hash=prefix, created_by=maker
+        )
+
+    def keys():
+        return {row["prefix"]: row for row in contents(database, ["accounts_apikey"])["accounts_apikey"]}
+
+    migrate(database)
+    assert {prefix: bool(row["is_service"]) for prefix, row in keys().items()} == {"command": True, "person": False}
+    with database.cursor() as cursor:
+        cursor.execute("UPDATE accounts_apikey SET created_by_id = NULL")
+    migrate(database, [*BEFORE, ("voice", None)])
+    assert {prefix: row["revoked_at"] is not None for prefix, row in keys().items()} == {
+        "command": False,
+        "person": True,
+    }

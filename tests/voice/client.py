@@ -6,6 +6,7 @@ import json
 from contextlib import asynccontextmanager
 
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 PATIENCE = 60.0  # seconds for one event: machines that run tests are busy
 
@@ -64,3 +65,12 @@ async def connected(live, query="", key=None, **options):
         client = Client(socket)
         assert (await client.next())["type"] == "session.created"
         yield client
+
+
+async def closed(client):
+    """The code and the reason that the session ends with."""
+    try:
+        while True:
+            await client.next()
+    except ConnectionClosed as error:
+        return error.rcvd.code, error.rcvd.reason

@@ -9,7 +9,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.gateway.live import live_site
-from tests.voice.client import connected
+from tests.voice.client import closed, connected
 from tests.voice.conftest import make_pipelines
 from tests.voice.speech import spoken
 from tests.waiting import beside
@@ -23,15 +23,6 @@ def live(committed, tmp_path_factory):
     with live_site(tmp_path_factory.mktemp("site"), REALTIME_IDLE_SECONDS="3") as live:
         make_pipelines(live.workspace)
         yield live
-
-
-async def closed(client):
-    """The code and the reason that the session ends with."""
-    try:
-        while True:
-            await client.next()
-    except ConnectionClosed as error:
-        return error.rcvd.code, error.rcvd.reason
 
 
 def test_a_session_in_which_nothing_happens_ends_with_1001_and_its_reason(live, sessions):
