@@ -1,12 +1,45 @@
 """Forms of the accounts admin."""
 
+import logging
 from typing import Any
 
 from django import forms
+from unfold.forms import AuthenticationForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from accounts.login_throttle import LoginAttempt, minutes
 from accounts.models import ApiKey, Membership, Role, User, Workspace
 from accounts.services import is_last_owner
+
+logger = logging.getLogger(__name__)
+
+
+class LoginForm(AuthenticationForm):
+    """Takes a limited number of attempts, and logs those that fail."""
+
+    def clean(self) -> dict[str, Any]:
+        account, password = self.cleaned_data.get("username"), self.cleaned_data.get("password")
+        if not account or not password:
+            return super().clean()
+        address = self.request.META.get("REMOTE_ADDR", "")
+        attempt = LoginAttempt(account, address)
+        if wait := attempt.wait():
+            logger.warning("Too many attempts to sign in to %s from %s.", _loggable(account), address)
+            raise forms.ValidationError(
+                f"Too many attempts to sign in. Try again in {minutes(wait)}.", code="too_many_attempts"
+            )
+        try:
+            cleaned = super().clean()
+        except forms.ValidationError:
+            logger.warning("An attempt to sign in to %s from %s failed.", _loggable(account), address)
+            raise
+        attempt.succeed()
+        return cleaned
+
+
+def _loggable(account: str) -> str:
+    """What is no user name here may be a password in the wrong field."""
+    return repr(account) if User.objects.filter(username=account).exists() else "an unknown account"
 
 
 class NewMemberForm(forms.ModelForm):

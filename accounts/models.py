@@ -201,3 +201,14 @@ class ApiKey(models.Model):
         if role_of_maker is None:
             return None
         return role if Role(role_of_maker).includes(role) else Role(role_of_maker)
+
+
+class LoginThrottle(models.Model):
+    """Attempts to sign in by one account, address, or both (`accounts.login_throttle`)."""
+
+    key = models.CharField(max_length=64, unique=True)
+    attempts = models.PositiveIntegerField(default=0)
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.attempts} attempts until {self.expires_at:%H:%M}"

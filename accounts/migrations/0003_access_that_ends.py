@@ -4,13 +4,14 @@ from django.utils import timezone
 
 def mark_service_keys(apps, schema_editor):
     """Until now an empty maker said that a command made the key."""
-    apps.get_model("accounts", "ApiKey").objects.filter(created_by=None).update(is_service=True)
+    keys = apps.get_model("accounts", "ApiKey").objects.using(schema_editor.connection.alias)
+    keys.filter(created_by=None).update(is_service=True)
 
 
 def revoke_keys_without_maker(apps, schema_editor):
     """Backwards: an empty maker would make them usable."""
-    keys = apps.get_model("accounts", "ApiKey").objects.filter(created_by=None, is_service=False, revoked_at=None)
-    keys.update(revoked_at=timezone.now())
+    keys = apps.get_model("accounts", "ApiKey").objects.using(schema_editor.connection.alias)
+    keys.filter(created_by=None, is_service=False, revoked_at=None).update(revoked_at=timezone.now())
 
 
 class Migration(migrations.Migration):

@@ -3,10 +3,12 @@
 from argparse import ArgumentParser
 from typing import Any
 
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from accounts.models import Role
+from accounts.models import Role, User
 from accounts.services import create_api_key, ensure_admin, ensure_workspace
 from providers.services import ensure_catalogue
 
@@ -25,6 +27,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["role"] and not options["api_key"]:
             raise CommandError("--role is the role of an API key: give --api-key, too.")
+        if options["admin_password"] is not None:
+            _check_password(options["admin_password"])
         call_command("migrate", verbosity=0)
         workspace = ensure_workspace(slug=WORKSPACE, name="Default")
         ensure_catalogue(workspace=workspace)
@@ -36,3 +40,10 @@ class Command(BaseCommand):
             role = Role(options["role"] or Role.EVALUATOR)
             _, secret = create_api_key(workspace=workspace, name=f"setup ({role})", role=role, created_by=admin)
             self.stdout.write(secret)
+
+
+def _check_password(password: str) -> None:
+    try:
+        validate_password(password, User(username=ADMIN))
+    except ValidationError as error:
+        raise CommandError(" ".join(error.messages)) from error
