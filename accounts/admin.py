@@ -111,6 +111,7 @@ class MembershipAdmin(WorkspaceAdmin):
         form = super().get_form(request, obj, **{**kwargs, "form": NewMemberForm})
         access = access_of(request)
         form.workspace = access.workspace if access else None
+        form.finds_everybody = request.user.is_superuser
         return form
 
     def get_fields(self, request: HttpRequest, obj: Membership | None = None) -> list[str]:

@@ -107,7 +107,12 @@ class WorkspaceAdmin(FilterLookupsAdmin):
 
 
 class SuperuserAdmin(FilterLookupsAdmin):
-    """What belongs to the whole site: only superusers may see and change it."""
+    """What belongs to the whole site: only superusers may see and change it. For others none of it is there, so that
+    an id that exists answers as one that does not."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
+        return rows if self.has_module_permission(request) else rows.none()
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return isinstance(request.user, User) and request.user.is_active and request.user.is_superuser

@@ -43,14 +43,17 @@ def _loggable(account: str) -> str:
 
 
 class NewMemberForm(forms.ModelForm):
-    """Adds somebody who has an account by their user name or email address: no list of other tenants' people."""
+    """Adds somebody who has an account by their user name or email address: no list of other tenants' people, and no
+    difference between one of them and nobody."""
 
     workspace: Workspace  # set by the admin, for the one who asks
+    finds_everybody = False  # likewise
 
     name = forms.CharField(
         label="User name or email address",
         widget=UnfoldAdminTextInputWidget,
-        help_text="Of somebody who has an account here. Administrators make accounts.",
+        help_text="Of somebody in your organization, or of a new account. Administrators make accounts, and add people "
+        "of other organizations.",
     )
 
     class Meta:
@@ -59,7 +62,8 @@ class NewMemberForm(forms.ModelForm):
 
     def clean_name(self) -> str:
         name = self.cleaned_data["name"].strip()
-        people = list(User.objects.named(name)[:2])
+        known_to = None if self.finds_everybody else self.workspace.organization
+        people = list(User.objects.named(name, known_to=known_to)[:2])
         if not people:
             raise forms.ValidationError(f"Nobody here has the user name or email address {name!r}.")
         if len(people) > 1:

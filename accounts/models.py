@@ -20,9 +20,17 @@ class WorkspaceOwnedQuerySet(models.QuerySet[Any]):
 
 
 class UserManager(DjangoUserManager["User"]):
-    def named(self, name: str) -> "models.QuerySet[User]":
-        """People who may sign in and whose user name or, in any case of letters, email address is `name`."""
-        return self.filter(Q(username=name) | Q(email__iexact=name), is_active=True)
+    def named(self, name: str, *, known_to: "Organization | None" = None) -> "models.QuerySet[User]":
+        """People who may sign in and whose user name or, in any case of letters, email address is `name`.
+
+        With `known_to` only members of that organization's workspaces, and new accounts that nobody has used yet.
+        """
+        people = self.filter(Q(username=name) | Q(email__iexact=name), is_active=True)
+        if known_to is None:
+            return people
+        members = Membership.objects.filter(workspace__organization=known_to).values("user")
+        is_new = Q(last_login=None, is_superuser=False) & ~Q(pk__in=Membership.objects.values("user"))
+        return people.filter(Q(pk__in=members) | is_new)
 
 
 class User(AbstractUser):
