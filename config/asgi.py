@@ -45,7 +45,7 @@ async def application(scope: dict[str, Any], receive: Receive, send: Send) -> No
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
     elif scope["type"] == "http" and (scope["path"] == "/v1" or scope["path"].startswith("/v1/")):
-        await gateway(scope, receive, send)
+        await gateway(scope, receive, with_nosniff(send))
     elif scope["type"] == "websocket":
         take_key_out(scope)
         await gateway(scope, receive, send)
@@ -60,6 +60,17 @@ async def application(scope: dict[str, Any], receive: Receive, send: Send) -> No
                 raise
         finally:
             _pages.discard(task)
+
+
+def with_nosniff(send: Send) -> Send:
+    """Django does so for its own answers."""
+
+    async def send_with_header(message: Mapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), (b"x-content-type-options", b"nosniff")]}
+        await send(message)
+
+    return send_with_header
 
 
 async def lifespan(receive: Receive, send: Send) -> None:

@@ -1,6 +1,7 @@
 """Every setting of the site, read from the environment; docs/operate.md documents each one."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -9,6 +10,15 @@ from django.templatetags.static import static
 from config import dotenv
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def _bucket_origins(endpoint: str | None) -> list[str]:
+    """Where a bucket's audio is: beside its server's name, or below it."""
+    if endpoint is None:
+        return ["https://*.amazonaws.com"]
+    server = urlsplit(endpoint)
+    return [f"{server.scheme}://{server.netloc}", f"{server.scheme}://*.{server.netloc}"]
+
 
 env = environ.Env()
 dotenv.read()  # `make demo` and `make serve` write a random SECRET_KEY to it
@@ -50,6 +60,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "core.middleware.BrowserPolicyMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -113,6 +124,7 @@ if AWS_STORAGE_BUCKET_NAME:
     AWS_S3_SIGNATURE_VERSION = "s3v4"  # newer regions and other makers take no older one
     AWS_DEFAULT_ACL = None
     AWS_S3_MAX_MEMORY_SIZE = 1024 * 1024  # what is read beyond it goes through a temporary file
+AUDIO_ORIGINS = _bucket_origins(AWS_S3_ENDPOINT_URL) if AWS_STORAGE_BUCKET_NAME else []  # where pages play audio from
 
 STORAGES = {
     "default": {
@@ -231,6 +243,8 @@ SPECTACULAR_SETTINGS = {
     },
 }
 
+API_DOCS = env.bool("API_DOCS", default=True)  # the schema and its pages, which need no key
+
 # --- The rest -----------------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en-us"
@@ -255,8 +269,10 @@ SECURE_SSL_REDIRECT = HTTPS
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
-SECURE_HSTS_PRELOAD = HTTPS
+# Both reach further than this site, and browsers do not soon forget them: only where they are asked for.
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS and env.bool("HSTS_SUBDOMAINS", default=False)
+SECURE_HSTS_PRELOAD = HTTPS and env.bool("HSTS_PRELOAD", default=False)
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SESSION_COOKIE_HTTPONLY = True
 

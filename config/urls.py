@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
 from django.templatetags.static import static
 from django.urls import include, path, re_path, reverse
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from config import health
 
@@ -17,6 +17,10 @@ api = [
     path("", include("evaluations.api.urls")),
     path("", include("gateway.api.urls")),
     path("", include("voice.api.urls")),
+]
+docs = [
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
 ]
 
 
@@ -31,8 +35,7 @@ urlpatterns = [
     re_path(r"^admin/gateway/(voicepipeline|realtimesession)/(.*)$", moved_to_voice),  # links of before
     path("admin/", admin.site.urls),
     path("api/v1/", include(api)),
-    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    *(docs if settings.API_DOCS else []),
     path("healthz", health.alive),
     path("readyz", health.ready),
 ]

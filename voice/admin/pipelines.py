@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST
 from accounts.access import Access
 from accounts.admin_base import WorkspaceAdmin, access_of
 from accounts.models import Role, Workspace
+from core.middleware import permissions_policy
 from providers.models import SpeechModel
 from voice import client_secrets
 from voice.models import VoicePipeline
@@ -88,7 +89,8 @@ class VoicePipelineAdmin(WorkspaceAdmin):
         ]
         context = {**self.admin_site.each_context(request), "title": "Talk", "content_title": "Talk"}
         context |= {"places": places, "has_default": default is not None}
-        return TemplateResponse(request, "admin/voice/voicepipeline/talk.html", context)
+        headers = {"Permissions-Policy": permissions_policy(microphone=True)}
+        return TemplateResponse(request, "admin/voice/voicepipeline/talk.html", context, headers=headers)
 
     def secret_view(self, request: HttpRequest) -> HttpResponse:
         """A short-lived key for the page: it acts as who is signed in."""
