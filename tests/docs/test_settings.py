@@ -72,5 +72,6 @@ def test_no_page_names_a_setting_that_is_not_there(page):
 
     assert named - set(read_by_settings()) <= {
         *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),  # boto3 reads them
+        "FORWARDED_ALLOW_IPS",  # uvicorn reads it
         *("POSTGRES_PASSWORD", "STORAGE_USER", "STORAGE_PASSWORD"),  # compose.yaml reads them
     }
