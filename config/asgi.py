@@ -20,7 +20,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 site = get_asgi_application()
 
-from gateway.http.app import ROUTES, Gateway  # noqa: E402 - its models need Django to be set up
+from config.body_limits import body_limit  # noqa: E402 - its models need Django to be set up
+from core.request_body import LimitedBodies  # noqa: E402
+from gateway.http.app import ROUTES, Gateway  # noqa: E402
 from gateway.usage import recorder  # noqa: E402
 from providers.limits import close_limiters  # noqa: E402
 from voice import http as voice_http  # noqa: E402
@@ -28,6 +30,7 @@ from voice import websocket as voice_websocket  # noqa: E402
 from voice.handshake import take_key_out  # noqa: E402
 
 gateway = Gateway([*ROUTES, *voice_http.ROUTES, *voice_websocket.ROUTES])
+limited_site = LimitedBodies(site, body_limit)
 
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
@@ -54,7 +57,7 @@ async def application(scope: dict[str, Any], receive: Receive, send: Send) -> No
         assert task is not None  # noqa: S101 - we are in a coroutine
         _pages.add(task)
         try:
-            await site(scope, receive, send)
+            await limited_site(scope, receive, send)
         except asyncio.CancelledError:
             if task in _pages:  # it was not us
                 raise
