@@ -28,6 +28,7 @@ class AudioReason(StrEnum):
     UNSUPPORTED_FORMAT = "unsupported_format"
     TOO_LARGE = "too_large"
     TOO_LONG = "too_long"
+    TOO_SPARSE = "too_sparse"
     TOO_SHORT = "too_short"
     TOO_SLOW = "too_slow"
 

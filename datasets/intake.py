@@ -41,7 +41,7 @@ class StoredFile:
 def ingest(workspace_id: int, file: BinaryIO) -> StoredFile:
     """Bring audio from any stream into storage. Touches no database: any thread may call it. Raises AudioRefused."""
     with _spooled(file) as (path, sha256, size):
-        probe = probe_safely(path)
+        probe = probe_safely(path, workspace_id=workspace_id)
         name = f"audio/{workspace_id}/{sha256[:2]}/{sha256}.{probe.extension}"
         _store(name, path, size)
     return StoredFile(name, sha256, size, probe)

@@ -5,6 +5,7 @@ because FFmpeg reads untrusted bytes here and may crash or hang. It knows no Dja
 """
 
 import json
+import os
 import resource
 import sys
 from collections.abc import Iterator
@@ -33,6 +34,13 @@ SHORT_LOOK = {"probesize": "4096"}
 MIN_SECONDS = 0.1
 MAX_BROKEN_SHARE = 0.1  # of packets that cannot be decoded
 MEMORY_LIMIT = 2 * 1024**3  # bytes of address space; a decoder wants some 100 MB
+
+# How much sound a file may hold for its size, beyond what any file may: a megabyte of silence could keep a decoder busy
+# for minutes. Speech takes 500 bytes a second and more, in the most frugal codecs there are.
+ANY_SECONDS = 600.0
+LEAST_BYTES_PER_SECOND = 250
+ANY_SAMPLES = 60_000_000  # of all channels together: ten minutes in stereo at 48 kHz
+MOST_SAMPLES_PER_BYTE = 250
 
 
 @dataclass(frozen=True)
@@ -68,9 +76,15 @@ def _measure(source: InputContainer, container: Container, file: BinaryIO, max_s
             AudioReason.NO_AUDIO_STREAM, "The file holds no audio, only video or data. Upload one with sound."
         )
     stream = source.streams.audio[0]
-    decoding = _Decoding(max_seconds)
-    decoding.run(source, stream)
+    at = file.tell()  # FFmpeg reads on from there
+    size = file.seek(0, os.SEEK_END)
     claimed = claimed_seconds(container, file, source, stream)
+    file.seek(at)
+    lengths = _Lengths(max_seconds, size)
+    if claimed is not None:
+        lengths.allow(claimed, claimed * stream.rate * stream.channels)
+    decoding = _Decoding(lengths)
+    decoding.run(source, stream)
     decoding.judge(claimed, cut=container is CONTAINERS["ogg"] and ends_inside_a_page(file))
     return Probe(
         container=container.name,
@@ -84,12 +98,36 @@ def _measure(source: InputContainer, container: Container, file: BinaryIO, max_s
     )
 
 
+class _Lengths:
+    """How long the audio of a file may be, by the caller's limit and by the file's size (bytes)."""
+
+    def __init__(self, max_seconds: float, size: int) -> None:
+        self._max_seconds = max_seconds
+        self._plausible_seconds = ANY_SECONDS + size / LEAST_BYTES_PER_SECOND
+        self._plausible_samples = ANY_SAMPLES + size * MOST_SAMPLES_PER_BYTE
+
+    def allow(self, seconds: float, samples: float) -> None:
+        """`samples` of all channels together. Raises AudioRefused where that is more than there may be."""
+        if seconds > self._max_seconds:
+            raise AudioRefused(
+                AudioReason.TOO_LONG,
+                f"The audio is longer than {self._max_seconds / 3600:g} hours (MAX_AUDIO_HOURS). Split it.",
+            )
+        if seconds > self._plausible_seconds or samples > self._plausible_samples:
+            raise AudioRefused(
+                AudioReason.TOO_SPARSE,
+                "The file is too small for the length of its audio: most of it must be silence. Cut that out, "
+                "or convert the file to wav.",
+            )
+
+
 class _Decoding:
     """One pass over all packets of a stream: what came out, and what went wrong."""
 
-    def __init__(self, max_seconds: float) -> None:
-        self.max_seconds = max_seconds
+    def __init__(self, lengths: _Lengths) -> None:
+        self.lengths = lengths
         self.samples: dict[int, int] = {}  # by sample rate, which may change on the way
+        self.all_samples = 0  # of all channels together
         self.reached = 0.0  # end of the last frame by its time stamp, seconds
         self.channels = 0
         self.packets = 0
@@ -139,11 +177,8 @@ class _Decoding:
             self.reached = max(self.reached, frame.time + length)
         self.channels = self.channels or frame.layout.nb_channels
         self.peaks.add(frame)
-        if self.seconds > self.max_seconds:
-            raise AudioRefused(
-                AudioReason.TOO_LONG,
-                f"The audio is longer than {self.max_seconds / 3600:g} hours (MAX_AUDIO_HOURS). Split it.",
-            )
+        self.all_samples += frame.samples * frame.layout.nb_channels
+        self.lengths.allow(self.seconds, self.all_samples)
 
     def judge(self, claimed: float | None, *, cut: bool) -> None:
         """Raise AudioRefused where what came out is not whole audio."""

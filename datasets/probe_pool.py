@@ -1,6 +1,7 @@
 """Probes audio in processes of their own, so that a file which crashes or hangs FFmpeg is refused and nothing else."""
 
 import json
+import math
 import os
 import queue
 from collections.abc import Sequence
@@ -11,8 +12,10 @@ from django.conf import settings
 
 from core.child_process import GRACE_SECONDS, ChildProcess, OnePerProcess, python
 from datasets.errors import AudioReason, AudioRefused
+from datasets.fair_turns import FairTurns
 from datasets.probe import Probe
 
+SHORT_BYTES = 1024 * 1024  # a file of this size is decoded within seconds, whatever it holds
 PROBE_SECONDS = 240.0  # for the longest audio that is taken; a hanging decoder is killed then
 COMMAND = tuple(python("datasets.probe"))
 
@@ -51,14 +54,21 @@ def _read_answer(answers: BinaryIO) -> dict[str, object]:
 
 
 class Pool:
-    """The probers of one process: as many as it has cores, each made when it is first needed."""
+    """The probers of one process: as many as it has cores, and two at least; each made when it is first needed."""
 
     def __init__(self) -> None:
         self.idle: queue.LifoQueue[Prober | None] = queue.LifoQueue()
-        for _ in range(os.cpu_count() or 1):
+        count = max(2, os.cpu_count() or 1)
+        for _ in range(count):
             self.idle.put(None)
+        self.turns = FairTurns(count)
 
-    def probe(self, path: Path, max_seconds: float) -> dict[str, object] | None:
+    def probe(self, path: Path, max_seconds: float, workspace_id: int) -> dict[str, object] | None:
+        """The answer of `Prober.ask`, when it is the workspace's turn."""
+        with self.turns.turn(workspace_id, is_short=path.stat().st_size <= SHORT_BYTES):
+            return self._ask(path, max_seconds)
+
+    def _ask(self, path: Path, max_seconds: float) -> dict[str, object] | None:
         prober = self.idle.get()
         healthy = None
         try:
@@ -81,12 +91,15 @@ class Pool:
 shared_pool = OnePerProcess(Pool)
 
 
-def probe_safely(path: Path) -> Probe:
-    """What the file at `path` is. Callable from any thread. Raises AudioRefused."""
-    max_seconds = settings.MAX_AUDIO_HOURS * 3600
+def probe_safely(path: Path, *, workspace_id: int, max_seconds: float = math.inf) -> Probe:
+    """What the file at `path` is; decoding ends at `max_seconds` of audio, or at MAX_AUDIO_HOURS where that is less.
+
+    Callable from any thread, which waits until it is the workspace's turn. Raises AudioRefused.
+    """
+    max_seconds = min(max_seconds, settings.MAX_AUDIO_HOURS * 3600)
     pool = shared_pool()
     # The process may have died of something else (no memory, an administrator): a second one convicts the file.
-    answer = pool.probe(path, max_seconds) or pool.probe(path, max_seconds)
+    answer = pool.probe(path, max_seconds, workspace_id) or pool.probe(path, max_seconds, workspace_id)
     if answer is None:
         raise AudioRefused(AudioReason.DAMAGED, "The file makes the decoder crash. Convert it, or leave it out.")
     if "probe" in answer:

@@ -3,13 +3,15 @@
 import asyncio
 import hashlib
 import io
+import math
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypeVar, cast
 
 from datasets.containers import CONTAINERS, Container, identify
 from datasets.errors import AudioReason, AudioRefused
@@ -18,6 +20,8 @@ from datasets.probe_pool import probe_safely
 from datasets.transcoding import as_flac, as_wav
 from gateway.audio.wav import plain_wav_seconds
 from providers.adapters.base import CapabilityNotSupported
+
+T = TypeVar("T")
 
 WRITERS = {"flac": as_flac, "wav": as_wav}  # the smaller first
 
@@ -63,17 +67,20 @@ class UploadedAudio:
         self._file.close()
 
 
-async def ingest(file: BinaryIO) -> UploadedAudio:
+async def ingest(file: BinaryIO, *, workspace_id: int, max_seconds: float = math.inf) -> UploadedAudio:
     """Look at an uploaded file: an `io.BytesIO`, or a named temporary file, which is gone when it is closed.
 
     Plain WAV is measured by its header and its size, in microseconds; everything else is decoded from start to end in
-    a process of its own, since headers lie and decoders crash. Raises AudioRefused; the file stays the caller's then.
+    a process of its own, since headers lie and decoders crash. Raises AudioRefused, also where the audio is longer
+    than `max_seconds`; the file stays the caller's then.
     """
     container = identify(file)
     size = file.seek(0, io.SEEK_END)
     seconds = plain_wav_seconds(file, size) if container is CONTAINERS["wav"] else None
     if seconds is None:
-        return await asyncio.to_thread(_measured, file, container, size)
+        seconds = await _in_own_thread(partial(_measured, file, container, workspace_id, max_seconds))
+    if seconds > max_seconds:
+        raise AudioRefused(AudioReason.TOO_LONG, f"The audio is longer than {max_seconds:.0f} seconds. Cut it.")
     if seconds < MIN_SECONDS:
         message = f"The audio is {seconds:.2f} seconds long; it must be at least {MIN_SECONDS}."
         raise AudioRefused(AudioReason.TOO_SHORT, message)
@@ -98,9 +105,19 @@ async def as_taken(audio: UploadedAudio, formats: Collection[str]) -> UploadedAu
     return UploadedAudio(file, CONTAINERS[target], audio.duration, file.seek(0, io.SEEK_END))
 
 
-def _measured(file: BinaryIO, container: Container, size: int) -> UploadedAudio:
+def _measured(file: BinaryIO, container: Container, workspace_id: int, max_seconds: float) -> float:
+    """Seconds."""
     with _on_disk(file, container) as path:
-        return UploadedAudio(file, container, probe_safely(path).duration, size)
+        return probe_safely(path, workspace_id=workspace_id, max_seconds=max_seconds).duration
+
+
+async def _in_own_thread(function: Callable[[], T]) -> T:
+    """What `function` returns. It may wait for minutes, and the threads that the event loop has are few."""
+    thread = ThreadPoolExecutor(1, thread_name_prefix="measuring")
+    try:
+        return await asyncio.get_running_loop().run_in_executor(thread, function)
+    finally:
+        thread.shutdown(wait=False)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any, Literal
 from django.conf import settings
 from starlette.responses import Response
 
-from datasets.errors import AudioRefused
+from datasets.errors import AudioReason, AudioRefused
 from gateway.audio.provider_upload import put_at
 from gateway.audio.upload import UploadedAudio, as_taken, ingest
 from gateway.catalog import ModelTarget, Task, catalog_for
@@ -93,28 +94,34 @@ async def _understood(request: Request, kind: Kind) -> AsyncIterator[Job]:
     try:
         params = read_wishes(form)
         targets = (await catalog_for(request.access)).find_for(kind.task, params.model)
-        audio = await _taken_in(form)
+        audio = await _taken_in(form, request.access.workspace.pk, targets)
         yield Job(kind, form, params, audio, _that_take(audio, targets))
     finally:
         form.close()
 
 
-async def _taken_in(form: Form) -> UploadedAudio:
+async def _taken_in(form: Form, workspace_id: int, targets: list[ModelTarget]) -> UploadedAudio:
+    """Raises HttpError 400, also where the audio is longer than each of the models takes."""
     if form.file is None or not form.file.tell():
         raise invalid("The file is empty.", "file", "empty_file")
+    longest = max(map(_longest, targets))
     try:
-        return await ingest(form.file)
+        return await ingest(form.file, workspace_id=workspace_id, max_seconds=longest)
     except AudioRefused as error:
-        raise invalid(error.message, "file", f"audio_{error.code}") from error
+        message = error.message
+        if error.code is AudioReason.TOO_LONG and longest < settings.MAX_AUDIO_HOURS * 3600:
+            message = f"The audio is too long: the model takes {longest:.0f} seconds. Cut it."
+        raise invalid(message, "file", f"audio_{error.code}") from error
 
 
 def _that_take(audio: UploadedAudio, targets: list[ModelTarget]) -> list[ModelTarget]:
-    """Those that take audio of this length. Raises HttpError 400 where none does."""
-    longest = max(target.model.max_audio_seconds or float("inf") for target in targets)
-    if audio.duration > longest:
-        message = f"The audio is {audio.duration:.0f} seconds long; the model takes {longest:.0f}. Cut it."
-        raise invalid(message, "file", "audio_too_long")
-    return [target for target in targets if audio.duration <= (target.model.max_audio_seconds or float("inf"))]
+    """Those that take audio of this length."""
+    return [target for target in targets if audio.duration <= _longest(target)]
+
+
+def _longest(target: ModelTarget) -> float:
+    """Seconds of audio that the model takes."""
+    return target.model.max_audio_seconds or math.inf
 
 
 # --- the whole answer at once -------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from tests.waiting import wait_for
 
 CRASHES = "import os, signal; input(); os.kill(os.getpid(), signal.SIGSEGV)"
 HANGS = "import time; input(); time.sleep(600)"
+
+probe_safely = partial(probe_pool.probe_safely, workspace_id=1)
 
 
 @pytest.fixture
@@ -47,41 +50,41 @@ def program(monkeypatch, pool):
 def test_a_file_that_crashes_the_decoder_is_refused(program, wav):
     program(CRASHES)
     with pytest.raises(AudioRefused, match="makes the decoder crash") as refusal:
-        probe_pool.probe_safely(wav)
+        probe_safely(wav)
     assert refusal.value.code == "damaged"
 
 
 def test_a_file_that_hangs_the_decoder_is_refused_after_the_time_limit(program, wav):
     program(HANGS, time_limit=0.3)
     with pytest.raises(AudioRefused, match=r"within 0\.3 seconds") as refusal:
-        probe_pool.probe_safely(wav)
+        probe_safely(wav)
     assert refusal.value.code == "too_slow"
 
 
 def test_after_a_crash_the_next_file_is_probed(program, wav, monkeypatch):
     program(CRASHES)
     with pytest.raises(AudioRefused):
-        probe_pool.probe_safely(wav)
+        probe_safely(wav)
     monkeypatch.undo()
-    assert probe_pool.probe_safely(wav).duration == 1.0
+    assert probe_safely(wav).duration == 1.0
 
 
 def test_a_decoder_that_was_killed_from_outside_costs_no_file(pool, wav, monkeypatch):
     monkeypatch.setattr(probe_pool, "shared_pool", lambda: pool)
     for _ in range(3):
-        probe_pool.probe_safely(wav)
+        probe_safely(wav)
         idle = [one for one in pool.idle.queue if one is not None]
         for one in idle:
             os.kill(one.child.process.pid, signal.SIGKILL)
             one.child.process.wait()
-    assert probe_pool.probe_safely(wav).duration == 1.0
+    assert probe_safely(wav).duration == 1.0
 
 
 def test_many_files_at_once_are_all_probed(wav, tmp_path):
     other = tmp_path / "b"
     other.write_bytes(encode("flac", 2))
     with ThreadPoolExecutor(8) as threads:
-        found = list(threads.map(probe_pool.probe_safely, [wav, other] * 20))
+        found = list(threads.map(probe_safely, [wav, other] * 20))
     assert {probe.duration for probe in found} == {1.0, 2.0}
 
 

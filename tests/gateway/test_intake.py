@@ -18,7 +18,7 @@ FORMATS = ["wav", "mp3", "flac", "m4a", "aac", "ogg", "opus", "webm"]
 
 
 def taken_in(audio):
-    return asyncio.run(ingest(io.BytesIO(audio)))
+    return asyncio.run(ingest(io.BytesIO(audio), workspace_id=1))
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -40,7 +40,11 @@ def test_a_file_on_disk_is_read_where_it_lies():
     content = encode("mp3", 0.5)
     with tempfile.NamedTemporaryFile() as file:
         file.write(content)
-        with closing(asyncio.run(ingest(file))) as audio, audio.local_path() as path, audio.open() as stream:
+        with (
+            closing(asyncio.run(ingest(file, workspace_id=1))) as audio,
+            audio.local_path() as path,
+            audio.open() as stream,
+        ):
             assert str(path) == file.name
             assert stream.read() == content
 
