@@ -67,6 +67,13 @@ def test_what_is_no_audio_is_refused_with_its_reason(content, code):
     assert refusal.value.code == code
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_audio_is_not_decoded_beyond_what_is_asked_for(format):
+    with pytest.raises(AudioRefused) as refusal:
+        asyncio.run(ingest(io.BytesIO(encode(format, 5)), workspace_id=1, max_seconds=2))
+    assert refusal.value.code == AudioReason.TOO_LONG
+
+
 def test_a_wav_is_as_long_as_what_is_there_and_not_as_it_claims():
     content = make_wav(2.0)
     assert taken_in(content[: len(content) // 2]).duration == pytest.approx(1.0, abs=0.01)

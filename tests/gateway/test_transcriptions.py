@@ -248,13 +248,14 @@ def test_an_unknown_model_is_not_found_and_one_that_cannot_hear_says_what_it_can
     assert "it transcribes speech" in error_of(answer)["message"]
 
 
-def test_audio_that_is_longer_than_the_model_takes_is_refused_before_it_is_sent(http, live, studio):
+@pytest.mark.parametrize("format", ["wav", "mp3", "opus"])
+def test_audio_that_is_longer_than_the_model_takes_is_refused_before_it_is_sent(http, live, studio, format):
     provider = SpeechModel.objects.get(provider__workspace=live.workspace, name="whisper").provider
-    SpeechModel.objects.create(
+    SpeechModel.objects.get_or_create(
         provider=provider, name="brief", upstream_name="brief", speech_to_text=True, max_audio_seconds=2
     )
     wait_for(lambda: http.get("/models/studio/brief").status_code == 200)
-    answer = ask(http, model="studio/brief")
+    answer = ask(http, encode(format, 2.5), model="studio/brief")
     assert (answer.status_code, error_of(answer)["code"]) == (400, "audio_too_long")
     assert "takes 2" in error_of(answer)["message"]
     assert studio.calls == []
