@@ -5,6 +5,7 @@ import math
 import os
 import queue
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -65,8 +66,12 @@ class Pool:
 
     def probe(self, path: Path, max_seconds: float, workspace_id: int) -> dict[str, object] | None:
         """The answer of `Prober.ask`, when it is the workspace's turn."""
-        with self.turns.turn(workspace_id, is_short=path.stat().st_size <= SHORT_BYTES):
+        with self.turn(workspace_id, path.stat().st_size):
             return self._ask(path, max_seconds)
+
+    def turn(self, workspace_id: int, size: int) -> AbstractContextManager[None]:
+        """The workspace's turn to decode a file of `size` bytes; waits for it."""
+        return self.turns.turn(workspace_id, is_short=size <= SHORT_BYTES)
 
     def _ask(self, path: Path, max_seconds: float) -> dict[str, object] | None:
         prober = self.idle.get()

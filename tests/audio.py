@@ -75,3 +75,18 @@ def encode(
     data = path.read_bytes()
     path.unlink()
     return data
+
+
+def silence_in_flac(seconds: float, rate: int = 1000, layout: str = "mono") -> bytes:
+    """A FLAC file of nothing: a few bytes a second."""
+    out = io.BytesIO()
+    block = 4608
+    with av.open(out, "w", format="flac") as container:
+        stream = container.add_stream("flac", rate=rate, layout=layout)
+        nothing = np.zeros((1, block * stream.codec_context.layout.nb_channels), dtype=np.int16)
+        for _ in range(round(seconds * rate / block) + 1):
+            frame = av.AudioFrame.from_ndarray(nothing, format="s16", layout=layout)
+            frame.sample_rate = rate
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return out.getvalue()

@@ -14,6 +14,11 @@ from gateway.audio.ogg import Pages
 from gateway.audio.wav import LONGEST_HEADER, NotPlainWav, WavHeader, read_header
 from providers.adapters.base import AudioEncoding
 
+# How many samples (of all channels together) a stream may hold for its bytes, beyond what any may: a few bytes of
+# silence can claim to be a minute.
+ANY_SAMPLES = 5_000_000
+MOST_SAMPLES_PER_BYTE = 250
+
 LAYOUTS = {1: "mono", 2: "stereo"}
 
 
@@ -40,14 +45,33 @@ def decoder_of(encoding: AudioEncoding, sample_rate: int) -> Decoder:
     return FrameDecoder(encoding)
 
 
+class _Allowance:
+    """How many samples may still come of the bytes so far."""
+
+    def __init__(self) -> None:
+        self._samples = ANY_SAMPLES
+
+    def add(self, audio: bytes) -> None:
+        self._samples += len(audio) * MOST_SAMPLES_PER_BYTE
+
+    def spend(self, frames: list[AudioFrame]) -> list[AudioFrame]:
+        """The same frames. Raises NotDecodable where they are too many."""
+        self._samples -= sum(frame.samples * frame.layout.nb_channels for frame in frames)
+        if self._samples < 0:
+            raise NotDecodable("more sound than its bytes can hold")
+        return frames
+
+
 class FrameDecoder:
     """mp3, flac and aac (ADTS): frames one after the other, told apart by FFmpeg's parsers."""
 
     def __init__(self, codec: Literal["mp3", "aac", "flac"]) -> None:
         self._context = _context(codec)
+        self._allowance = _Allowance()
         self._heard = False
 
     def feed(self, audio: bytes) -> list[AudioFrame]:
+        self._allowance.add(audio)
         return [frame for packet in self._context.parse(audio) for frame in self._decode(packet)]
 
     def end(self) -> list[AudioFrame]:
@@ -64,7 +88,7 @@ class FrameDecoder:
                 raise
             return []  # tags and pictures come before the first frame
         self._heard = self._heard or bool(frames)
-        return frames
+        return self._allowance.spend(frames)
 
 
 class PcmDecoder:
@@ -133,10 +157,12 @@ class OpusDecoder:
 
     def __init__(self) -> None:
         self._pages = Pages()
+        self._allowance = _Allowance()
         self._context: AudioCodecContext | None = None
         self._tags_passed = False
 
     def feed(self, audio: bytes) -> list[AudioFrame]:
+        self._allowance.add(audio)
         frames: list[AudioFrame] = []
         try:
             for packet in self._pages.feed(audio):
@@ -156,7 +182,7 @@ class OpusDecoder:
         if not self._tags_passed:
             self._tags_passed = True
             return []
-        return self._context.decode(Packet(packet))
+        return self._allowance.spend(self._context.decode(Packet(packet)))
 
     def end(self) -> list[AudioFrame]:
         return self._context.decode(None) if self._context else []

@@ -16,7 +16,7 @@ from typing import BinaryIO, TypeVar, cast
 from datasets.containers import CONTAINERS, Container, identify
 from datasets.errors import AudioReason, AudioRefused
 from datasets.probe import MIN_SECONDS
-from datasets.probe_pool import probe_safely
+from datasets.probe_pool import probe_safely, shared_pool
 from datasets.transcoding import as_flac, as_wav
 from gateway.audio.wav import plain_wav_seconds
 from providers.adapters.base import CapabilityNotSupported
@@ -29,11 +29,12 @@ WRITERS = {"flac": as_flac, "wav": as_wav}  # the smaller first
 class UploadedAudio:
     """A file whose content was looked at. It is an `AudioSource`; close it when the request is over."""
 
-    def __init__(self, file: BinaryIO, container: Container, duration: float, size: int) -> None:
+    def __init__(self, file: BinaryIO, container: Container, duration: float, size: int, workspace_id: int) -> None:
         self._file = file
         self.container = container
         self.duration = duration  # seconds, by what is really there
         self.size = size  # bytes
+        self.workspace_id = workspace_id
 
     @cached_property
     def sha256(self) -> str:
@@ -84,7 +85,7 @@ async def ingest(file: BinaryIO, *, workspace_id: int, max_seconds: float = math
     if seconds < MIN_SECONDS:
         message = f"The audio is {seconds:.2f} seconds long; it must be at least {MIN_SECONDS}."
         raise AudioRefused(AudioReason.TOO_SHORT, message)
-    return UploadedAudio(file, container, seconds, size)
+    return UploadedAudio(file, container, seconds, size, workspace_id)
 
 
 async def as_taken(audio: UploadedAudio, formats: Collection[str]) -> UploadedAudio:
@@ -101,14 +102,20 @@ async def as_taken(audio: UploadedAudio, formats: Collection[str]) -> UploadedAu
             f"The model takes {', '.join(formats)}, and this is {audio.container.name}. Convert the audio, or use "
             "another model."
         )
-    file = await asyncio.to_thread(WRITERS[target], audio)
-    return UploadedAudio(file, CONTAINERS[target], audio.duration, file.seek(0, io.SEEK_END))
+    file = await _in_own_thread(partial(_transcoded, audio, target))
+    size = file.seek(0, io.SEEK_END)
+    return UploadedAudio(file, CONTAINERS[target], audio.duration, size, audio.workspace_id)
 
 
 def _measured(file: BinaryIO, container: Container, workspace_id: int, max_seconds: float) -> float:
     """Seconds."""
     with _on_disk(file, container) as path:
         return probe_safely(path, workspace_id=workspace_id, max_seconds=max_seconds).duration
+
+
+def _transcoded(audio: UploadedAudio, target: str) -> BinaryIO:
+    with shared_pool().turn(audio.workspace_id, audio.size):
+        return WRITERS[target](audio)
 
 
 async def _in_own_thread(function: Callable[[], T]) -> T:

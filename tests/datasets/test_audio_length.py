@@ -2,13 +2,11 @@
 
 import io
 
-import av
-import numpy as np
 import pytest
 
 from datasets.errors import AudioReason, AudioRefused
 from datasets.probe import _Lengths, probe
-from tests.audio import encode
+from tests.audio import encode, silence_in_flac
 
 HOUR = 3600.0
 SAMPLE_COUNT = slice(21, 26)  # in a FLAC file: 4 bits that belong to something else, and how many samples there are
@@ -23,22 +21,6 @@ class CountingFile(io.BytesIO):
         data = super().read(size)
         self.count += len(data)
         return data
-
-
-def silence(seconds, rate=1000, layout="mono"):
-    """A FLAC file of nothing: a few bytes a second."""
-    out = io.BytesIO()
-    block = 4608
-    with av.open(out, "w", format="flac") as container:
-        stream = container.add_stream("flac", rate=rate, layout=layout)
-        channels = stream.codec_context.layout.nb_channels
-        for _ in range(round(seconds * rate / block) + 1):
-            pcm = np.zeros((1, block * channels), dtype=np.int16)
-            frame = av.AudioFrame.from_ndarray(pcm, format="s16", layout=layout)
-            frame.sample_rate = rate
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return out.getvalue()
 
 
 def claiming(flac, samples):
@@ -56,7 +38,7 @@ def refusal_of(file, max_seconds=9.5 * HOUR):
 
 
 def test_a_file_that_claims_to_be_too_long_is_refused_from_its_header():
-    flac = CountingFile(claiming(silence(1800), 10 * 3600 * 1000))
+    flac = CountingFile(claiming(silence_in_flac(1800), 10 * 3600 * 1000))
     refusal = refusal_of(flac)
     assert refusal.code == AudioReason.TOO_LONG
     assert "longer than 9.5 hours" in refusal.message
@@ -83,7 +65,7 @@ def test_decoding_stops_at_the_limit_where_nothing_is_claimed(format, monkeypatc
 
 
 def test_hours_of_silence_in_a_small_file_are_refused_from_the_header(monkeypatch):
-    bomb = silence(9.4 * HOUR)
+    bomb = silence_in_flac(9.4 * HOUR)
     assert len(bomb) < 7_000_000
     monkeypatch.setattr("datasets.probe._Decoding.run", lambda *_: pytest.fail("it was decoded"))
     refusal = refusal_of(io.BytesIO(bomb))
@@ -92,16 +74,16 @@ def test_hours_of_silence_in_a_small_file_are_refused_from_the_header(monkeypatc
 
 
 def test_hours_of_silence_that_claim_nothing_are_refused_before_they_are_all_decoded():
-    bomb = CountingFile(claiming(silence(9.4 * HOUR), 0))
+    bomb = CountingFile(claiming(silence_in_flac(9.4 * HOUR), 0))
     assert refusal_of(bomb).code == AudioReason.TOO_SPARSE
     assert bomb.count < len(bomb.getvalue()) / 2
 
 
 def test_many_channels_of_silence_count_like_time():
-    content = silence(120, rate=96000, layout="7.1")
+    content = silence_in_flac(120, rate=96000, layout="7.1")
     for flac in (content, claiming(content, 0)):
         assert refusal_of(io.BytesIO(flac)).code == AudioReason.TOO_SPARSE
 
 
 def test_ten_minutes_of_silence_are_taken():
-    assert probe(io.BytesIO(silence(590)), 9.5 * HOUR).duration == pytest.approx(590, abs=5)
+    assert probe(io.BytesIO(silence_in_flac(590)), 9.5 * HOUR).duration == pytest.approx(590, abs=5)

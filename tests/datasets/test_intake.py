@@ -16,7 +16,7 @@ from datasets.errors import AudioRefused, InvalidSample, KeyTaken
 from datasets.intake import ingest
 from datasets.models import Audio, Sample
 from datasets.services import add_audio_sample, create_dataset
-from tests.audio import FORMATS, encode, make_wav
+from tests.audio import FORMATS, encode, make_wav, silence_in_flac
 
 pytestmark = pytest.mark.django_db
 
@@ -168,7 +168,7 @@ def test_a_file_above_the_limit_is_refused(add, settings):
 
 def test_audio_above_the_limit_is_refused_however_small_its_file(add, settings):
     settings.MAX_AUDIO_HOURS = 9.5
-    bomb = silence_in_flac(hours=10)
+    bomb = silence_in_flac(10 * 3600)
     assert len(bomb) < 7_000_000
     assert refused(add, bomb) == "too_long"
 
@@ -367,19 +367,5 @@ def silent_film():
         stream.width = stream.height = 64
         for _ in range(10):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), dtype=np.uint8))))
-        container.mux(stream.encode(None))
-    return out.getvalue()
-
-
-def silence_in_flac(hours):
-    """Hours of nothing: a few bytes a second."""
-    out = io.BytesIO()
-    rate, block = 1000, 4608
-    with av.open(out, "w", format="flac") as container:
-        stream = container.add_stream("flac", rate=rate, layout="mono")
-        for _ in range(int(hours * 3600 * rate / block) + 1):
-            frame = av.AudioFrame.from_ndarray(np.zeros((1, block), dtype=np.int16), format="s16", layout="mono")
-            frame.sample_rate = rate
-            container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return out.getvalue()

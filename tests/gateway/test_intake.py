@@ -10,6 +10,7 @@ import av
 import pytest
 
 from datasets.errors import AudioReason, AudioRefused
+from datasets.fair_turns import FairTurns
 from gateway.audio.upload import as_taken, ingest
 from providers.adapters.base import CapabilityNotSupported
 from tests.audio import encode, make_wav
@@ -108,3 +109,12 @@ def test_audio_that_the_model_does_not_take_is_transcoded(format, formats, made)
 def test_a_model_that_takes_nothing_that_can_be_written_is_named_so():
     with pytest.raises(CapabilityNotSupported, match=r"takes mp3, and this is ogg\. Convert"):
         asyncio.run(as_taken(taken_in(encode("ogg", 0.5)), ["mp3"]))
+
+
+def test_transcoding_waits_for_its_turn_among_the_decoders(monkeypatch):
+    turns = []
+    turn = FairTurns.turn
+    monkeypatch.setattr(FairTurns, "turn", lambda self, *who, **how: turns.append(who) or turn(self, *who, **how))
+    audio = asyncio.run(ingest(io.BytesIO(encode("ogg", 0.5)), workspace_id=7))
+    asyncio.run(as_taken(audio, ["flac"])).close()
+    assert turns == [(7,), (7,)]

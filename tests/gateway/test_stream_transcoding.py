@@ -11,7 +11,7 @@ import pytest
 from gateway.audio.encoders import SAMPLE_RATE
 from gateway.audio.transcode import in_encoding
 from providers.adapters.base import ProviderError, SpeechPart
-from tests.audio import encode, make_wav, tone
+from tests.audio import encode, make_wav, silence_in_flac, tone
 
 ENCODINGS = ["mp3", "opus", "aac", "flac", "wav", "pcm"]
 SECONDS = 2.0
@@ -147,3 +147,15 @@ def test_bytes_that_are_no_audio_fail_by_name(source, audio):
 def test_a_wav_that_ends_before_its_time_fails():
     with pytest.raises(ProviderError, match="audio could not be decoded"):
         transcoded(spoken("wav")[:-5000], "wav", "mp3")
+
+
+def test_a_few_bytes_of_a_provider_are_not_decoded_for_hours():
+    audio = silence_in_flac(1800, rate=48000)
+    assert len(audio) < 500_000
+    with pytest.raises(ProviderError, match="could not be decoded"):
+        transcoded(audio, "flac", "pcm")
+
+
+def test_a_minute_of_silence_is_heard():
+    audio = silence_in_flac(60, rate=48000)
+    assert len(b"".join(transcoded(audio, "flac", "pcm"))) == pytest.approx(60 * SAMPLE_RATE * 2, rel=0.01)
