@@ -1,15 +1,23 @@
 """What every admin page of a workspace shares: it shows that workspace only, and does what the role allows."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.admin import RelatedFieldListFilter
 from django.contrib.admin.utils import get_fields_from_path
+from django.core.exceptions import PermissionDenied
 from django.db.models import ForeignKey, ManyToManyField, Model, QuerySet
-from django.http import HttpRequest
+from django.forms import BaseForm
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
 from unfold.admin import ModelAdmin
 
 from accounts.access import Access
 from accounts.models import Role, User
+from core.errors import EarshotError, Forbidden
 
 
 def access_of(request: HttpRequest) -> Access | None:
@@ -23,6 +31,22 @@ def rows_of(model: type[Model], request: HttpRequest) -> QuerySet[Any]:
     access = access_of(request)
     rows = model._default_manager
     return rows.for_workspace(access.workspace) if access and hasattr(rows, "for_workspace") else rows.none()
+
+
+@contextmanager
+def errors_as_messages(request: HttpRequest) -> Iterator[None]:
+    """What a service refuses stands as a message on the page that comes next; what is forbidden answers 403."""
+    try:
+        yield
+    except Forbidden as error:
+        raise PermissionDenied(error.message) from error
+    except EarshotError as error:
+        messages.error(request, error.message)
+
+
+def add_error(form: BaseForm, error: EarshotError) -> None:
+    """Say what a service refuses beside the field that is at fault, or above the form."""
+    form.add_error(error.field if error.field in form.fields else None, error.message)
 
 
 class OwnRowsFilter(RelatedFieldListFilter):
@@ -85,6 +109,16 @@ class WorkspaceAdmin(FilterLookupsAdmin):
     def formfield_for_manytomany(self, db_field: ManyToManyField, request: HttpRequest, **kwargs: Any) -> Any:
         kwargs.setdefault("queryset", rows_of(db_field.remote_field.model, request))
         return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        with errors_as_messages(request):
+            return super().changeform_view(request, *args, **kwargs)
+        return redirect(request.get_full_path())
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        with errors_as_messages(request):
+            return super().delete_view(request, object_id, extra_context)
+        return redirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[object_id]))
 
     def _allowed(self, request: HttpRequest, role: Role | None) -> bool:
         access = access_of(request)

@@ -3,13 +3,13 @@
 import hashlib
 import secrets
 
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.dispatch import Signal
 from django.utils import timezone
 
 from accounts.access import access_of_user
 from accounts.models import ApiKey, Membership, Organization, Role, User, Workspace
+from core.errors import Forbidden
 
 KEY_PREFIX = "ek-"
 
@@ -17,11 +17,11 @@ KEY_PREFIX = "ek-"
 access_ended = Signal()
 
 
-class LastOwner(PermissionDenied):
+class LastOwner(Forbidden):
     """The change would leave a workspace without an owner."""
 
 
-class RoleTooHigh(PermissionDenied):
+class RoleTooHigh(Forbidden):
     """A key would be allowed more than the person who makes it."""
 
 

@@ -286,7 +286,7 @@ def gateways(upstream: Any, *, small: bool) -> Iterator[list[Server]]:
 def earshot(upstream: Any, **environment: str) -> Iterator[Server]:
     """One web process on a new database, with a workspace whose models `upstream` provides."""
     with tempfile.TemporaryDirectory(prefix="earshot-bench-") as folder:
-        environment = site_environment(folder, WEBHOOK_ALLOW_PRIVATE="1", **environment)
+        environment = site_environment(folder, ALLOW_PRIVATE_ADDRESSES="1", **environment)
         key, port, command = in_new_process(_make_site, upstream.url, environment)
         process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment})
         with ended(process):

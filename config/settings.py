@@ -1,5 +1,6 @@
 """Every setting of the site, read from the environment; docs/operate.md documents each one."""
 
+import warnings
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -173,7 +174,9 @@ USAGE_LEASE_SECONDS = env.float("USAGE_LEASE_SECONDS", default=120)  # after whi
 
 CREDENTIAL_KEY = env.str("CREDENTIAL_KEY", default="")  # empty: derived from SECRET_KEY
 # Tenants' base URLs (and webhooks) reach public addresses only, unless this is set.
-WEBHOOK_ALLOW_PRIVATE = env.bool("WEBHOOK_ALLOW_PRIVATE", default=False)
+ALLOW_PRIVATE_ADDRESSES = env.bool("ALLOW_PRIVATE_ADDRESSES", default=env.bool("WEBHOOK_ALLOW_PRIVATE", default=False))
+if "WEBHOOK_ALLOW_PRIVATE" in env.ENVIRON:
+    warnings.warn("WEBHOOK_ALLOW_PRIVATE is now called ALLOW_PRIVATE_ADDRESSES. Rename it.", stacklevel=1)
 
 GEMINI_API_KEY = env.str("GEMINI_API_KEY", default="")
 GEMINI_BASE_URL = env.str("GEMINI_BASE_URL", default="")

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
-from datasets.errors import AudioReason, AudioRefused
+from datasets.errors import AudioReason, InvalidAudio
 
 MICROSECONDS = 1_000_000
 UNKNOWN_SIZE = 0xFFFFF000  # or more: what recorders leave that write to a pipe
@@ -58,19 +58,19 @@ NOT_TAKEN = {
 
 
 def identify(file: BinaryIO) -> Container:
-    """The container that the first bytes show. Raises AudioRefused where they show none that is taken."""
+    """The container that the first bytes show. Raises InvalidAudio where they show none that is taken."""
     file.seek(0)
     head = file.read(4096)
     file.seek(0)
     if not head:
-        raise AudioRefused(AudioReason.EMPTY, "The file is empty.")
+        raise InvalidAudio(AudioReason.EMPTY, "The file is empty.")
     name = _name(head)
     if name is not None:
         return CONTAINERS[name]
     for magic, message in NOT_TAKEN.items():
         if head.lstrip(b"\xef\xbb\xbf").startswith(magic):
-            raise AudioRefused(AudioReason.UNSUPPORTED_FORMAT, message)
-    raise AudioRefused(AudioReason.NOT_AUDIO, f"The file is not audio that is known here: {TAKEN}.")
+            raise InvalidAudio(AudioReason.UNSUPPORTED_FORMAT, message)
+    raise InvalidAudio(AudioReason.NOT_AUDIO, f"The file is not audio that is known here: {TAKEN}.")
 
 
 def _name(head: bytes) -> str | None:

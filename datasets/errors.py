@@ -1,19 +1,11 @@
-"""Everything that datasets refuse. Screens show the message; REST adds the code.
+"""What datasets refuse, by its code.
 
 No Django here: the process that decodes audio imports this too.
 """
 
 from enum import StrEnum
 
-
-class Refused(Exception):  # noqa: N818 - a refusal is the answer to a request, not a fault
-    """What was asked for is not done. `str(refusal)` says to a person what was wrong and what to do."""
-
-    code = "refused"
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+from core.errors import AlreadyExists, Conflict, InvalidInput
 
 
 class AudioReason(StrEnum):
@@ -33,33 +25,38 @@ class AudioReason(StrEnum):
     TOO_SLOW = "too_slow"
 
 
-class AudioRefused(Refused):
+class InvalidAudio(InvalidInput):
     """A file that cannot be a sample's audio."""
+
+    field = "audio"
 
     def __init__(self, code: AudioReason, message: str) -> None:
         super().__init__(message)
         self.code = code
 
 
-class NameTaken(Refused):
-    code = "name_taken"
-
-
-class KeyTaken(Refused):
-    code = "key_taken"
-
-
-class InUse(Refused):
-    code = "in_use"
-
-
-class InvalidSample(Refused):
+class InvalidSample(InvalidInput):
     """Text, language or tags that cannot be stored, or a sample of the wrong kind for its dataset."""
 
     code = "invalid_sample"
 
 
-class ImportRefused(Refused):
+class InvalidImport(InvalidInput):
     """A whole import that cannot be read; single lines have their own problems."""
 
     code = "invalid_import"
+
+
+class NameTaken(AlreadyExists):
+    code = "name_taken"
+    field = "name"
+
+
+class KeyTaken(AlreadyExists):
+    code = "key_taken"
+    field = "key"
+
+
+class InUse(Conflict):
+    code = "in_use"
+    field = ""

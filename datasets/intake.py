@@ -19,7 +19,7 @@ from django.core.files import File
 from django.core.files.storage import default_storage
 
 from accounts.models import Workspace
-from datasets.errors import AudioReason, AudioRefused
+from datasets.errors import AudioReason, InvalidAudio
 from datasets.models import Audio
 from datasets.probe import Probe
 from datasets.probe_pool import probe_safely
@@ -39,7 +39,7 @@ class StoredFile:
 
 
 def ingest(workspace_id: int, file: BinaryIO) -> StoredFile:
-    """Bring audio from any stream into storage. Touches no database: any thread may call it. Raises AudioRefused."""
+    """Bring audio from any stream into storage. Touches no database: any thread may call it. Raises InvalidAudio."""
     with _spooled(file) as (path, sha256, size):
         probe = probe_safely(path, workspace_id=workspace_id)
         name = f"audio/{workspace_id}/{sha256[:2]}/{sha256}.{probe.extension}"
@@ -83,7 +83,7 @@ def _spooled(file: BinaryIO) -> Iterator[tuple[Path, str, int]]:
             while chunk := file.read(CHUNK):
                 size += len(chunk)
                 if size > limit:
-                    raise AudioRefused(
+                    raise InvalidAudio(
                         AudioReason.TOO_LARGE,
                         f"The file is larger than {settings.MAX_AUDIO_MB} MB (MAX_AUDIO_MB). Compress or split it.",
                     )

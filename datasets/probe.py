@@ -21,7 +21,7 @@ from av.packet import Packet
 
 from core.child_process import ends_within
 from datasets.containers import CONTAINERS, Container, claimed_seconds, ends_inside_a_page, identify
-from datasets.errors import AudioReason, AudioRefused
+from datasets.errors import AudioReason, InvalidAudio
 from datasets.peaks import Peaks
 
 # Without these a playlist or a session description would make FFmpeg read other files and open connections.
@@ -58,13 +58,13 @@ class Probe:
 
 
 def probe(file: BinaryIO, max_seconds: float) -> Probe:
-    """Decode `file` (seekable) from start to end. Memory does not grow with its length. Raises AudioRefused."""
+    """Decode `file` (seekable) from start to end. Memory does not grow with its length. Raises InvalidAudio."""
     container = identify(file)
     try:
         look = SHORT_LOOK if container is CONTAINERS["wav"] else {}
         with av.open(file, mode="r", options=FENCE | look) as source:
             return _measure(source, container, file, max_seconds)
-    except AudioRefused:
+    except InvalidAudio:
         raise
     except Exception as error:  # damaged files raise nearly anything: ValueError, PermissionError, EOFError
         raise _unreadable(container) from error
@@ -72,7 +72,7 @@ def probe(file: BinaryIO, max_seconds: float) -> Probe:
 
 def _measure(source: InputContainer, container: Container, file: BinaryIO, max_seconds: float) -> Probe:
     if not source.streams.audio:
-        raise AudioRefused(
+        raise InvalidAudio(
             AudioReason.NO_AUDIO_STREAM, "The file holds no audio, only video or data. Upload one with sound."
         )
     stream = source.streams.audio[0]
@@ -170,7 +170,7 @@ class _Decoding:
 
     def _add(self, frame: AudioFrame) -> None:
         if not frame.sample_rate:
-            raise AudioRefused(AudioReason.NOT_AUDIO, "The file is not audio: it has no sample rate.")
+            raise InvalidAudio(AudioReason.NOT_AUDIO, "The file is not audio: it has no sample rate.")
         length = frame.samples / frame.sample_rate
         self.samples[frame.sample_rate] = self.samples.get(frame.sample_rate, 0) + frame.samples
         if frame.time is not None:
@@ -181,11 +181,11 @@ class _Decoding:
         self.lengths.allow(self.seconds, self.all_samples)
 
     def judge(self, claimed: float | None, *, cut: bool) -> None:
-        """Raise AudioRefused where what came out is not whole audio."""
+        """Raise InvalidAudio where what came out is not whole audio."""
         if self.encrypted:
-            raise AudioRefused(AudioReason.ENCRYPTED, "The audio is encrypted. Upload it without copy protection.")
+            raise InvalidAudio(AudioReason.ENCRYPTED, "The audio is encrypted. Upload it without copy protection.")
         if self.broken > self.packets * MAX_BROKEN_SHARE and self.broken > 1:
-            raise AudioRefused(
+            raise InvalidAudio(
                 AudioReason.DAMAGED if self.seconds else AudioReason.NOT_AUDIO,
                 f"{self.broken} of {self.packets} parts of the file cannot be decoded. Export it again.",
             )
@@ -193,35 +193,35 @@ class _Decoding:
         short = claimed is not None and reached < claimed * 0.999 - 0.25
         if short or cut or self.broke_off or self.last_broken:
             claim = f" of {claimed:.1f}" if short else ""
-            raise AudioRefused(
+            raise InvalidAudio(
                 AudioReason.TRUNCATED,
                 f"The file is cut off: only {self.seconds:.1f}{claim} seconds are there. Upload the whole file.",
             )
         if self.seconds < MIN_SECONDS:
-            raise AudioRefused(
+            raise InvalidAudio(
                 AudioReason.TOO_SHORT,
                 f"The audio is {self.seconds:.2f} seconds long; it must be at least {MIN_SECONDS}.",
             )
 
 
-def _unreadable(container: Container) -> AudioRefused:
+def _unreadable(container: Container) -> InvalidAudio:
     """The refusal of a file that cannot even be opened."""
     if container.name == "mp4":
-        return AudioRefused(AudioReason.TRUNCATED, "The file has no index: it is cut off. Upload the whole file.")
+        return InvalidAudio(AudioReason.TRUNCATED, "The file has no index: it is cut off. Upload the whole file.")
     if container.name == "mp3":  # recognised by two bits only: most likely something else
-        return AudioRefused(AudioReason.NOT_AUDIO, "The file is not audio that can be read.")
-    return AudioRefused(
+        return InvalidAudio(AudioReason.NOT_AUDIO, "The file is not audio that can be read.")
+    return InvalidAudio(
         AudioReason.TRUNCATED, f"The file begins like {container.name}, but no audio follows: it is cut off or damaged."
     )
 
 
 def answer(request: dict[str, object]) -> dict[str, object]:
-    """`{"path", "max_seconds"}` -> `{"probe": {...}}` or `{"refused": code, "message"}`."""
+    """`{"path", "max_seconds"}` -> `{"probe": {...}}` or `{"error": code, "message"}`."""
     try:
         with Path(str(request["path"])).open("rb") as file:
             return {"probe": asdict(probe(file, float(str(request["max_seconds"]))))}
-    except AudioRefused as refusal:
-        return {"refused": refusal.code, "message": refusal.message}
+    except InvalidAudio as error:
+        return {"error": error.code, "message": error.message}
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ class Prober:
         self.child = ChildProcess(command)
 
     def ask(self, path: Path, max_seconds: float) -> dict[str, object] | None:
-        """The answer of `datasets.probe.answer`; None where the process died. Raises AudioRefused after the time limit.
+        """The answer of `datasets.probe.answer`; None where the process died. Raises InvalidAudio after the time limit.
 
         A process that died or was killed gives no further answer: close it.
         """
@@ -106,7 +106,7 @@ def probe_safely(path: Path, *, workspace_id: int, max_seconds: float = math.inf
     # The process may have died of something else (no memory, an administrator): a second one convicts the file.
     answer = pool.probe(path, max_seconds, workspace_id) or pool.probe(path, max_seconds, workspace_id)
     if answer is None:
-        raise AudioRefused(AudioReason.DAMAGED, "The file makes the decoder crash. Convert it, or leave it out.")
+        raise InvalidAudio(AudioReason.DAMAGED, "The file makes the decoder crash. Convert it, or leave it out.")
     if "probe" in answer:
         return Probe(**answer["probe"])  # type: ignore[arg-type]
-    raise AudioRefused(AudioReason(str(answer["refused"])), str(answer["message"]))
+    raise InvalidAudio(AudioReason(str(answer["error"])), str(answer["message"]))

@@ -1,4 +1,4 @@
-"""Changes of datasets and their samples. What cannot be done raises a `datasets.errors.Refused`."""
+"""Changes of datasets and their samples. What cannot be done raises an EarshotError."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -90,7 +90,7 @@ def add_audio_sample(
     language: str = "",
     tags: Mapping[str, Any] | None = None,
 ) -> Sample:
-    """Take audio in as a new sample. Raises AudioRefused, KeyTaken, InvalidSample.
+    """Take audio in as a new sample. Raises InvalidAudio, KeyTaken, InvalidSample.
 
     Without a `key` it is the file's name, with a number behind it where that is taken.
     """
@@ -160,7 +160,7 @@ def delete_sample(*, sample: Sample) -> None:
 def start_import(
     *, dataset: Dataset, file: BinaryIO, filename: str, skip_bad: bool = False, created_by: User | None = None
 ) -> Import:
-    """Store an upload (zip, csv or jsonl) and let a worker import it. Raises ImportRefused where it is neither."""
+    """Store an upload (zip, csv or jsonl) and let a worker import it. Raises InvalidImport where it is neither."""
     check_upload(file)
     source = default_storage.save(f"imports/{uuid4()}", file if isinstance(file, File) else File(file))
     try:

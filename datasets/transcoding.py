@@ -6,7 +6,7 @@ from typing import BinaryIO, Literal, Protocol, cast
 
 import av
 
-from datasets.errors import AudioReason, AudioRefused
+from datasets.errors import AudioReason, InvalidAudio
 from datasets.probe import FENCE
 
 
@@ -17,7 +17,7 @@ class Readable(Protocol):
 def as_flac(source: Readable) -> BinaryIO:
     """The audio as FLAC, losslessly but for its depth of 16 bits, in a temporary file that is gone when closed.
 
-    Rate and channels stay (FLAC takes up to 8). Memory does not grow with the audio. Raises AudioRefused.
+    Rate and channels stay (FLAC takes up to 8). Memory does not grow with the audio. Raises InvalidAudio.
     """
     return _transcoded(source, "flac", "flac")
 
@@ -40,5 +40,5 @@ def _transcoded(source: Readable, container: str, codec: Literal["flac", "pcm_s1
                 out.mux(written.encode(None))
     except (av.FFmpegError, ValueError, PermissionError, IndexError) as error:
         target.close()
-        raise AudioRefused(AudioReason.DAMAGED, "The stored audio could not be transcoded. Upload it again.") from error
+        raise InvalidAudio(AudioReason.DAMAGED, "The stored audio could not be transcoded. Upload it again.") from error
     return cast(BinaryIO, target)

@@ -12,6 +12,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from accounts.models import User
+from core.errors import Conflict, InvalidInput
 from core.queue import enqueue
 from datasets.models import Dataset, Sample, Task
 from evaluations.choices import UNFINISHED, Status
@@ -21,7 +22,7 @@ from evaluations.pipeline.completion import refresh_counts
 from evaluations.pipeline.leases import queue_shards
 from evaluations.pipeline.remote_files import release_files, stop_batches
 from evaluations.pipeline.results import archive_attempts
-from evaluations.scoring.normalizers import DEFAULT, Normalizer, UnknownNormalizer, get_normalizer
+from evaluations.scoring.normalizers import DEFAULT, Normalizer, get_normalizer
 from evaluations.scoring.services import score_results
 from providers.capabilities import goes_in_batches, problem_with
 from providers.models import SpeechModel
@@ -30,15 +31,6 @@ from providers.registry import default_prompt
 BATCH = 2000
 SCORE = "evaluations.tasks.rescore_run"
 MODES = ("auto", "batch", "direct")
-
-
-class RunRefused(Exception):  # noqa: N818
-    """The run cannot be started or changed: which field is at fault, and what to do."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
-        self.message = message
 
 
 def start_run(
@@ -56,7 +48,7 @@ def start_run(
     """Make the run with its jobs, shards and every result, and put the shards on the queue: all of it, or nothing.
 
     The same `idempotency_key` in the same workspace answers with the run that it started first.
-    Raises RunRefused.
+    Raises InvalidInput.
     """
     if idempotency_key and (before := Run.objects.started_by(dataset.workspace, idempotency_key)):
         return before
@@ -87,22 +79,20 @@ def start_run(
 
 def _checked(dataset: Dataset, models: Sequence[SpeechModel], mode: str, normalizer: str) -> Normalizer:
     if dataset.task != Task.STT:
-        raise RunRefused("dataset", "This dataset is for text to speech. Choose one with audio to be transcribed.")
+        message = "This dataset is for text to speech. Choose one with audio to be transcribed."
+        raise InvalidInput(message, field="dataset")
     if not dataset.samples.exists():
-        raise RunRefused("dataset", "This dataset has no samples. Add audio to it first.")
+        raise InvalidInput("This dataset has no samples. Add audio to it first.", field="dataset")
     if not models:
-        raise RunRefused("models", "Choose at least one model.")
+        raise InvalidInput("Choose at least one model.", field="models")
     if mode not in MODES:
-        raise RunRefused("mode", f"Unknown mode {mode!r}. Known: {', '.join(MODES)}.")
+        raise InvalidInput(f"Unknown mode {mode!r}. Known: {', '.join(MODES)}.", field="mode")
     for model in models:
         if problem := problem_with(model, task=dataset.task, mode=mode):
-            raise RunRefused("models", f"{model.public_name}: {problem}")
+            raise InvalidInput(f"{model.public_name}: {problem}", field="models")
     if len({model.pk for model in models}) < len(models):
-        raise RunRefused("models", "Each model can be chosen once.")
-    try:
-        return get_normalizer(normalizer)
-    except UnknownNormalizer as error:
-        raise RunRefused("normalizer", str(error)) from error
+        raise InvalidInput("Each model can be chosen once.", field="models")
+    return get_normalizer(normalizer)
 
 
 @dataclass(frozen=True)
@@ -173,15 +163,15 @@ def cancel_run(*, run: Run) -> bool:
 
 @transaction.atomic
 def retry_failed(*, run: Run) -> int:
-    """Try a finished run's failed results again, and only those; how many there are. Raises RunRefused."""
+    """Try a finished run's failed results again, and only those; how many there are. Raises Conflict."""
     failed = Result.objects.filter(run=run, status=Result.Status.FAILED)
     jobs = Job.objects.filter(run=run, pk__in=failed.values("job"))
     if not failed.exists():
-        raise RunRefused("", "No result of this run has failed.")
+        raise Conflict("No result of this run has failed.")
     if jobs.filter(model=None).exists():
-        raise RunRefused("", "A model of this run was deleted: its failed results cannot be tried again.")
+        raise Conflict("A model of this run was deleted: its failed results cannot be tried again.")
     if not Run.objects.filter(pk=run.pk).exclude(status__in=UNFINISHED).update(status=Status.RUNNING, finished_at=None):
-        raise RunRefused("", "This run is still going on. Wait until it has ended.")
+        raise Conflict("This run is still going on. Wait until it has ended.")
     job_ids = list(jobs.values_list("pk", flat=True))
     shards = Shard.objects.filter(pk__in=failed.values("shard"))
     shard_ids = list(shards.values_list("pk", flat=True))
@@ -208,58 +198,52 @@ def retry_failed(*, run: Run) -> int:
 
 
 def start_collecting(*, run: Run) -> None:
-    """Have a worker `collect` the run. Raises RunRefused."""
+    """Have a worker `collect` the run. Raises Conflict."""
     _refuse_collecting(run)
     enqueue("evaluations.tasks.collect_run", run.pk)
 
 
 def collect(*, run: Run) -> None:
-    """Read the run's kept result files again; no provider is called. Raises RunRefused."""
+    """Read the run's kept result files again; no provider is called. Raises Conflict."""
     _refuse_collecting(run)
     recollect(run)
 
 
 def _refuse_collecting(run: Run) -> None:
     if not run.is_finished:
-        raise RunRefused("", "This run is still going on. Wait until it has ended.")
+        raise Conflict("This run is still going on. Wait until it has ended.")
     if not Batch.objects.of_run(run).kept().exists():
-        raise RunRefused("", "No result file of a batch is kept for this run: there is nothing to collect from.")
+        raise Conflict("No result file of a batch is kept for this run: there is nothing to collect from.")
 
 
 def start_rescore(*, run: Run, normalizer: str) -> None:
-    """Have a worker `rescore` the run. Raises RunRefused."""
-    try:
-        get_normalizer(normalizer)
-    except UnknownNormalizer as error:
-        raise RunRefused("normalizer", str(error)) from error
+    """Have a worker `rescore` the run. Raises UnknownNormalizer."""
+    get_normalizer(normalizer)
     enqueue(SCORE, run.pk, normalizer)
 
 
 def rescore(*, run: Run, normalizer: str) -> None:
-    """Score a run's results under `normaliser` at its newest version. No model is called. Raises RunRefused."""
-    try:
-        chosen = get_normalizer(normalizer)
-    except UnknownNormalizer as error:
-        raise RunRefused("normalizer", str(error)) from error
+    """Score a run's results under `normaliser` at its newest version. No model is called. Raises UnknownNormalizer."""
+    chosen = get_normalizer(normalizer)
     score_results(Result.objects.filter(run=run), chosen)
 
 
 @transaction.atomic
 def delete_run(*, run: Run) -> None:
-    """Delete a run that is over, with its results and the result files that were kept. Raises RunRefused."""
+    """Delete a run that is over, with its results and the result files that were kept. Raises Conflict."""
     if not Run.objects.filter(pk=run.pk).exclude(status__in=UNFINISHED).exists():
-        raise RunRefused("", "This run is still going on. Cancel it first.")
+        raise Conflict("This run is still going on. Cancel it first.")
     alive = run.uploads.alive()
     if refused_until := alive.refused().aggregate(last=Max("expires_at"))["last"]:
         by = timezone.localtime(refused_until)
         message = (
             f"The provider refuses to delete files of this run; they expire by {by:%Y-%m-%d %H:%M}. Try again then."
         )
-        raise RunRefused("", message)
+        raise Conflict(message)
     if alive.exists():
-        raise RunRefused("", "Files of this run are still being deleted at the provider. Try again in a minute.")
+        raise Conflict("Files of this run are still being deleted at the provider. Try again in a minute.")
     if Batch.objects.of_run(run).to_cancel().exists():
-        raise RunRefused("", "Batches of this run are still being stopped at the provider. Try again in a minute.")
+        raise Conflict("Batches of this run are still being stopped at the provider. Try again in a minute.")
     kept = [batch.output.name or batch.output_path for batch in Batch.objects.of_run(run)]
     run.delete()
     for name in kept:  # they hold what was said

@@ -14,12 +14,12 @@ from accounts.access import Access
 from accounts.api_keys import access_of_keys
 from accounts.models import Role
 from accounts.services import hash_key
-from gateway.errors import Refused
+from gateway.errors import ApiError
 from gateway.rate_limit import Need, pockets, take
 from gateway.usage.budgets import accounts_of, over_budget
 from gateway.usage.recorder import writer
 
-__all__ = ["Refused", "authenticate", "authenticate_key", "forget"]
+__all__ = ["ApiError", "authenticate", "authenticate_key", "forget"]
 
 KNOWN_FOR = 5.0  # seconds until a key's revocation, its limits and its budgets hold in every process
 MOST_KNOWN = 10_000
@@ -30,7 +30,7 @@ class CachedKey:
     """What this process knows of a key."""
 
     access: Access
-    refused: Refused | None  # whatever it asks for: it may not call at all, or a budget is used up
+    error: ApiError | None  # whatever it asks for: it may not call at all, or a budget is used up
     read_at: float  # time.monotonic()
 
     @property
@@ -48,7 +48,7 @@ _lock = threading.Lock()
 async def authenticate(authorization: str | None) -> Access:
     """Who is asking, by the `Authorization` header's value, who may make one more call now.
 
-    Raises `Refused`: 401 without a valid key, 403 where its workspace is switched off or its role may call nothing,
+    Raises `ApiError`: 401 without a valid key, 403 where its workspace is switched off or its role may call nothing,
     402 where a budget is used up, 429 where the key has made as many calls as it may, 503 without a database.
     """
     return await authenticate_key(hash_key(_bearer(authorization)))
@@ -61,8 +61,8 @@ async def authenticate_key(key_hash: str) -> Access:
         known = await writer.submit(_read, key_hash)
     if known is None:
         raise _no_key("Invalid API key: it is unknown or revoked.")
-    if known.refused is not None:
-        raise known.refused.with_traceback(None)  # or it would keep the frames of every call
+    if known.error is not None:
+        raise known.error.with_traceback(None)  # or it would keep the frames of every call
     if known.calls_a_minute:
         await _spend_call(known)
     return known.access
@@ -101,8 +101,8 @@ def _read(hashes: Sequence[str]) -> list[CachedKey | None]:
     beyond = over_budget(account for each in accounts.values() for account in each)
     found = {}
     for key_hash, access in accesses.items():
-        refused = next((beyond[account] for account in accounts[key_hash] if account in beyond), None)
-        found[key_hash] = CachedKey(access, _closed_to(access) or refused, time.monotonic())
+        over = next((beyond[account] for account in accounts[key_hash] if account in beyond), None)
+        found[key_hash] = CachedKey(access, _closed_to(access) or over, time.monotonic())
     _remember(set(hashes), found)
     return [found.get(key_hash) for key_hash in hashes]
 
@@ -116,27 +116,25 @@ def _remember(asked: set[str], found: dict[str, CachedKey]) -> None:
             _known.popitem(last=False)
 
 
-def _no_key(message: str) -> Refused:
-    return Refused(
-        401, "invalid_api_key", message, kind="invalid_request_error", headers={"WWW-Authenticate": "Bearer"}
-    )
+def _no_key(message: str) -> ApiError:
+    return ApiError(401, message, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
 
 
-def _closed_to(access: Access) -> Refused | None:
+def _closed_to(access: Access) -> ApiError | None:
     if not access.workspace.is_open:
-        return Refused(403, "workspace_inactive", "This workspace is switched off.", kind="permission_error")
+        return ApiError(403, "This workspace is switched off.", kind="permission_error", code="workspace_inactive")
     if not access.may(Role.EVALUATOR):
         message = f"The role of this API key, {access.role}, does not allow calls. Make one for an evaluator."
-        return Refused(403, "role_too_low", message, kind="permission_error")
+        return ApiError(403, message, kind="permission_error", code="role_too_low")
     return None
 
 
-def _too_many(limit: int, wait: float) -> Refused:
+def _too_many(limit: int, wait: float) -> ApiError:
     seconds = math.ceil(wait)
-    return Refused(
+    return ApiError(
         429,
-        "rate_limit_exceeded",
         f"This API key may make {limit} calls a minute. Try again in {seconds} s.",
         kind="rate_limit_error",
+        code="rate_limit_exceeded",
         headers={"Retry-After": str(seconds)},
     )

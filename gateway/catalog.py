@@ -13,7 +13,7 @@ from typing import Literal
 from django.db import close_old_connections
 
 from accounts.access import Access
-from gateway.http.errors import HttpError, invalid
+from gateway.errors import ApiError, invalid
 from gateway.models import ModelAlias
 from providers.adapters.base import Adapter, FileStore, ModelConfig, OpenAICompatible, ProviderError
 from providers.limits import PATIENCE, limiter_for
@@ -107,7 +107,7 @@ class ModelCatalog:
 
     def find(self, name: str) -> list[ModelTarget]:
         """The models behind `name`: an alias, a public name, or a model's own name where only one provider has it.
-        Raises HttpError 404."""
+        Raises ApiError 404."""
         if name in self.aliases:
             return self.aliases[name].order()
         if name in self.targets:
@@ -116,14 +116,14 @@ class ModelCatalog:
         if len(found) > 1:
             choices = ", ".join(sorted(target.name for target in found))
             message = f"Several providers have a model {name!r}. Ask for one of: {choices}."
-            raise HttpError(404, message, param="model", code="model_not_found")
+            raise ApiError(404, message, param="model", code="model_not_found")
         if not found:
             message = f"There is no model {name!r} here. GET /v1/models lists those that there are."
-            raise HttpError(404, message, param="model", code="model_not_found")
+            raise ApiError(404, message, param="model", code="model_not_found")
         return found
 
     def find_for(self, task: Task, name: str) -> list[ModelTarget]:
-        """Those behind `name` that do `task`. Raises HttpError 404, and 400 where none does it."""
+        """Those behind `name` that do `task`. Raises ApiError 404, and 400 where none does it."""
         found = self.find(name)
         able = [target for target in found if task in target.model.tasks and target.model.supports_direct]
         if not able:

@@ -1,29 +1,40 @@
-"""What the gateway answers when it does not let a call through."""
+"""What `/v1/` answers where it does not do what was asked for."""
 
 from collections.abc import Mapping
 
+from core.errors import EarshotError
 
-class Refused(Exception):  # noqa: N818 - an answer, not a fault
-    """A call is not let through; `message` says to the caller why, and what to do."""
+INVALID = "invalid_request_error"
+
+
+class ApiError(EarshotError):
+    """A call ends with this answer. The message is for a person, and holds no audio, text or key of anybody's but the
+    caller's own."""
 
     def __init__(
-        self, status: int, code: str, message: str, *, kind: str, headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        message: str,
+        *,
+        kind: str = INVALID,
+        param: str | None = None,
+        code: str = "",
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        """`code` and `kind` (the error's type) as OpenAI names them."""
-        super().__init__(message)
+        """`kind` (the error's type), `param` and `code` as OpenAI names them."""
+        super().__init__(message, field=param)
         self.status = status
-        self.code = code
         self.kind = kind
-        self.message = message
+        self.code = code
         self.headers = dict(headers or {})
 
 
-def unavailable() -> Refused:
+def invalid(message: str, param: str | None = None, code: str = "") -> ApiError:
+    """400: the caller's request cannot be served as it is."""
+    return ApiError(400, message, param=param, code=code)
+
+
+def unavailable() -> ApiError:
     """The database cannot be written to: nothing is called that could not be accounted for."""
-    return Refused(
-        503,
-        "unavailable",
-        "Usage cannot be recorded just now, so nothing was called. Try again in a few seconds.",
-        kind="server_error",
-        headers={"Retry-After": "2"},
-    )
+    message = "Usage cannot be recorded just now, so nothing was called. Try again in a few seconds."
+    return ApiError(503, message, kind="server_error", code="unavailable", headers={"Retry-After": "2"})

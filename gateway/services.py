@@ -7,20 +7,9 @@ from decimal import Decimal
 from django.db import IntegrityError, transaction
 
 from accounts.models import ApiKey, Workspace
+from core.errors import AlreadyExists, InvalidInput
 from gateway.models import AliasTarget, Budget, ModelAlias
 from providers.models import SpeechModel
-
-
-class GatewayRefused(Exception):  # noqa: N818 - an answer, not a fault
-    """A change that is not made; `field` says which one is at fault."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
-
-
-class Taken(GatewayRefused):
-    """There is one already."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +21,13 @@ class ModelTarget:
 
 
 def create_budget(*, workspace: Workspace, monthly_usd: Decimal, api_key: ApiKey | None = None) -> Budget:
-    """Raises Taken: a workspace has one budget of its own, and each key one."""
+    """Raises AlreadyExists: a workspace has one budget of its own, and each key one."""
     try:
         with transaction.atomic():
             return Budget.objects.create(workspace=workspace, api_key=api_key, monthly_usd=monthly_usd)
     except IntegrityError as error:
         whose = "The workspace" if api_key is None else "This key"
-        raise Taken("api_key", f"{whose} has a budget already: change that one.") from error
+        raise AlreadyExists(f"{whose} has a budget already: change that one.", field="api_key") from error
 
 
 def change_budget(*, budget: Budget, monthly_usd: Decimal) -> None:
@@ -55,15 +44,15 @@ def save_alias(
 ) -> ModelAlias:
     """Make or change an alias; `targets` are its models in their order, None leaves them as they are.
 
-    Raises Taken for a name that there is already, GatewayRefused for models that cannot stand in for each other.
+    Raises AlreadyExists for a name that there is already, InvalidInput for models that cannot stand in for each other.
     """
     if targets is not None and (problem := problem_of_targets(alias.workspace, [each.model for each in targets])):
-        raise GatewayRefused("targets", problem)
+        raise InvalidInput(problem, field="targets")
     try:
         with transaction.atomic():
             alias.save()
     except IntegrityError as error:
-        raise Taken("name", f"There is an alias {alias.name!r} already.") from error
+        raise AlreadyExists(f"There is an alias {alias.name!r} already.", field="name") from error
     if targets is not None:
         alias.targets.all().delete()
         AliasTarget.objects.bulk_create(

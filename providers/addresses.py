@@ -13,24 +13,24 @@ class AddressRefused(OSError):  # noqa: N818
 
 
 def check_public_url(url: str) -> None:
-    """Raises AddressRefused unless `url` is http(s) and its host is, by all its addresses, on the public network.
+    """Raises InvalidInput unless `url` is http(s) and its host is, by all its addresses, on the public network.
 
-    `WEBHOOK_ALLOW_PRIVATE` admits private and loopback addresses, too.
+    `ALLOW_PRIVATE_ADDRESSES` admits private and loopback addresses, too.
     """
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise AddressRefused(f"This is not a URL: {error}.") from error
+        raise InvalidInput(f"This is not a URL: {error}.") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise AddressRefused("The URL must begin with https:// or http:// and name a host.")
+        raise InvalidInput("The URL must begin with https:// or http:// and name a host.")
     if parts.username is not None or parts.password is not None:
-        raise AddressRefused("The URL must not hold a user name or password.")
-    if settings.WEBHOOK_ALLOW_PRIVATE:
+        raise InvalidInput("The URL must not hold a user name or password.")
+    if settings.ALLOW_PRIVATE_ADDRESSES:
         return
     for address in _addresses(parts.hostname, port):
         if not _is_public(address):
-            raise AddressRefused(f"{parts.hostname} is not on the public network. WEBHOOK_ALLOW_PRIVATE=1 admits it.")
+            raise InvalidInput(f"{parts.hostname} is not on the public network. ALLOW_PRIVATE_ADDRESSES=1 admits it.")
 
 
 def public_socket(address: tuple[Any, ...]) -> socket.socket:
@@ -49,7 +49,7 @@ def _addresses(host: str, port: int | None) -> list[str]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise AddressRefused(f"There is no host {host!r}.") from error
+        raise InvalidInput(f"There is no host {host!r}.") from error
     return [str(address[0]) for *_, address in found]
 
 

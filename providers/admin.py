@@ -17,6 +17,7 @@ from unfold.decorators import action, display
 
 from accounts.admin_base import WorkspaceAdmin, access_of
 from accounts.models import Role
+from core.errors import EarshotError
 from providers import model_services, services
 from providers.adapters.kinds import KindInfo
 from providers.capabilities import TASK_NAMES, lists_models, streamed_tasks, tasks_of_kind
@@ -171,8 +172,8 @@ class ProviderAdmin(OwnersChange):
         if request.method == "POST":
             try:
                 added = model_services.sync_models(provider=provider, chosen=_ticked(request))
-            except services.ProviderRefused as refused:
-                fault = str(refused)
+            except EarshotError as error:
+                fault = error.message
             else:
                 return self._synced(request, provider, added)
         return self._page(

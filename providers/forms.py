@@ -5,11 +5,13 @@ from typing import Any
 from django import forms
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldBooleanWidget
 
+from accounts.admin_base import add_error
 from accounts.models import Workspace
+from core.errors import EarshotError
 from providers.adapters.kinds import KindInfo
 from providers.model_services import refuse_bad_model
 from providers.models import Provider, SpeechModel
-from providers.services import ProviderRefused, ProviderSettings, refuse_bad_settings
+from providers.services import ProviderSettings, refuse_bad_settings
 
 
 class ProviderForm(forms.ModelForm):
@@ -68,8 +70,8 @@ class ProviderForm(forms.ModelForm):
         if not self.errors:
             try:
                 refuse_bad_settings(provider, self.settings())
-            except ProviderRefused as refused:
-                self.add_error(refused.field if refused.field in self.fields else None, str(refused))
+            except EarshotError as error:
+                add_error(self, error)
         return fields
 
     def settings(self) -> ProviderSettings:
@@ -130,6 +132,6 @@ class SpeechModelForm(forms.ModelForm):
                 model.provider = self.instance.provider
             try:
                 refuse_bad_model(model)
-            except ProviderRefused as refused:
-                self.add_error(refused.field if refused.field in self.fields else None, str(refused))
+            except EarshotError as error:
+                add_error(self, error)
         return fields

@@ -5,10 +5,10 @@ from typing import Any, TypedDict, Unpack
 
 from django.db import IntegrityError, transaction
 
+from core.errors import AlreadyExists, InvalidInput
 from providers.capabilities import tasks_of_kind, unkept_claim
 from providers.models import Provider, SpeechModel
 from providers.registry import KINDS
-from providers.services import NameTaken, ProviderRefused
 
 
 class ModelSettings(TypedDict, total=False):
@@ -32,7 +32,7 @@ class ModelSettings(TypedDict, total=False):
 
 
 def update_model(*, model: SpeechModel, **settings: Unpack[ModelSettings]) -> SpeechModel:
-    """Change what is given. Raises ProviderRefused."""
+    """Change what is given. Raises InvalidInput, AlreadyExists."""
     for name, value in settings.items():
         setattr(model, name, value)
     refuse_bad_model(model)
@@ -43,7 +43,8 @@ def update_model(*, model: SpeechModel, **settings: Unpack[ModelSettings]) -> Sp
 @transaction.atomic
 def sync_models(*, provider: Provider, chosen: Mapping[str, Collection[str]]) -> list[SpeechModel]:
     """Add the models `{upstream name: tasks}`, under their upstream names and without a price: what they cost is
-    unknown until somebody enters it. Those that are there already stay as they are. Raises ProviderRefused."""
+    unknown until somebody enters it. Those that are there already stay as they are. Raises InvalidInput or
+    AlreadyExists."""
     here = set(provider.models.values_list("upstream_name", flat=True))
     added = []
     for upstream_name, tasks in chosen.items():
@@ -58,31 +59,25 @@ def delete_model(*, model: SpeechModel) -> None:
 
 
 def refuse_bad_model(model: SpeechModel) -> None:
-    """Raises ProviderRefused where such a model could not work."""
+    """Raises InvalidInput where such a model could not work."""
     kind = model.provider.kind
     if kind not in KINDS:
-        raise ProviderRefused("provider", f"There are no providers of the kind {kind!r} in this version.")
+        raise InvalidInput(f"There are no providers of the kind {kind!r} in this version.", field="provider")
     if not model.tasks:
-        raise ProviderRefused("speech_to_text", "A model needs a task at least.")
+        raise InvalidInput("A model needs a task at least.", field="tasks")
     if claim := unkept_claim(kind, model.tasks, batch=model.supports_batch):
-        raise ProviderRefused(_field_of_claim(model), claim)
+        unable = set(model.tasks) - set(tasks_of_kind(kind))
+        raise InvalidInput(claim, field="tasks" if unable else "supports_batch")
     if problem := KINDS[kind].info.problem_with_model(model.upstream_name, model.options):
-        raise ProviderRefused("options" if model.options else "upstream_name", problem)
-
-
-def _field_of_claim(model: SpeechModel) -> str:
-    """The first field that claims too much."""
-    able = tasks_of_kind(model.provider.kind)
-    lacking = [field for task, field in model.TASK_FIELDS.items() if task in model.tasks and task not in able]
-    return lacking[0] if lacking else "supports_batch"
+        raise InvalidInput(problem, field="options" if model.options else "upstream_name")
 
 
 def _new_model(provider: Provider, upstream_name: str, tasks: Collection[str]) -> SpeechModel:
     longest = SpeechModel._meta.get_field("upstream_name").max_length
     if not 0 < len(upstream_name) <= (longest or 0):
-        raise ProviderRefused("models", f"A model's name has up to {longest} characters.")
+        raise InvalidInput(f"A model's name has up to {longest} characters.", field="models")
     if not tasks or not set(tasks) <= set(SpeechModel.TASK_FIELDS):
-        raise ProviderRefused("models", f"Say what {upstream_name} does: {', '.join(SpeechModel.TASK_FIELDS)}.")
+        raise InvalidInput(f"Say what {upstream_name} does: {', '.join(SpeechModel.TASK_FIELDS)}.", field="models")
     model = SpeechModel(provider=provider, name=upstream_name[:100], upstream_name=upstream_name)
     for task in tasks:
         setattr(model, SpeechModel.TASK_FIELDS[task], True)
@@ -96,4 +91,4 @@ def _save(model: SpeechModel) -> None:
         with transaction.atomic():
             model.save()
     except IntegrityError as error:
-        raise NameTaken(model.name, "model") from error
+        raise AlreadyExists(f"There is a model {model.name!r} already.", field="name") from error

@@ -8,24 +8,12 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from accounts.models import Workspace
-from providers.addresses import AddressRefused, check_public_url
+from core.errors import AlreadyExists, InvalidInput
+from providers.addresses import check_public_url
 from providers.engines.pool import engines_at_once
 from providers.limits import reopen
 from providers.models import Price, Provider, SpeechModel
 from providers.registry import KINDS
-
-
-class ProviderRefused(Exception):  # noqa: N818
-    """A provider cannot be like that: which field is at fault, and what to do."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
-
-
-class NameTaken(ProviderRefused):
-    def __init__(self, name: str, what: str = "provider") -> None:
-        super().__init__("name", f"There is a {what} {name!r} already.")
 
 
 class ProviderSettings(TypedDict, total=False):
@@ -58,7 +46,7 @@ def ensure_catalogue(*, workspace: Workspace) -> None:
 
 
 def create_provider(*, workspace: Workspace, kind: str, **settings: Unpack[ProviderSettings]) -> Provider:
-    """Make a provider with the models that its kind's catalogue has. Raises ProviderRefused."""
+    """Make a provider with the models that its kind's catalogue has. Raises InvalidInput, AlreadyExists."""
     provider = Provider(workspace=workspace, kind=kind)
     return _save(provider, settings)
 
@@ -66,7 +54,7 @@ def create_provider(*, workspace: Workspace, kind: str, **settings: Unpack[Provi
 def update_provider(*, provider: Provider, **settings: Unpack[ProviderSettings]) -> Provider:
     """Change what is given. With another address or credential, calls are tried again at once.
 
-    Raises ProviderRefused.
+    Raises InvalidInput, AlreadyExists.
     """
     base_url = provider.base_url
     provider = _save(provider, settings)
@@ -87,14 +75,14 @@ def set_price(*, model: SpeechModel, unit: Price.Unit, usd: Decimal, valid_from:
 
 
 def refuse_bad_settings(provider: Provider, settings: ProviderSettings) -> None:
-    """Raises ProviderRefused where `provider` cannot have these settings; changes nothing."""
+    """Raises InvalidInput or AlreadyExists where `provider` cannot have these settings; changes nothing."""
     if provider.kind not in KINDS:
-        raise ProviderRefused("kind", f"Unknown kind {provider.kind!r}. Known: {', '.join(sorted(KINDS))}.")
+        raise InvalidInput(f"Unknown kind {provider.kind!r}. Known: {', '.join(sorted(KINDS))}.", field="kind")
     name = settings.get("name", provider.name)
     if not name:
-        raise ProviderRefused("name", "A provider needs a name.")
+        raise InvalidInput("A provider needs a name.", field="name")
     if Provider.objects.for_workspace(provider.workspace).filter(name=name).exclude(pk=provider.pk).exists():
-        raise NameTaken(name)
+        raise _name_taken(name)
     _refuse_bad_access(provider, settings)
 
 
@@ -102,20 +90,21 @@ def _refuse_bad_access(provider: Provider, settings: ProviderSettings) -> None:
     info = KINDS[provider.kind].info
     base_url, credential = settings.get("base_url", ""), settings.get("credential", "")
     if base_url and info.address == "none":
-        raise ProviderRefused("base_url", "It runs on this machine and has no address. Leave it empty.")
+        raise InvalidInput("It runs on this machine and has no address. Leave it empty.", field="base_url")
     if credential and info.credential == "none":
-        raise ProviderRefused("credential", "It needs no credential. Leave it empty.")
+        raise InvalidInput("It needs no credential. Leave it empty.", field="credential")
     if info.address == "required" and not settings.get("base_url", provider.base_url):
-        raise ProviderRefused("base_url", "Enter the address of this provider.")
+        raise InvalidInput("Enter the address of this provider.", field="base_url")
     if base_url:
         try:
             check_public_url(base_url)
-        except AddressRefused as error:
-            raise ProviderRefused("base_url", str(error)) from error
+        except InvalidInput as error:
+            raise InvalidInput(error.message, field="base_url") from error
     _refuse_borrowed_key(provider, settings)
     moved = settings.get("base_url", provider.base_url) != provider.base_url
     if moved and provider.has_credential and "credential" not in settings:
-        raise ProviderRefused("credential", "Enter the credential again: the stored one is not sent to a new address.")
+        message = "Enter the credential again: the stored one is not sent to a new address."
+        raise InvalidInput(message, field="credential")
 
 
 def _refuse_borrowed_key(provider: Provider, settings: ProviderSettings) -> None:
@@ -125,7 +114,7 @@ def _refuse_borrowed_key(provider: Provider, settings: ProviderSettings) -> None
     credential = bool(settings["credential"]) if "credential" in settings else provider.has_credential
     was_so = provider.pk is not None and not (provider.base_url or provider.has_credential)
     if KINDS[provider.kind].info.credential == "required" and not (address or credential or was_so):
-        raise ProviderRefused("credential", "Enter the API key of this provider.")
+        raise InvalidInput("Enter the API key of this provider.", field="credential")
 
 
 def _save(provider: Provider, settings: ProviderSettings) -> Provider:
@@ -139,8 +128,12 @@ def _save(provider: Provider, settings: ProviderSettings) -> Provider:
             if is_new:
                 _add_missing_models(provider)
     except IntegrityError as error:  # taken since it was looked for
-        raise NameTaken(provider.name) from error
+        raise _name_taken(provider.name) from error
     return provider
+
+
+def _name_taken(name: str) -> AlreadyExists:
+    return AlreadyExists(f"There is a provider {name!r} already.", field="name")
 
 
 def _add_missing_models(provider: Provider) -> None:

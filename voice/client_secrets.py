@@ -13,7 +13,7 @@ from accounts.api_keys import access_of_keys
 from accounts.models import Role, User, Workspace
 from accounts.services import hash_key
 from gateway.auth import authenticate_key
-from gateway.errors import Refused
+from gateway.errors import ApiError
 from gateway.usage.recorder import writer
 from voice.models import ClientSecret
 from voice.session_config import SessionRequest
@@ -65,19 +65,15 @@ def _new(access: Access, wanted: SessionRequest, seconds: int) -> tuple[str, Cli
 async def find(authorization: str | None) -> Found | None:
     """What a client secret allows; None where it is none (but maybe an API key).
 
-    Raises Refused: 401 where it is unknown or over, and whatever holds for its maker.
+    Raises ApiError: 401 where it is unknown or over, and whatever holds for its maker.
     """
     scheme, _, value = (authorization or "").strip().partition(" ")
     if scheme.lower() != "bearer" or not value.strip().startswith(PREFIX):
         return None
     found: Found | None = await writer.submit(_find, hash_key(value.strip()))
     if found is None:
-        raise Refused(
-            401,
-            "invalid_api_key",
-            "This client secret is unknown or over. Make a new one by POST /v1/realtime/client_secrets.",
-            kind="invalid_request_error",
-        )
+        message = "This client secret is unknown or over. Make a new one by POST /v1/realtime/client_secrets."
+        raise ApiError(401, message, code="invalid_api_key")
     if found.access.api_key is not None:
         await authenticate_key(found.access.api_key.key_hash)
     return found

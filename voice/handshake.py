@@ -71,7 +71,7 @@ def read_handshake(websocket: WebSocket) -> Handshake:
 
 
 async def begin(handshake: Handshake) -> SessionStart:
-    """Raises Refused: 401, 402, 403, 404 without such a model, 429."""
+    """Raises ApiError: 401, 402, 403, 404 without such a model, 429."""
     secret = await client_secrets.find(handshake.authorization)
     if secret is None:
         access = await authenticate(handshake.authorization)

@@ -52,14 +52,11 @@ async def _make_beta_session(request: Request, kind: Kind) -> None:
 async def _made(
     request: Request, session: Mapping[str, Any], kind: Kind, seconds: int, dialect: str
 ) -> tuple[str, int, dict[str, Any]]:
-    """The secret, its end in seconds since 1970, and the session as the dialect shows it. Raises HttpError."""
+    """The secret, its end in seconds since 1970, and the session as the dialect shows it. Raises ApiError."""
     settings = {name: value for name, value in session.items() if name not in ("model", "client_secret")}
     wanted = SessionRequest(dialect=dialect, kind=kind, model=_model(session), settings=settings)
-    try:
-        config = config_of(await choices_for(request.access), wanted)
-        value, expires_at = await client_secrets.make(request.access, wanted, seconds)
-    except Refused as refused:
-        raise of_refusal(refused) from refused
+    config = config_of(await choices_for(request.access), wanted)
+    value, expires_at = await client_secrets.make(request.access, wanted, seconds)
     return value, int(expires_at.timestamp()), DIALECTS[dialect].session(f"sess_{secrets.token_hex(10)}", config)
 
 
@@ -71,7 +68,7 @@ def _model(session: Mapping[str, Any]) -> str | None:
 
 
 async def _object(request: Request) -> dict[str, Any]:
-    """The body's JSON object; empty where there is none. Raises HttpError 400."""
+    """The body's JSON object; empty where there is none. Raises ApiError 400."""
     body = await request.read_all(MAX_BODY)
     try:
         given = msgspec.json.decode(body) if body.strip() else {}
@@ -94,7 +91,7 @@ def _seconds(expires_after: Mapping[str, Any]) -> int:
     shortest, longest = client_secrets.SHORTEST, client_secrets.LONGEST
     if isinstance(seconds, bool) or not isinstance(seconds, int) or not shortest <= seconds <= longest:
         message = f"'expires_after.seconds' must be a whole number from {shortest} to {longest}."
-        raise HttpError(400, message, kind=INVALID, param="expires_after.seconds", code="invalid_value")
+        raise ApiError(400, message, param="expires_after.seconds", code="invalid_value")
     if expires_after.get("anchor", "created_at") != "created_at":
         raise invalid("'expires_after.anchor' must be 'created_at'.", "expires_after.anchor", "invalid_value")
     return seconds

@@ -9,10 +9,9 @@ from django.db import IntegrityError, close_old_connections, transaction
 
 from accounts.access import Access
 from accounts.models import Workspace
+from core.errors import AlreadyExists, InvalidInput
 from gateway.catalog import ModelCatalog, Task, catalog_for
-from gateway.errors import Refused
-from gateway.http.errors import HttpError
-from gateway.services import GatewayRefused, Taken
+from gateway.errors import ApiError
 from providers.adapters.base import OpenAICompatible, ProviderError
 from providers.models import SpeechModel
 from voice.models import VoicePipeline
@@ -58,7 +57,7 @@ class Choices:
 
     def begin_with(self, name: str | None) -> Pipeline:
         """The pipeline that a client asks for by its name, or the default one, with the chat model of that name.
-        Raises Refused: 404 where there is neither."""
+        Raises ApiError: 404 where there is neither."""
         if name is not None and name in self.pipelines:
             return self.pipelines[name]
         if self.default is None:
@@ -108,13 +107,13 @@ def ensure_default_pipeline(*, workspace: Workspace) -> None:
 def save_pipeline(*, pipeline: VoicePipeline) -> None:
     """Save `pipeline`; where it is to be the default, the one before is it no more.
 
-    Raises GatewayRefused for a model that cannot take its place, Taken for a name that there is already.
+    Raises InvalidInput for a model that cannot take its place, AlreadyExists for a name that there is already.
     """
     for place, task in PLACES.items():
         model: SpeechModel = getattr(pipeline, place)
         if model.provider.workspace_id != pipeline.workspace_id or task not in model.tasks:
-            does = ", ".join(model.tasks)
-            raise GatewayRefused(place, f"Name a model of this workspace for {task}: {model.public_name} does {does}.")
+            message = f"Name a model of this workspace for {task}: {model.public_name} does {', '.join(model.tasks)}."
+            raise InvalidInput(message, field=place)
     workspace = Workspace.objects.select_for_update().get(pk=pipeline.workspace_id)  # one default at a time
     if pipeline.is_default:
         others = VoicePipeline.objects.for_workspace(workspace).exclude(pk=pipeline.pk)
@@ -123,7 +122,7 @@ def save_pipeline(*, pipeline: VoicePipeline) -> None:
         with transaction.atomic():
             pipeline.save()
     except IntegrityError as error:
-        raise Taken("name", f"There is a pipeline {pipeline.name!r} already.") from error
+        raise AlreadyExists(f"There is a pipeline {pipeline.name!r} already.", field="name") from error
 
 
 _rows: dict[int, tuple[float, list[VoicePipeline]]] = {}  # by workspace
@@ -165,7 +164,7 @@ def _names(offer: ModelCatalog, task: Task) -> frozenset[str]:
 def _does(offer: ModelCatalog, task: Task, name: str) -> bool:
     try:
         return bool(offer.find_for(task, name))
-    except HttpError:
+    except ApiError:
         return False
 
 
@@ -176,5 +175,5 @@ def _takes_openais_voices(offer: ModelCatalog, name: str) -> bool:
         return True
 
 
-def _not_found(message: str) -> Refused:
-    return Refused(404, "model_not_found", message, kind="invalid_request_error")
+def _not_found(message: str) -> ApiError:
+    return ApiError(404, message, code="model_not_found")

@@ -38,13 +38,13 @@ class Caller:
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     async def authenticate(self) -> None:
-        """One more turn: the key must still be good, and within its limit. Raises Refused."""
+        """One more turn: the key must still be good, and within its limit. Raises ApiError."""
         if self.access.api_key is not None:
             await authenticate_key(self.access.api_key.key_hash)
 
     @asynccontextmanager
     async def metered(self, task: Task, model_name: str) -> AsyncIterator[Usage]:
-        """Inside, providers may be called. Raises Refused where the budget is spent."""
+        """Inside, providers may be called. Raises ApiError where the budget is spent."""
         request_id = f"{self.stem}-{next(self._numbers)}"
         call = Call(self.access, ENDPOINTS[task], model_name, request_id, session_id=self.session_id)
         reservation = await reserve(call)
@@ -101,9 +101,7 @@ def problem_of(error: BaseException, model_name: str) -> Problem:
         error = error.exceptions[0]
     if isinstance(error, ProviderError):
         error = of_provider(error, model_name)
-    if isinstance(error, HttpError):
+    if isinstance(error, ApiError):
         return Problem(error.code or "invalid_value", error.message)
-    if isinstance(error, Refused):
-        return Problem(error.code, error.message)
     logger.error("A realtime turn failed with %s at\n%s", type(error).__name__, place_of(error))
     return Problem("internal_error", "Something went wrong here. Tell whoever looks after this site.")

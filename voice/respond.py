@@ -102,7 +102,7 @@ class Answer:
     # --- written ----------------------------------------------------------------------------------
 
     async def _write(self, on_text: Callable[[str], None], on_end: Callable[[], None] = lambda: None) -> None:
-        """Tell the text as it comes. Raises Refused, HttpError and ProviderError."""
+        """Tell the text as it comes. Raises ApiError and ProviderError."""
         command = self._command
         targets = self._caller.offer.find_for("chat", command.llm_model)
         request = ChatRequest(

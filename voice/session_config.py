@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 
-from gateway.errors import Refused
+from gateway.errors import ApiError
 from voice.models import RealtimeSession
 from voice.pipelines import Choices
 from voice.protocol.config import Kind, ProtocolError, SessionConfig
@@ -30,7 +30,7 @@ class SessionRequest:
 
 
 def config_of(choices: Choices, wanted: SessionRequest) -> SessionConfig:
-    """Raises Refused: 404 where there is no such model, 400 where the settings make no sense."""
+    """Raises ApiError: 404 where there is no such model, 400 where the settings make no sense."""
     is_transcription = wanted.kind == "transcription"
     pipeline = choices.begin_with(None if is_transcription else wanted.model)
     config = SessionConfig(
@@ -49,4 +49,4 @@ def config_of(choices: Choices, wanted: SessionRequest) -> SessionConfig:
         patch = DIALECTS[wanted.dialect].session_patch(Fields(wanted.settings, "session"), wanted.kind)
         return updated(config, patch, models=choices.models, defaults=config)
     except ProtocolError as error:
-        raise Refused(400, error.code, str(error), kind="invalid_request_error") from error
+        raise ApiError(400, str(error), code=error.code) from error

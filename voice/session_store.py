@@ -33,7 +33,7 @@ class Ending:
 
 
 async def open_session(access: Access, *, dialect: str, kind: str, models: dict[str, str]) -> int:
-    """The id of a new session's row. Raises Refused: 429 where its caller has as many open as it may."""
+    """The id of a new session's row. Raises ApiError: 429 where its caller has as many open as it may."""
     now = timezone.now()
     session = RealtimeSession(
         workspace=access.workspace,
@@ -46,8 +46,8 @@ async def open_session(access: Access, *, dialect: str, kind: str, models: dict[
         seen_at=now,
         **models,
     )
-    answer: int | Refused = await writer.submit(_open, Opening(access, session))
-    if isinstance(answer, Refused):
+    answer: int | ApiError = await writer.submit(_open, Opening(access, session))
+    if isinstance(answer, ApiError):
         raise answer
     return answer
 
@@ -68,9 +68,9 @@ async def add_turn(turn: RealtimeTurn) -> None:
     await writer.submit(_add, turn, must=True)
 
 
-def _open(openings: Sequence[Opening]) -> list[int | Refused]:
+def _open(openings: Sequence[Opening]) -> list[int | ApiError]:
     """All in one transaction; processes that open sessions of one workspace wait for each other."""
-    answers: list[int | Refused] = []
+    answers: list[int | ApiError] = []
     with transaction.atomic():
         workspaces = {opening.access.workspace.pk for opening in openings}
         list(Workspace.objects.select_for_update().filter(pk__in=workspaces).order_by("pk"))
@@ -84,9 +84,9 @@ def _open(openings: Sequence[Opening]) -> list[int | Refused]:
     return answers
 
 
-def _too_many(others: int) -> Refused:
+def _too_many(others: int) -> ApiError:
     message = f"{others} sessions of this caller are open, which is as many as may be. Close one first."
-    return Refused(429, "too_many_sessions", message, kind="rate_limit_error", headers={"Retry-After": "5"})
+    return ApiError(429, message, kind="rate_limit_error", code="too_many_sessions", headers={"Retry-After": "5"})
 
 
 def _look_after(session_ids: Sequence[int]) -> list[bool]:

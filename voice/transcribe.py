@@ -83,7 +83,7 @@ async def _source(command: Transcribe) -> SpokenAudio:
 async def _transcribe(
     caller: Caller, command: Transcribe, audio: SpokenAudio, log: TurnLog, tell: Callable[[RunnerEvent], None]
 ) -> None:
-    """Raises Refused, HttpError and ProviderError."""
+    """Raises ApiError and ProviderError."""
     targets = caller.offer.find_for("stt", command.stt_model)
     await caller.authenticate()
     request = TranscriptionRequest(audio, language=command.language, prompt=command.prompt)

@@ -9,7 +9,9 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
-from rest_framework.views import exception_handler
+from rest_framework.views import exception_handler, set_rollback
+
+from core.errors import EarshotError
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -27,6 +29,9 @@ def problem(status: int, detail: str, *, code: str = "invalid", errors: Any = ()
 
 def problem_response(error: Exception, context: dict[str, Any]) -> Response | None:
     """The answer for what a client did wrong; None for what it did not: that is logged and becomes a 500."""
+    if isinstance(error, EarshotError):
+        set_rollback()
+        return _refused(error)
     if isinstance(error, Http404):
         error = exceptions.NotFound()
     elif isinstance(error, PermissionDenied):
@@ -37,13 +42,18 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
     if isinstance(error, exceptions.ValidationError):
         errors = list(_flatten(error.detail))
         detail = "; ".join(_sentence(each) for each in errors[:3])
-        codes = error.get_codes()  # one where a service refused; by field where a body is malformed
-        code = codes if isinstance(codes, str) else "invalid"
-        response.data = problem(response.status_code, detail, code=code, errors=errors)
+        response.data = problem(response.status_code, detail, errors=errors)
     else:
         response.data = problem(response.status_code, str(error.detail), code=str(error.get_codes()))
     response.content_type = CONTENT_TYPE
     return response
+
+
+def _refused(error: EarshotError) -> Response:
+    at_fault = [] if error.field is None else [{"field": error.field, "message": error.message}]
+    detail = _sentence(at_fault[0]) if at_fault else error.message
+    body = problem(error.status, detail, code=error.code, errors=at_fault)
+    return Response(body, status=error.status, content_type=CONTENT_TYPE)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
@@ -12,9 +12,9 @@ from unfold.decorators import action, display
 from unfold.views import ChangeList
 
 from accounts.admin_base import WorkspaceAdmin, access_of
+from core.errors import EarshotError
 from datasets import services
 from datasets.admin.forms import DatasetForm, ImportForm
-from datasets.errors import Refused
 from datasets.export_response import export_response
 from datasets.models import Dataset, Task
 from datasets.templatetags.datasets import clock
@@ -86,13 +86,6 @@ class DatasetAdmin(WorkspaceAdmin):
     def delete_model(self, request: HttpRequest, obj: Dataset) -> None:
         services.delete_dataset(dataset=obj)
 
-    def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
-        try:
-            return super().delete_view(request, object_id, extra_context)
-        except Refused as refused:
-            self.message_user(request, refused.message, messages.ERROR)
-            return HttpResponseRedirect(reverse("admin:datasets_dataset_change", args=[object_id]))
-
     # --- Columns -----------------------------------------------------------------------------------
 
     @display(description="Samples")
@@ -135,8 +128,8 @@ class DatasetAdmin(WorkspaceAdmin):
                 skip_bad=form.cleaned_data["skip_bad"],
                 created_by=access.user if access else None,
             )
-        except Refused as refused:
-            form.add_error("file", refused.message)
+        except EarshotError as error:
+            form.add_error("file", error.message)
             return None
         return begun.pk
 

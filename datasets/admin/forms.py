@@ -4,8 +4,8 @@ from django import forms
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldBooleanWidget
 
 from accounts.models import Workspace
+from core.errors import EarshotError
 from datasets.cleaning import clean_language
-from datasets.errors import Refused
 from datasets.models import Dataset
 
 
@@ -26,8 +26,8 @@ class DatasetForm(forms.ModelForm):
     def clean_language(self) -> str:
         try:
             return clean_language(self.cleaned_data["language"])
-        except Refused as refused:
-            raise forms.ValidationError(refused.message) from refused
+        except EarshotError as error:
+            raise forms.ValidationError(error.message) from error
 
 
 class ImportForm(forms.Form):

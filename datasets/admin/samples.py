@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponseRedirect
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -16,7 +16,6 @@ from accounts.admin_base import WorkspaceAdmin, access_of
 from accounts.models import Role
 from core.admin_paging import NoCountMixin
 from datasets import services
-from datasets.errors import Refused
 from datasets.models import Sample, SampleQuerySet
 from datasets.templatetags.datasets import clock
 
@@ -82,13 +81,6 @@ class SampleAdmin(NoCountMixin, WorkspaceAdmin):
 
     def delete_model(self, request: HttpRequest, obj: Sample) -> None:
         services.delete_sample(sample=obj)
-
-    def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
-        try:
-            return super().delete_view(request, object_id, extra_context)
-        except Refused as refused:
-            self.message_user(request, refused.message, messages.ERROR)
-            return HttpResponseRedirect(reverse("admin:datasets_sample_change", args=[object_id]))
 
     # --- Columns -----------------------------------------------------------------------------------
 

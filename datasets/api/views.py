@@ -21,7 +21,6 @@ from core.api.pagination import CursorPagination
 from core.api.parsers import JSONParser, LenientNegotiation, MultiPartParser
 from datasets import services
 from datasets.api.filters import DatasetFilter, SampleFilter
-from datasets.api.refusals import refusals
 from datasets.api.serializers import (
     AudioSampleInput,
     DatasetChangeSerializer,
@@ -91,8 +90,7 @@ class DatasetViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.De
         body = DatasetSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         access = access_of(request)
-        with refusals():
-            made = services.create_dataset(workspace=access.workspace, created_by=access.user, **body.validated_data)
+        made = services.create_dataset(workspace=access.workspace, created_by=access.user, **body.validated_data)
         location = reverse("dataset-detail", args=[made.pk])
         return Response(
             self.get_serializer(with_totals([made])[0]).data,
@@ -105,13 +103,11 @@ class DatasetViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.De
         dataset = self.get_object()
         body = DatasetChangeSerializer(dataset, data=request.data, partial=True)
         body.is_valid(raise_exception=True)
-        with refusals():
-            services.update_dataset(dataset=dataset, **body.validated_data)
+        services.update_dataset(dataset=dataset, **body.validated_data)
         return Response(self.get_serializer(dataset).data)
 
     def perform_destroy(self, dataset: Dataset) -> None:
-        with refusals():
-            services.delete_dataset(dataset=dataset)
+        services.delete_dataset(dataset=dataset)
 
 
 class SampleListViewSet(mixins.ListModelMixin, RowsViewSet):
@@ -135,8 +131,7 @@ class SampleListViewSet(mixins.ListModelMixin, RowsViewSet):
         dataset = dataset_of(request, dataset_id)
         body = (TextSampleInput if dataset.task == Task.TTS else AudioSampleInput)(data=request.data)
         body.is_valid(raise_exception=True)
-        with refusals():
-            sample = _add(dataset, body.validated_data)
+        sample = _add(dataset, body.validated_data)
         return Response(
             SampleDetailSerializer(sample, context={"request": request}).data,
             status=status.HTTP_201_CREATED,
@@ -168,7 +163,7 @@ class SampleViewSet(mixins.RetrieveModelMixin, mixins.DestroyModelMixin, RowsVie
         body = SampleChange(data=request.data)
         body.is_valid(raise_exception=True)
         fields = dict(body.validated_data)
-        with refusals(), transaction.atomic():
+        with transaction.atomic():
             if "reference" in fields:
                 services.edit_reference(
                     sample=sample, reference=fields.pop("reference"), edited_by=access_of(request).user
@@ -178,8 +173,7 @@ class SampleViewSet(mixins.RetrieveModelMixin, mixins.DestroyModelMixin, RowsVie
         return self.retrieve(request)
 
     def perform_destroy(self, sample: Sample) -> None:
-        with refusals():
-            services.delete_sample(sample=sample)
+        services.delete_sample(sample=sample)
 
 
 class RevisionListViewSet(mixins.ListModelMixin, RowsViewSet):
@@ -233,14 +227,13 @@ class ImportListViewSet(mixins.ListModelMixin, RowsViewSet):
         body.is_valid(raise_exception=True)
         field = "archive" if "archive" in body.validated_data else "manifest"
         file = body.validated_data[field]
-        with refusals():
-            begun = services.start_import(
-                dataset=dataset,
-                file=file,
-                filename=file.name,
-                skip_bad=body.validated_data["skip_bad"],
-                created_by=access_of(request).user,
-            )
+        begun = services.start_import(
+            dataset=dataset,
+            file=file,
+            filename=file.name,
+            skip_bad=body.validated_data["skip_bad"],
+            created_by=access_of(request).user,
+        )
         return Response(
             ImportDetailSerializer(begun).data,
             status=status.HTTP_202_ACCEPTED,

@@ -17,7 +17,7 @@ from typing import IO, Any, BinaryIO, cast
 
 from django.conf import settings
 
-from datasets.errors import ImportRefused, InvalidSample
+from datasets.errors import InvalidImport, InvalidSample
 from datasets.importing.lines import Audible, shown
 
 MB = 1024 * 1024
@@ -104,11 +104,11 @@ class ZipFiles:
         for entry in archive.infolist():
             name = slashes(_name_of(entry))
             if climbs(name):
-                raise ImportRefused(f"The archive holds {shown(name)!r}, a path that leads out of it. Pack it anew.")
+                raise InvalidImport(f"The archive holds {shown(name)!r}, a path that leads out of it. Pack it anew.")
             if not entry.is_dir() and not is_junk(name):
                 self._entries[name] = entry
         if len(self._entries) > settings.MAX_IMPORT_FILES:
-            raise ImportRefused(
+            raise InvalidImport(
                 f"The archive holds more than {settings.MAX_IMPORT_FILES} files (MAX_IMPORT_FILES). Split it."
             )
 
@@ -141,7 +141,7 @@ class ZipFiles:
         with self._lock:
             self._unpacked += size
             if self._unpacked > settings.MAX_IMPORT_MB * MB:
-                raise ImportRefused(
+                raise InvalidImport(
                     f"The archive unpacks to more than {settings.MAX_IMPORT_MB} MB (MAX_IMPORT_MB). Split it."
                 )
 
@@ -178,15 +178,15 @@ def _unpacking() -> Iterator[None]:
 
 
 def open_archive(file: BinaryIO) -> zipfile.ZipFile:
-    """The archive in `file`. Raises ImportRefused."""
+    """The archive in `file`. Raises InvalidImport."""
     if _directory_size(file) > settings.MAX_IMPORT_FILES * DIRECTORY_BYTES_A_FILE:
-        raise ImportRefused(
+        raise InvalidImport(
             f"The archive holds more than {settings.MAX_IMPORT_FILES} files (MAX_IMPORT_FILES). Split it."
         )
     try:
         return zipfile.ZipFile(file)
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
-        raise ImportRefused(f"The archive cannot be read ({error}). Pack it anew.") from error
+        raise InvalidImport(f"The archive cannot be read ({error}). Pack it anew.") from error
 
 
 def _directory_size(file: BinaryIO) -> int:
@@ -197,7 +197,7 @@ def _directory_size(file: BinaryIO) -> int:
     tail = file.read()
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or at + 22 > len(tail):
-        raise ImportRefused("The archive has no table of contents: it is cut off. Upload the whole file.")
+        raise InvalidImport("The archive has no table of contents: it is cut off. Upload the whole file.")
     directory = int(struct.unpack_from("<L", tail, at + 12)[0])
     if directory == 0xFFFFFFFF and at >= 20 and tail[at - 20 : at - 16] == b"PK\x06\x07":
         file.seek(struct.unpack_from("<Q", tail, at - 12)[0] + 40)

@@ -5,8 +5,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol
 
+from core.errors import EarshotError
 from datasets.cleaning import COLUMNS, clean_key, clean_language, clean_tags, clean_text
-from datasets.errors import InvalidSample, Refused
+from datasets.errors import InvalidSample
 
 Opener = Callable[[], AbstractContextManager[BinaryIO]]
 YES, NO = ("true", "1", "yes"), ("false", "0", "no", "")
@@ -51,15 +52,15 @@ class Source(Protocol):
     def count(self) -> int: ...
 
     def lines(self, after: int) -> Iterator[Line]:
-        """The lines with a number above `after`. Raises ImportRefused."""
+        """The lines with a number above `after`. Raises InvalidImport."""
 
 
 def line_of_file(number: int, name: str, files: Files) -> Line:
     """A file without a manifest: its path is its key."""
     try:
         return Line(number, shown(name), key=clean_key(name), audio=files.find(name))
-    except Refused as refusal:
-        return Line(number, shown(name), problem=refusal.message)
+    except EarshotError as error:
+        return Line(number, shown(name), problem=error.message)
 
 
 def line_of_row(number: int, row: Mapping[str, Any], files: Files) -> Line:
@@ -67,8 +68,8 @@ def line_of_row(number: int, row: Mapping[str, Any], files: Files) -> Line:
     name = shown(row.get("file") or row.get("text") or row.get("key") or "")
     try:
         return _line_of_row(number, name, row, files)
-    except Refused as refusal:
-        return Line(number, name, problem=refusal.message)
+    except EarshotError as error:
+        return Line(number, name, problem=error.message)
 
 
 def _line_of_row(number: int, name: str, row: Mapping[str, Any], files: Files) -> Line:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from django.conf import settings
 
 from datasets.cleaning import COLUMNS
-from datasets.errors import ImportRefused, InvalidSample
+from datasets.errors import InvalidImport, InvalidSample
 from datasets.importing.lines import Files, Line, line_of_row
 
 LONGEST_LINE = 2 * 1024 * 1024  # characters; what is said in ten hours fits
@@ -57,14 +57,14 @@ class ManifestSource:
             try:
                 for count, row in enumerate(_read(text), start=1):
                     if count > settings.MAX_IMPORT_FILES:
-                        raise ImportRefused(
+                        raise InvalidImport(
                             f"There are more than {settings.MAX_IMPORT_FILES} lines (MAX_IMPORT_FILES). Split them."
                         )
                     yield row
             except UnicodeDecodeError as error:
-                raise ImportRefused("The manifest is not UTF-8. Save it as 'CSV UTF-8' or JSON lines.") from error
-            except InvalidSample as refusal:  # it cannot be unpacked
-                raise ImportRefused(f"The manifest cannot be read. {refusal.message}") from refusal
+                raise InvalidImport("The manifest is not UTF-8. Save it as 'CSV UTF-8' or JSON lines.") from error
+            except InvalidSample as error:  # it cannot be unpacked
+                raise InvalidImport(f"The manifest cannot be read. {error.message}") from error
             finally:
                 text.detach()  # whoever opened the stream closes it
 
@@ -87,9 +87,9 @@ class _PhysicalLines:
         self.number += 1
         self._size += len(line)
         if self.number > settings.MAX_IMPORT_FILES * LINES_A_ROW or self._size > LARGEST_MANIFEST:
-            raise ImportRefused(f"The manifest is too large: {self.number} lines and no end. Split it.")
+            raise InvalidImport(f"The manifest is too large: {self.number} lines and no end. Split it.")
         if len(line) > LONGEST_LINE:
-            raise ImportRefused(f"Line {self.number} is longer than {LONGEST_LINE} characters: is this a manifest?")
+            raise InvalidImport(f"Line {self.number} is longer than {LONGEST_LINE} characters: is this a manifest?")
         return line
 
 
@@ -97,7 +97,7 @@ def _read(text: io.TextIOWrapper) -> Iterator[Row]:
     lines = _PhysicalLines(text)
     first = next((line for line in lines if line.strip()), None)
     if first is None:
-        raise ImportRefused("The manifest is empty.")
+        raise InvalidImport("The manifest is empty.")
     return _jsonl(first, lines) if first.lstrip().startswith("{") else _csv(first, lines)
 
 
@@ -142,19 +142,19 @@ def _csv_row(number: int, header: list[str], cells: list[str]) -> Row:
 
 
 def _header(line: str) -> tuple[list[str], str]:
-    """Column names, and what separates them. Raises ImportRefused."""
+    """Column names, and what separates them. Raises InvalidImport."""
     for delimiter in DELIMITERS:
         names = [_column(cell) for cell in next(csv.reader([line], delimiter=delimiter))]
         if "file" in names or "text" in names:
             break
     else:
-        raise ImportRefused(
+        raise InvalidImport(
             "The first line must name the columns, with 'file' (or 'text', for text to speech) among them. "
             f"Known are {', '.join(COLUMNS)}; others become tags."
         )
     doubled = sorted({name for name in names if name and names.count(name) > 1})
     if doubled:
-        raise ImportRefused(f"The column {doubled[0]!r} is there twice. Rename one of them.")
+        raise InvalidImport(f"The column {doubled[0]!r} is there twice. Rename one of them.")
     return names, delimiter
 
 

@@ -37,8 +37,8 @@ def _work_slice(claim: ImportLease) -> None:
     try:
         with parent.source.open("rb") as file, open_upload(cast(BinaryIO, file), unpacked) as source:
             staged = Staging(claim, source).run(until=time.monotonic() + settings.SLICE_SECONDS)
-    except ImportRefused as refusal:
-        fail(claim, refusal.message)
+    except InvalidImport as error:
+        fail(claim, error.message)
     else:
         if not staged:
             claim.hand_on()
@@ -56,8 +56,8 @@ def work_here(parent: Import, path: Path, report: Report) -> None:
         with open_path(path) as source:
             Staging(claim, source, report).run(until=float("inf"))
         publish(claim)
-    except ImportRefused as refusal:
-        fail(claim, refusal.message)
+    except InvalidImport as error:
+        fail(claim, error.message)
     except BaseException:
         fail(claim, "The command that ran this import was stopped. Run it again.")
         raise

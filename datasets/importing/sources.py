@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from django.conf import settings
 
-from datasets.errors import ImportRefused, InvalidSample
+from datasets.errors import InvalidImport, InvalidSample
 from datasets.importing.files import (
     MB,
     FolderFiles,
@@ -34,7 +34,7 @@ class ListedSource:
     def count(self) -> int:
         count = len(self._files.names())
         if count > settings.MAX_IMPORT_FILES:
-            raise ImportRefused(f"There are {count} files; {settings.MAX_IMPORT_FILES} may be (MAX_IMPORT_FILES).")
+            raise InvalidImport(f"There are {count} files; {settings.MAX_IMPORT_FILES} may be (MAX_IMPORT_FILES).")
         return count
 
     def lines(self, after: int) -> Iterator[Line]:
@@ -61,7 +61,7 @@ class _Below:
 
 @contextmanager
 def open_upload(file: BinaryIO, unpacked: int = 0) -> Iterator[Source]:
-    """The lines in an uploaded file: seekable, a zip, csv or jsonl. Raises ImportRefused.
+    """The lines in an uploaded file: seekable, a zip, csv or jsonl. Raises InvalidImport.
 
     `unpacked` is how many bytes were taken out of it before.
     """
@@ -74,13 +74,13 @@ def open_upload(file: BinaryIO, unpacked: int = 0) -> Iterator[Source]:
 
 @contextmanager
 def open_path(path: Path) -> Iterator[Source]:
-    """The lines in a folder, zip or manifest of this machine. Raises ImportRefused."""
+    """The lines in a folder, zip or manifest of this machine. Raises InvalidImport."""
     if path.is_dir():
         files = FolderFiles(path)
         name = _manifest_among([name for name in files.names() if "/" not in name])
         yield ManifestSource(name, partial(open_file, path / name), files) if name else ListedSource(files)
     elif not path.is_file():
-        raise ImportRefused(f"There is no file or folder {path}.")
+        raise InvalidImport(f"There is no file or folder {path}.")
     else:
         with path.open("rb") as file:
             if _is_zip(file):
@@ -91,17 +91,17 @@ def open_path(path: Path) -> Iterator[Source]:
 
 
 def check_upload(file: BinaryIO) -> None:
-    """Raise ImportRefused where the first look already shows that `file` is nothing to import."""
+    """Raise InvalidImport where the first look already shows that `file` is nothing to import."""
     size = file.seek(0, 2)
     file.seek(0)
     head = file.read(4096)
     file.seek(0)
     if not head:
-        raise ImportRefused("The file is empty.")
+        raise InvalidImport("The file is empty.")
     if size > settings.MAX_IMPORT_MB * MB:
-        raise ImportRefused(f"The file is larger than {settings.MAX_IMPORT_MB} MB (MAX_IMPORT_MB). Split it.")
+        raise InvalidImport(f"The file is larger than {settings.MAX_IMPORT_MB} MB (MAX_IMPORT_MB). Split it.")
     if b"\x00" in head and not head.startswith(b"PK"):
-        raise ImportRefused("The file is neither a zip archive nor a csv or jsonl manifest in UTF-8.")
+        raise InvalidImport("The file is neither a zip archive nor a csv or jsonl manifest in UTF-8.")
 
 
 def _zip_source(files: ZipFiles) -> Source:
@@ -110,7 +110,7 @@ def _zip_source(files: ZipFiles) -> Source:
     top = min((name.count("/") for name in manifests), default=0)
     name = _manifest_among([name for name in manifests if name.count("/") == top])
     if not names:
-        raise ImportRefused("The archive holds no files.")
+        raise InvalidImport("The archive holds no files.")
     if not name:
         return ListedSource(files)
     return ManifestSource(name, partial(files.open_named, name), _Below(files, name[: name.rfind("/") + 1]))
@@ -122,7 +122,7 @@ def _manifest_among(names: list[str]) -> str:
     called_so = [name for name in found if name.lower().rsplit("/", 1)[-1] in ("manifest.csv", "manifest.jsonl")]
     candidates = called_so or found
     if len(candidates) > 1:
-        raise ImportRefused(f"There are several manifests: {', '.join(candidates[:5])}. Leave one.")
+        raise InvalidImport(f"There are several manifests: {', '.join(candidates[:5])}. Leave one.")
     return candidates[0] if candidates else ""
 
 

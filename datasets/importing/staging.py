@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Max
 
-from datasets.errors import Refused
+from core.errors import EarshotError
 from datasets.importing.leases import ImportLease
 from datasets.importing.lines import Line, Opener, Source
 from datasets.intake import StoredFile, ingest, save_audio_rows
@@ -44,7 +44,7 @@ class Staging:
     def run(self, until: float) -> bool:
         """Stage lines until all are (True), or `time.monotonic()` passes `until` (False).
 
-        Raises ImportRefused where the source cannot be read on, LeaseLost where another worker has taken over.
+        Raises InvalidImport where the source cannot be read on, LeaseLost where another worker has taken over.
         """
         if self._parent.total is None:
             self._parent.total = self._source.count()
@@ -79,10 +79,10 @@ class Staging:
         stored = None
         try:
             stored = self._wait(future) if future else None
-        except Refused as refusal:
-            if refusal.code == "invalid_import":  # of the archive as a whole, not of this line
+        except EarshotError as error:
+            if error.code == "invalid_import":  # of the archive as a whole, not of this line
                 raise
-            line = replace(line, problem=refusal.message)
+            line = replace(line, problem=error.message)
         self._slice.append((line, stored))
         if len(self._slice) >= LINES_A_SLICE or time.monotonic() > self._stored_at + SECONDS_A_SLICE:
             self._store()

@@ -16,14 +16,14 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
-from accounts.admin_base import WorkspaceAdmin
+from accounts.admin_base import WorkspaceAdmin, add_error, errors_as_messages
 from accounts.workspaces import WorkspaceRequest
+from core.errors import EarshotError
 from evaluations.admin.labels import chips, run_bar, status_pill
 from evaluations.admin.run_page import board_context, live_context, prompts_of, remote_context
 from evaluations.admin.start import StartForm, estimate_of, model_choices
 from evaluations.models import Run, RunQuerySet
 from evaluations.services import (
-    RunRefused,
     cancel_run,
     delete_run,
     retry_failed,
@@ -133,8 +133,8 @@ class RunAdmin(WorkspaceAdmin):
             try:
                 run = start_run(**form.cleaned_data, created_by=request.access.user if request.access else None)
                 return redirect("admin:evaluations_run_change", run.pk)
-            except RunRefused as refusal:
-                form.refuse(refusal)
+            except EarshotError as error:
+                add_error(form, error)
         head = {"title": "Start run", "content_title": "Start run", "model_admin": self, "opts": None}
         return self._page(request, "start", **head, form=form, groups=model_choices(form), estimate=estimate_of(form))
 
@@ -180,30 +180,24 @@ class RunAdmin(WorkspaceAdmin):
 
     def retry_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
         run = self._run_to_change(request, run_id)
-        try:
+        with errors_as_messages(request):
             retried = retry_failed(run=run)
             messages.success(request, f"{retried} failed result{'s are' if retried > 1 else ' is'} tried again.")
-        except RunRefused as refusal:
-            messages.error(request, refusal.message)
         return redirect("admin:evaluations_run_change", run.pk)
 
     def collect_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
         run = self._run_to_change(request, run_id)
-        try:
+        with errors_as_messages(request):
             start_collecting(run=run)
             messages.success(request, "The kept result files are read again; what changes is seen here in a moment.")
-        except RunRefused as refusal:
-            messages.error(request, refusal.message)
         return redirect("admin:evaluations_run_change", run.pk)
 
     def rescore_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
         run = self._run_to_change(request, run_id)
         normalizer = request.POST.get("normalizer", "")
-        try:
+        with errors_as_messages(request):
             start_rescore(run=run, normalizer=normalizer)
             messages.success(request, "The run is scored again. Load this page again in a moment to see it.")
-        except RunRefused as refusal:
-            messages.error(request, refusal.message)
         page = reverse("admin:evaluations_run_change", args=[run.pk])
         return redirect(f"{page}?{urlencode({'normalizer': normalizer})}")
 
@@ -216,13 +210,11 @@ class RunAdmin(WorkspaceAdmin):
             raise PermissionDenied
         if request.method != "POST":
             return self._page(request, "delete", title=f"Delete {run.name}", original=run, run=run)
-        try:
+        with errors_as_messages(request):
             delete_run(run=run)
-        except RunRefused as refusal:
-            messages.error(request, refusal.message)
-            return redirect("admin:evaluations_run_change", run.pk)
-        messages.success(request, f"The run “{run.name}” was deleted.")
-        return redirect("admin:evaluations_run_changelist")
+            messages.success(request, f"The run “{run.name}” was deleted.")
+            return redirect("admin:evaluations_run_changelist")
+        return redirect("admin:evaluations_run_change", run.pk)
 
     # --- Shared ---------------------------------------------------------------------------------
 

@@ -17,7 +17,6 @@ from core.text import id_in
 from datasets.models import Dataset, Task
 from evaluations.estimate import Estimate, ModelEstimate, estimate_run
 from evaluations.scoring.normalizers import DEFAULT, NORMALIZERS
-from evaluations.services import RunRefused
 from providers.capabilities import problem_with
 from providers.models import Provider, SpeechModel
 from providers.registry import KINDS, default_prompt
@@ -108,10 +107,6 @@ class StartForm(forms.Form):
             return self.cleaned_data.get("dataset"), list(self.cleaned_data.get("models", []))
         wanted = id_in(self.initial.get("dataset") or "")
         return (self.datasets.filter(pk=wanted).first() if wanted else None), []
-
-    def refuse(self, refusal: RunRefused) -> None:
-        """Say beside the field that is at fault why the run was not started."""
-        self.add_error(refusal.field if refusal.field in self.fields else None, refusal.message)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """Runs and results over REST."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from django.http import StreamingHttpResponse
@@ -10,7 +8,7 @@ from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, status
-from rest_framework.exceptions import APIException, NotFound, ValidationError
+from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -18,6 +16,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from accounts.api.permissions import access_of
 from core.api.pagination import KeysetPagination
+from core.errors import Conflict
 from core.streaming import streamable
 from datasets.audio_response import audio_response
 from evaluations.api.events import progress_events
@@ -40,9 +39,8 @@ from evaluations.progress import run_progress
 from evaluations.provider_state import batches_by_job, files_of
 from evaluations.scoring.alignment import align
 from evaluations.scoring.leaderboard import leaderboard
-from evaluations.scoring.normalizers import UnknownNormalizer, get_normalizer
+from evaluations.scoring.normalizers import get_normalizer
 from evaluations.services import (
-    RunRefused,
     cancel_run,
     delete_run,
     retry_failed,
@@ -65,22 +63,6 @@ ORDERING = OpenApiParameter(
     str,
     description="wer, duration, latency or key, with - before it descending; what has no such value comes last.",
 )
-
-
-class Conflict(APIException):
-    status_code = status.HTTP_409_CONFLICT
-    default_code = "conflict"
-
-
-@contextmanager
-def refusals() -> Iterator[None]:
-    """What a service refuses: 400 at a field, 409 where the run's state stands in the way."""
-    try:
-        yield
-    except RunRefused as refused:
-        if refused.field:
-            raise ValidationError({refused.field: [refused.message]}) from refused
-        raise Conflict(refused.message) from refused
 
 
 class RunViewSet(mixins.ListModelMixin, mixins.DestroyModelMixin, GenericViewSet[Run]):
@@ -110,14 +92,12 @@ class RunViewSet(mixins.ListModelMixin, mixins.DestroyModelMixin, GenericViewSet
             return Response(RunSerializer(before).data)
         body = RunInput(data=request.data, context={"workspace": access.workspace})
         body.is_valid(raise_exception=True)
-        with refusals():
-            run = start_run(**body.validated_data, created_by=access.user, idempotency_key=key)
+        run = start_run(**body.validated_data, created_by=access.user, idempotency_key=key)
         location = reverse("run-detail", args=[run.pk])
         return Response(RunSerializer(run).data, status=status.HTTP_201_CREATED, headers={"Location": location})
 
     def perform_destroy(self, run: Run) -> None:
-        with refusals():
-            delete_run(run=run)
+        delete_run(run=run)
 
     @extend_schema(request=None, responses={202: RunSerializer})
     def cancel(self, request: Request, pk: int) -> Response:
@@ -129,16 +109,14 @@ class RunViewSet(mixins.ListModelMixin, mixins.DestroyModelMixin, GenericViewSet
     @extend_schema(request=None, responses={202: RunSerializer})
     def retry(self, request: Request, pk: int) -> Response:
         run = self.get_object()
-        with refusals():
-            retry_failed(run=run)
+        retry_failed(run=run)
         return self._accepted(run)
 
     @extend_schema(request=None, responses={202: RunSerializer})
     def collect(self, request: Request, pk: int) -> Response:
         """Read the kept result files of the run's batches again; no provider is called."""
         run = self.get_object()
-        with refusals():
-            start_collecting(run=run)
+        start_collecting(run=run)
         return self._accepted(run)
 
     @extend_schema(request=NormalizerInput, responses={202: RunSerializer})
@@ -146,8 +124,7 @@ class RunViewSet(mixins.ListModelMixin, mixins.DestroyModelMixin, GenericViewSet
         run = self.get_object()
         body = NormalizerInput(data=request.data)
         body.is_valid(raise_exception=True)
-        with refusals():
-            start_rescore(run=run, **body.validated_data)
+        start_rescore(run=run, **body.validated_data)
         return self._accepted(run)
 
     def _accepted(self, run: Run) -> Response:
@@ -157,10 +134,7 @@ class RunViewSet(mixins.ListModelMixin, mixins.DestroyModelMixin, GenericViewSet
     @extend_schema(responses=LeaderboardSerializer, parameters=[NORMALIZER])
     def leaderboard(self, request: Request, pk: int) -> Response:
         run = self.get_object()
-        try:
-            board = leaderboard(run, request.query_params.get("normalizer"))
-        except UnknownNormalizer as error:
-            raise ValidationError({"normalizer": [str(error)]}) from error
+        board = leaderboard(run, request.query_params.get("normalizer"))
         return Response(LeaderboardSerializer(board).data)
 
     @extend_schema(responses={(200, "text/event-stream"): OpenApiTypes.STR})
@@ -226,10 +200,7 @@ class ResultViewSet(mixins.RetrieveModelMixin, GenericViewSet[Result]):
             raise Conflict("Nothing to align: the result is not completed, or its sample has no reference.")
         run = result.run
         asked = request.query_params.get("normalizer")
-        try:
-            normalizer = get_normalizer(asked) if asked else get_normalizer(run.normalizer, run.normalizer_version)
-        except UnknownNormalizer as error:
-            raise ValidationError({"normalizer": [str(error)]}) from error
+        normalizer = get_normalizer(asked) if asked else get_normalizer(run.normalizer, run.normalizer_version)
         steps = align(result.sample.reference, result.hypothesis, normalizer)
         return Response(StepSerializer(steps, many=True).data)
 

@@ -21,7 +21,7 @@ from core.leases import Lease, claim, lease_end
 from core.sql import Row, update_rows
 from core.tracebacks import place_of
 from datasets.audio_source import StoredAudio
-from datasets.errors import AudioRefused
+from datasets.errors import InvalidAudio
 from datasets.models import Audio
 from datasets.transcoding import as_flac
 from evaluations.models import ResultQuerySet, Run, Upload, UploadQuerySet
@@ -245,7 +245,7 @@ class Uploader:
         for number in range(1, MAX_CALLS + 1):
             try:
                 return _Ended(upload, file=self._put(upload, sample.audio))
-            except AudioRefused as error:
+            except InvalidAudio as error:
                 fault = ProviderError(Reason.AUDIO_UNREADABLE, str(error))
             except OSError as error:
                 fault = ProviderError(

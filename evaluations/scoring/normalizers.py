@@ -9,9 +9,13 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from core.errors import InvalidInput
 
-class UnknownNormalizer(ValueError):  # noqa: N818
+
+class UnknownNormalizer(InvalidInput):
     """There is no normaliser of that name and version."""
+
+    field = "normalizer"
 
 
 @dataclass(frozen=True)

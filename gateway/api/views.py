@@ -1,7 +1,6 @@
 """Usage, budgets and model aliases, over REST."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import QuerySet
@@ -37,20 +36,6 @@ from gateway.usage.summary import Total
 from providers.models import SpeechModel
 
 NAMES = {"day": "day", "model": "name", "key": "caller"}  # columns of `totals_by`
-
-
-class TakenAnswer(ValidationError):  # noqa: N818 - an answer, not a fault
-    status_code = status.HTTP_409_CONFLICT
-
-
-@contextmanager
-def refusals() -> Iterator[None]:
-    """Turns what a service refuses into an answer."""
-    try:
-        yield
-    except services.GatewayRefused as refused:
-        answer = TakenAnswer if isinstance(refused, services.Taken) else ValidationError
-        raise answer({refused.field: [str(refused)]}) from refused
 
 
 class InOrder(CursorPagination):
@@ -123,8 +108,7 @@ class BudgetViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.Des
     def create(self, request: Request) -> Response:
         body = self.get_serializer(data=request.data)
         body.is_valid(raise_exception=True)
-        with refusals():
-            made = services.create_budget(workspace=access_of(request).workspace, **body.validated_data)
+        made = services.create_budget(workspace=access_of(request).workspace, **body.validated_data)
         return Response(
             self.get_serializer(self.get_queryset().get(pk=made.pk)).data,
             status=status.HTTP_201_CREATED,
@@ -177,8 +161,7 @@ class ModelAliasViewSet(
         for name, value in fields.items():
             setattr(alias, name, value)
         targets = None if named is None else _targets(alias.workspace, named)
-        with refusals():
-            services.save_alias(alias=alias, targets=targets)
+        services.save_alias(alias=alias, targets=targets)
         return self.get_queryset().get(pk=alias.pk)
 
 

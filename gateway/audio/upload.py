@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
 from datasets.containers import CONTAINERS, Container, identify
-from datasets.errors import AudioReason, AudioRefused
+from datasets.errors import AudioReason, InvalidAudio
 from datasets.probe import MIN_SECONDS
 from datasets.probe_pool import probe_safely, shared_pool
 from datasets.transcoding import as_flac, as_wav
@@ -92,7 +92,7 @@ async def as_taken(audio: UploadedAudio, formats: Collection[str]) -> UploadedAu
     """The audio in one of `formats` (names of containers, or their file extensions; none: any will do).
 
     It is `audio` itself where that is one of them; otherwise a new one, which the caller closes too. Raises
-    CapabilityNotSupported where nothing can be written that the model takes, and AudioRefused.
+    CapabilityNotSupported where nothing can be written that the model takes, and InvalidAudio.
     """
     if not formats or {audio.container.name, audio.container.extension} & set(formats):
         return audio

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from core.tracebacks import place_of
 from gateway.auth import authenticate
-from gateway.errors import Refused
+from gateway.errors import ApiError
 from gateway.http import models, speech, transcriptions
 from gateway.http.errors import HttpError, of_refusal, response_of
 from gateway.http.request import Request
@@ -106,13 +106,13 @@ def _not_routed(request: Request, error: HTTPException) -> HttpError:
     return HttpError(405, message, code="method_not_allowed", headers={"Allow": allowed})
 
 
-def _stopping() -> HttpError:
+def _stopping() -> ApiError:
     """The server was told to stop, and has waited for as long as it may."""
     message = "The server stops just now. Send the request again."
-    return HttpError(503, message, kind="server_error", code="stopping", headers={"Retry-After": "1"})
+    return ApiError(503, message, kind="server_error", code="stopping", headers={"Retry-After": "1"})
 
 
-async def _fail(request: Request, error: HttpError) -> None:
+async def _fail(request: Request, error: ApiError) -> None:
     """An answer that has begun is left as it is: without an end, which the server turns into a broken connection."""
     if error.status > 500:  # the rest has been told of, or is the caller's
         logger.warning("Request %s ends with %s (%s).", request.request_id, error.status, error.code)

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Mapping
 
 from starlette.responses import Response
 
@@ -11,36 +10,11 @@ from providers.adapters.base import ProviderError
 from providers.limits import ProviderPaused
 from providers.reasons import Reason
 
-INVALID = "invalid_request_error"
 
-
-class HttpError(Exception):
-    """A request ends with this answer. The message is for a person, and holds no audio, text or key of anybody's
-    but the caller's own."""
-
-    def __init__(
-        self,
-        status: int,
-        message: str,
-        *,
-        kind: str = INVALID,
-        param: str | None = None,
-        code: str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.kind = kind
-        self.param = param
-        self.code = code
-        self.headers = dict(headers or {})
-
-    @property
-    def body(self) -> bytes:
-        """The envelope, JSON."""
-        error = {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}
-        return json.dumps({"error": error}).encode()
+def envelope(error: ApiError) -> bytes:
+    """The body of the answer, JSON."""
+    told = {"message": error.message, "type": error.kind, "param": error.field, "code": error.code or None}
+    return json.dumps({"error": told}).encode()
 
 
 def invalid(message: str, param: str | None = None, code: str | None = None) -> HttpError:
@@ -90,23 +64,23 @@ def status_of(error: ProviderError) -> int:
     return 429 if error.status == 429 else 504 if error.status == 504 else 502
 
 
-def of_provider(error: ProviderError, model_name: str) -> HttpError:
+def of_provider(error: ProviderError, model_name: str) -> ApiError:
     """`model_name`: the public one, of the model that failed."""
     status = status_of(error)
     wait = max(1, math.ceil(error.retry_after or 0))
     headers = {} if error.retry_after is None else {"Retry-After": str(wait)}
     if status == 400:
-        return HttpError(400, str(error), code=str(error.reason))
+        return ApiError(400, str(error), code=str(error.reason))
     if status == 429:
         message = f"The provider of {model_name} takes no more calls just now. Try again later."
         headers.setdefault("Retry-After", "1")
-        return HttpError(429, message, kind="rate_limit_error", code="rate_limit_exceeded", headers=headers)
+        return ApiError(429, message, kind="rate_limit_error", code="rate_limit_exceeded", headers=headers)
     if isinstance(error, ProviderPaused):
         message = f"The provider of {model_name} failed ({error.reason}) and is paused. Try again in {wait} s."
-        return HttpError(503, message, kind="server_error", code="provider_paused", headers=headers)
+        return ApiError(503, message, kind="server_error", code="provider_paused", headers=headers)
     messages = {
         502: f"The provider of {model_name} failed ({error.reason}). Try again later.",
         503: f"The provider of {model_name} cannot be used ({error.reason}). Ask whoever looks after this site.",
         504: f"The provider of {model_name} did not answer in time.",
     }
-    return HttpError(status, messages[status], kind="server_error", code=str(error.reason), headers=headers)
+    return ApiError(status, messages[status], kind="server_error", code=str(error.reason), headers=headers)

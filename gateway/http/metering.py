@@ -27,7 +27,7 @@ SERVED_BY = "x-earshot-model"
 
 @asynccontextmanager
 async def metered(request: Request, endpoint: Endpoint, model_name: str) -> AsyncIterator[Usage]:
-    """Inside, providers may be called, and the caller is answered. Raises Refused where the budget is spent."""
+    """Inside, providers may be called, and the caller is answered. Raises ApiError where the budget is spent."""
     reservation = await _reserve(request, endpoint, model_name)
     usage = Usage(request.asked_at)
     async with settled(reservation, usage):
@@ -49,8 +49,8 @@ async def _reserve(request: Request, endpoint: Endpoint, model_name: str) -> Res
     """Under the caller's request id; where they have used it before, with something added that tells the two apart."""
     try:
         return await reserve(Call(request.access, endpoint, model_name, request.request_id))
-    except Refused as refused:
-        if refused.status != 409:
+    except ApiError as error:
+        if error.status != 409:
             raise
         request.request_id += f".{uuid.uuid4().hex[:12]}"
         return await reserve(Call(request.access, endpoint, model_name, request.request_id))
@@ -62,10 +62,10 @@ async def first_success(
     """The first of `targets` that `attempt` works for, and what it gave.
 
     The next one is tried where the provider is at fault (its failures, limits, pauses and time-outs), never where the
-    request is. An attempt ends with the answer's first byte: afterwards nothing can be taken back. Raises HttpError:
+    request is. An attempt ends with the answer's first byte: afterwards nothing can be taken back. Raises ApiError:
     the last failure of a provider, for what another than the first refuses was not asked of it (such as a voice).
     """
-    failed: HttpError | None = None
+    failed: ApiError | None = None
     for tried, target in enumerate(targets, start=1):
         usage.target, usage.is_last = target, tried == len(targets)
         try:

@@ -15,7 +15,7 @@ from django.conf import settings
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from gateway.http.errors import HttpError, invalid
+from gateway.errors import ApiError, invalid
 from gateway.http.request import Request
 
 IN_MEMORY = 1024 * 1024  # bytes of a file; what is larger goes to disk
@@ -63,7 +63,7 @@ class Form:
     body_hash: BodyHash = field(default_factory=BodyHash)  # of all of the form
 
     def one(self, name: str) -> str | None:
-        """The text of a field; None where it is missing or empty. Raises HttpError where there are several."""
+        """The text of a field; None where it is missing or empty. Raises ApiError where there are several."""
         given = self.fields.get(name, [])
         if len(given) > 1:
             raise invalid(f"{name!r} is given {len(given)} times; give it once.", name)
@@ -80,7 +80,7 @@ class Form:
 
 
 async def read_form(request: Request) -> Form:
-    """Read the request's body. Raises HttpError: 400 where it is no form, 413 where it is too large."""
+    """Read the request's body. Raises ApiError: 400 where it is no form, 413 where it is too large."""
     max_file = settings.GATEWAY_MAX_AUDIO_MB * 1024 * 1024
     reader = _Reader(_boundary(request), max_file)
     announced = request.headers.get("content-length", "")
@@ -120,9 +120,9 @@ def _boundary(request: Request) -> bytes:
     return boundary
 
 
-def _file_too_large(max_bytes: int) -> HttpError:
+def _file_too_large(max_bytes: int) -> ApiError:
     message = f"The file is larger than {max_bytes // 1024**2} MB. Compress the audio (flac, mp3, ogg), or cut it."
-    return HttpError(413, message, param="file", code="file_too_large")
+    return ApiError(413, message, param="file", code="file_too_large")
 
 
 class _Reader:
@@ -236,9 +236,7 @@ class _Reader:
             return
         self._field_bytes += end - start
         if self._field_bytes > MAX_FIELD_BYTES:
-            raise HttpError(
-                413, f"The form's fields are larger than {MAX_FIELD_BYTES} bytes.", code="request_too_large"
-            )
+            raise ApiError(413, f"The form's fields are larger than {MAX_FIELD_BYTES} bytes.", code="request_too_large")
         self._part += data[start:end]
 
     def _on_part_end(self) -> None:

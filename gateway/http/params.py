@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.http.errors import invalid
+from gateway.errors import invalid
 from gateway.http.formats import CONTENT_TYPES, ResponseFormat
 from gateway.http.languages import language_code
 from gateway.http.multipart import Form
@@ -36,7 +36,7 @@ class TranscriptionParams:
 
 
 def read_wishes(form: Form) -> TranscriptionParams:
-    """Raises HttpError 400, which names what is wrong and what would be right."""
+    """Raises ApiError 400, which names what is wrong and what would be right."""
     model = form.one("model")
     missing = [name for name, given in (("file", form.file), ("model", model)) if not given]
     if missing or model is None:

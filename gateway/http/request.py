@@ -42,7 +42,7 @@ class Request(requests.Request):
                 async with asyncio.timeout(BODY_PATIENCE):
                     message = await self.receive()
             except TimeoutError:
-                raise HttpError(408, f"No more of the request came for {BODY_PATIENCE:.0f} seconds.") from None
+                raise ApiError(408, f"No more of the request came for {BODY_PATIENCE:.0f} seconds.") from None
             if message["type"] == "http.disconnect":
                 self.disconnected = True
                 raise requests.ClientDisconnect

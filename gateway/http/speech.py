@@ -75,7 +75,7 @@ async def speak(request: Request) -> None:
 
 
 def read_wish(body: bytes) -> SpeechParams:
-    """Raises HttpError 400, which names the parameter."""
+    """Raises ApiError 400, which names the parameter."""
     try:
         given = json.loads(body)
     except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError too

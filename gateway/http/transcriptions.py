@@ -16,8 +16,9 @@ from datasets.errors import AudioReason, AudioRefused
 from gateway.audio.provider_upload import put_at
 from gateway.audio.upload import UploadedAudio, as_taken, ingest
 from gateway.catalog import ModelTarget, Task, catalog_for
+from gateway.errors import invalid
 from gateway.http import passthrough
-from gateway.http.errors import invalid, of_provider
+from gateway.http.errors import envelope, of_provider
 from gateway.http.formats import CONTENT_TYPES, Transcript, as_object, as_text, transcript_of, usage_of
 from gateway.http.metering import SERVED_BY, first_in_time, first_success, metered
 from gateway.http.multipart import Form, read_form
@@ -89,7 +90,7 @@ async def _serve(request: Request, kind: Kind) -> None:
 
 @asynccontextmanager
 async def _understood(request: Request, kind: Kind) -> AsyncIterator[Job]:
-    """Raises HttpError where the request makes no sense, before anything is paid for."""
+    """Raises ApiError where the request makes no sense, before anything is paid for."""
     form = await read_form(request)
     try:
         params = read_wishes(form)
@@ -211,7 +212,7 @@ async def _in_format(audio: UploadedAudio, target: ModelTarget) -> AsyncIterator
     """The audio as the model takes it. Raises ProviderError."""
     try:
         taken = await as_taken(audio, _formats(audio, target))
-    except AudioRefused as error:
+    except InvalidAudio as error:
         raise ProviderError(Reason.UNSUPPORTED_FORMAT, error.message) from error
     try:
         yield taken

@@ -9,7 +9,7 @@ from django.db.models import Case, OuterRef, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 
 from core.sql import Select, update_rows
-from gateway.errors import Refused
+from gateway.errors import ApiError
 from gateway.models import Budget, MonthlySpend
 from providers.pricing import SMALLEST
 
@@ -73,14 +73,14 @@ class Spending:
         self._rows = _locked(set(accounts))
         self._budgets: dict[tuple[int, int | None], Decimal] | None = None
 
-    def refusal(self, accounts: Iterable[Account], estimate: Decimal) -> Refused | None:
+    def problem(self, accounts: Iterable[Account], estimate: Decimal) -> ApiError | None:
         """Why a call that may cost `estimate` is not let through; None where it is."""
         if self._budgets is None:
             self._budgets = _budgets_of(self._rows)
         for account in accounts:
             budget = self._budgets.get((account.workspace_id, account.api_key_id))
             if budget is not None and not self._rows[account].leaves(budget, estimate):
-                return _refused(account, budget, self._rows[account])
+                return _over_budget(account, budget, self._rows[account])
         return None
 
     def average_call(self, accounts: Iterable[Account]) -> Decimal:
@@ -118,7 +118,7 @@ class Spending:
         )
 
 
-def over_budget(accounts: Iterable[Account]) -> dict[Account, Refused]:
+def over_budget(accounts: Iterable[Account]) -> dict[Account, ApiError]:
     """Those of the accounts whose budget is used up, as things stand; nothing is locked."""
     wanted = set(accounts)
     budgets = _budgets_of(wanted)
@@ -135,7 +135,7 @@ def over_budget(accounts: Iterable[Account]) -> dict[Account, Refused]:
         budget = budgets.get((account.workspace_id, account.api_key_id))
         row = spent.get(account, Spent(0, Decimal(0), Decimal(0), 0, 0))
         if budget is not None and not row.leaves(budget, Decimal(0)):
-            beyond[account] = _refused(account, budget, row)
+            beyond[account] = _over_budget(account, budget, row)
     return beyond
 
 
@@ -200,14 +200,14 @@ def _budgets_of(accounts: Iterable[Account]) -> dict[tuple[int, int | None], Dec
     return {(workspace_id, api_key_id): usd for workspace_id, api_key_id, usd in rows}
 
 
-def _refused(account: Account, budget: Decimal, row: Spent) -> Refused:
+def _over_budget(account: Account, budget: Decimal, row: Spent) -> ApiError:
     whose = "this workspace" if account.api_key_id is None else "this API key"
     next_month = (account.month + timedelta(days=31)).replace(day=1)
-    return Refused(
+    return ApiError(
         402,
-        "budget_exceeded",
         f"The budget of {whose}, ${budget:.2f} a month, leaves nothing for this call: ${row.spent_usd:.4f} spent in "
         f"{account.month:%B}, ${row.reserved_usd:.4f} held for calls under way. An owner can raise it under Budgets in "
         f"the admin; a new month begins on {next_month:%B} 1 (UTC).",
         kind="insufficient_quota",
+        code="budget_exceeded",
     )

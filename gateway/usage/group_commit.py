@@ -54,7 +54,7 @@ class Writer:
         """The answer, for the running event loop. Cancelling it takes nothing back.
 
         While the database does not answer, what must be written is tried until it does; the rest is refused
-        (`Refused`, 503).
+        (`ApiError`, 503).
         """
         loop = asyncio.get_running_loop()
         request = Request(handler, argument, must, loop, loop.create_future())

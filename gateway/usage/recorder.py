@@ -11,12 +11,12 @@ from weakref import WeakSet
 
 from django.conf import settings
 
-from gateway.errors import Refused
+from gateway.errors import ApiError
 from gateway.usage import records
 from gateway.usage.group_commit import Writer
 from gateway.usage.types import Call, Outcome, Reservation, Settlement
 
-__all__ = ["Call", "Outcome", "Refused", "Reservation", "close", "reserve", "settle"]
+__all__ = ["ApiError", "Call", "Outcome", "Reservation", "close", "reserve", "settle"]
 
 _under_way: "WeakSet[Reservation]" = WeakSet()  # of this process; changed and read in the writer's thread alone
 
@@ -41,7 +41,7 @@ async def reserve(call: Call) -> Reservation:
     """Record a call that is about to be made. Keep what is returned until it is settled: a reservation that nobody
     holds any more is not renewed.
 
-    Raises `Refused`: 402 where a budget is used up, 409 where the request id is taken, 503 without a database.
+    Raises `ApiError`: 402 where a budget is used up, 409 where the request id is taken, 503 without a database.
     """
     answer = writer.submit(_write, call)
     try:

@@ -12,13 +12,13 @@ from django.utils import timezone
 
 from core.sql import Row, Select, insert_rows, update_rows
 from core.text import storable
-from gateway.errors import Refused
+from gateway.errors import ApiError
 from gateway.models import UsageRecord
 from gateway.usage.budgets import Account, Spending, accounts_of
 from gateway.usage.costs import cost_of
 from gateway.usage.types import Call, Reservation, Settlement
 
-Answer = Reservation | Refused | bool
+Answer = Reservation | ApiError | bool
 LONGEST_NAME = 200
 RESERVED = (
     *("workspace", "api_key", "key_name", "model_name", "endpoint", "request_id", "session_id", "reserved_usd"),
@@ -129,13 +129,13 @@ def _claim(ended: list[Ended], now: datetime) -> tuple[list[Ended], list[Ended]]
     return under_way, lost
 
 
-def _reserve(calls: dict[Call, list[Account]], spending: Spending, now: datetime) -> dict[Call, Reservation | Refused]:
-    answers: dict[Call, Reservation | Refused] = {}
+def _reserve(calls: dict[Call, list[Account]], spending: Spending, now: datetime) -> dict[Call, Reservation | ApiError]:
+    answers: dict[Call, Reservation | ApiError] = {}
     held: dict[Call, Decimal] = {}
     for call, accounts in calls.items():
-        refused = spending.refusal(accounts, call.estimate_usd or Decimal(0))
-        if refused is not None:
-            answers[call] = refused
+        error = spending.problem(accounts, call.estimate_usd or Decimal(0))
+        if error is not None:
+            answers[call] = error
             continue
         held[call] = spending.average_call(accounts) if call.estimate_usd is None else call.estimate_usd
         spending.hold(accounts, held[call])
@@ -167,10 +167,6 @@ def _expiry(now: datetime) -> datetime:
     return now + timedelta(seconds=settings.USAGE_LEASE_SECONDS)
 
 
-def _request_id_taken() -> Refused:
-    return Refused(
-        409,
-        "request_id_taken",
-        "A call with this x-request-id was made already. Send another one, or none.",
-        kind="invalid_request_error",
-    )
+def _request_id_taken() -> ApiError:
+    message = "A call with this x-request-id was made already. Send another one, or none."
+    return ApiError(409, message, code="request_id_taken")

@@ -1,13 +1,9 @@
 """Providers and the models they offer, over REST."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from django.db.models import QuerySet
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, status
-from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -36,21 +32,6 @@ from providers.models import Provider, SpeechModel
 from providers.registry import KINDS
 
 
-class NameTakenAnswer(ValidationError):  # noqa: N818 - an answer, not a fault
-    status_code = status.HTTP_409_CONFLICT
-
-
-@contextmanager
-def refusals() -> Iterator[None]:
-    """Turns what a service refuses into an answer."""
-    try:
-        yield
-    except services.ProviderRefused as refused:
-        answer = NameTakenAnswer if isinstance(refused, services.NameTaken) else ValidationError
-        field = "tasks" if refused.field in SpeechModel.TASK_FIELDS.values() else refused.field
-        raise answer({field: [str(refused)]}) from refused
-
-
 class InOrder(CursorPagination):
     ordering = "id"
 
@@ -77,8 +58,7 @@ class SpeechModelViewSet(
         model = self.get_object()
         body = SpeechModelChangeSerializer(model, data=request.data, partial=True)
         body.is_valid(raise_exception=True)
-        with refusals():
-            model_services.update_model(model=model, **body.settings())
+        model_services.update_model(model=model, **body.settings())
         return Response(self.get_serializer(self.get_object()).data)
 
     def perform_destroy(self, model: SpeechModel) -> None:
@@ -124,8 +104,7 @@ class ProviderViewSet(
     def create(self, request: Request) -> Response:
         body = self.get_serializer(data=request.data)
         body.is_valid(raise_exception=True)
-        with refusals():
-            made = services.create_provider(workspace=access_of(request).workspace, **body.validated_data)
+        made = services.create_provider(workspace=access_of(request).workspace, **body.validated_data)
         return Response(
             self.get_serializer(made).data,
             status=status.HTTP_201_CREATED,
@@ -137,8 +116,7 @@ class ProviderViewSet(
         provider = self.get_object()
         body = ProviderChangeSerializer(provider, data=request.data, partial=True)
         body.is_valid(raise_exception=True)
-        with refusals():
-            services.update_provider(provider=provider, **body.validated_data)
+        services.update_provider(provider=provider, **body.validated_data)
         return Response(self.get_serializer(provider).data)
 
     def perform_destroy(self, provider: Provider) -> None:
@@ -161,6 +139,5 @@ class ProviderViewSet(
         body = ChosenModelsSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         chosen = {entry["name"]: entry["tasks"] for entry in body.validated_data["models"]}
-        with refusals():
-            added = model_services.sync_models(provider=provider, chosen=chosen)
+        added = model_services.sync_models(provider=provider, chosen=chosen)
         return Response(SpeechModelSerializer(added, many=True).data, status=status.HTTP_201_CREATED)

@@ -5,7 +5,7 @@ import io
 import pytest
 from django_q.models import OrmQ
 
-from datasets.errors import ImportRefused
+from datasets.errors import InvalidImport
 from datasets.importing.runner import work_here
 from datasets.models import Import, ImportLine, Sample
 from datasets.services import start_import
@@ -266,7 +266,7 @@ def test_a_manifest_alone_says_that_audio_needs_a_zip(import_into, dataset):
 
 @pytest.mark.parametrize("content", [b"", b"\x00\x01\x02" * 100, make_wav()])
 def test_what_is_plainly_no_import_is_refused_at_once(dataset, content):
-    with pytest.raises(ImportRefused):
+    with pytest.raises(InvalidImport):
         start_import(dataset=dataset, file=io.BytesIO(content), filename="x")
     assert not Import.objects.exists()
     assert not OrmQ.objects.exists()

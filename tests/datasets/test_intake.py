@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 
 from datasets.audio_source import StoredAudio
-from datasets.errors import AudioRefused, InvalidSample, KeyTaken
+from datasets.errors import InvalidAudio, InvalidSample, KeyTaken
 from datasets.intake import ingest
 from datasets.models import Audio, Sample
 from datasets.services import add_audio_sample, create_dataset
@@ -174,7 +174,7 @@ def test_audio_above_the_limit_is_refused_however_small_its_file(add, settings):
 
 
 def test_a_refusal_says_what_to_do(add):
-    with pytest.raises(AudioRefused, match=r"cut off: only 1\.5 of 3\.0 seconds are there\. Upload the whole file"):
+    with pytest.raises(InvalidAudio, match=r"cut off: only 1\.5 of 3\.0 seconds are there\. Upload the whole file"):
         add(make_wav(3)[: 44 + 48000])
 
 
@@ -342,7 +342,7 @@ def test_what_cannot_be_stored_is_refused_before_the_audio_is_taken(add, media, 
 
 
 def refused(add, data, filename="a.wav"):
-    with pytest.raises(AudioRefused) as refusal:
+    with pytest.raises(InvalidAudio) as refusal:
         add(data, filename)
     assert refusal.value.message
     return refusal.value.code

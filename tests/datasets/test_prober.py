@@ -12,7 +12,7 @@ import pytest
 
 from core.child_process import ROOT
 from datasets import probe_pool
-from datasets.errors import AudioRefused
+from datasets.errors import InvalidAudio
 from tests.audio import encode, make_wav
 from tests.waiting import wait_for
 

@@ -184,7 +184,7 @@ def test_a_run_whose_files_the_provider_refuses_to_delete_is_deleted_when_they_h
     run = start_run(dataset=make_audio_dataset(workspace, samples=2), models=[flash])
     deliver_until(lambda: Upload.objects.alive().filter(run=run, delete_attempts=1).count() == 1)
     left = Upload.objects.alive().get()
-    with pytest.raises(RunRefused, match=f"they expire by {left.expires_at:%Y-%m-%d %H:%M}"):
+    with pytest.raises(Conflict, match=f"they expire by {left.expires_at:%Y-%m-%d %H:%M}"):
         delete_run(run=run)
     assert not OrmQ.objects.filter(lock__lte=timezone.now() + timedelta(hours=1)).exists()  # until then nobody asks
     asked = gemini.state()["calls"]["file_delete"]

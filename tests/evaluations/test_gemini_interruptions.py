@@ -18,7 +18,7 @@ from evaluations.pipeline.batch import BatchRunner
 from evaluations.pipeline.cleanup import clean_up_run
 from evaluations.pipeline.leases import claim_shard
 from evaluations.progress import run_progress
-from evaluations.services import RunRefused, cancel_run, delete_run, start_run
+from evaluations.services import cancel_run, delete_run, start_run
 from evaluations.tasks import work_shard
 from providers.registry import close_adapters
 from tests.evaluations.gemini import deliver_until, finish, make_audio_dataset
@@ -157,7 +157,7 @@ def test_a_batch_that_a_wrong_key_kept_from_being_stopped_is_stopped_by_the_righ
     clean_up_run(run.pk)
     assert "Stopping it at the provider failed" in Batch.objects.get().waiting_for
     Upload.objects.update(state="gone")
-    with pytest.raises(RunRefused, match="still being"):
+    with pytest.raises(Conflict, match="still being"):
         delete_run(run=run)
     close_adapters()
     provider.credential = API_KEY

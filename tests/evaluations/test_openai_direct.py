@@ -64,7 +64,7 @@ def test_a_refused_key_costs_no_more_calls_than_are_made_at_once(workspace, open
 
 
 def test_a_server_that_comes_back_is_called_again_at_once_when_its_address_is_changed(workspace, openai, settings):
-    settings.WEBHOOK_ALLOW_PRIVATE = True
+    settings.ALLOW_PRIVATE_ADDRESSES = True
     model = make_model(workspace, openai, max_concurrency=8)
     Provider.objects.update(base_url="http://127.0.0.1:9/v1")  # nothing listens there
     run = start_run(dataset=make_audio_dataset(workspace, samples=20), models=[model])

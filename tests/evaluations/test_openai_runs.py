@@ -31,7 +31,7 @@ def server():
 
 @pytest.fixture
 def openai(server, settings):
-    settings.WEBHOOK_ALLOW_PRIVATE = True  # it is on loopback
+    settings.ALLOW_PRIVATE_ADDRESSES = True  # it is on loopback
     server.reset()
     yield server
     close_adapters()
@@ -104,7 +104,7 @@ def test_a_run_goes_through_real_workers(workspace, openai, models, tmp_path):
         dataset=make_audio_dataset(workspace, samples=40), models=[models["whisper-1"], models["gpt-transcribe"]]
     )
     enqueue("evaluations.tasks.sweep")
-    with running_cluster(tmp_path, WEBHOOK_ALLOW_PRIVATE="1"):
+    with running_cluster(tmp_path, ALLOW_PRIVATE_ADDRESSES="1"):
         wait_for(lambda: Run.objects.get(pk=run.pk).is_finished)
     assert reasons(run) == {("completed", ""): 80}
     assert openai.counts == {"transcriptions": 80}

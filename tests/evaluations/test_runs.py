@@ -5,12 +5,13 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from core.errors import Conflict, InvalidInput
 from datasets.models import Dataset, Task
 from evaluations.models import Attempt, Job, Result, Run, Shard
 from evaluations.pipeline.leases import claim_shard, close_shard
 from evaluations.progress import run_progress
 from evaluations.scoring.leaderboard import leaderboard
-from evaluations.services import RunRefused, cancel_run, delete_run, rescore, retry_failed, start_run
+from evaluations.services import cancel_run, delete_run, rescore, retry_failed, start_run
 from tests.evaluations.delivery import deliver_all
 from tests.scripted.data import make_dataset, make_model, sha
 
@@ -147,7 +148,7 @@ def test_what_cannot_be_run_is_refused_before_anything_is_made(workspace):
         ({"dataset": spoken, "models": [model], "mode": "nope"}, "mode", "Unknown mode"),
     ]
     for arguments, field, words in cases:
-        with pytest.raises(RunRefused, match=words) as refusal:
+        with pytest.raises(InvalidInput, match=words) as refusal:
             start_run(**arguments)
         assert refusal.value.field == field
     assert not Run.objects.exists()
@@ -188,7 +189,7 @@ def test_retrying_runs_the_failed_samples_and_only_those(workspace, tmp_path):
 def test_retrying_is_refused_while_the_run_goes_on(workspace):
     run = start_run(dataset=make_dataset(workspace), models=[make_model(workspace)])
     Result.objects.filter(run=run).update(status="failed", reason="timeout")
-    with pytest.raises(RunRefused, match="still going on"):
+    with pytest.raises(Conflict, match="still going on"):
         retry_failed(run=run)
 
 
@@ -258,7 +259,7 @@ def test_a_shard_that_workers_die_on_again_and_again_ends_failed(workspace, sett
 
 def test_a_run_that_goes_on_is_not_deleted(workspace):
     run = start_run(dataset=make_dataset(workspace), models=[make_model(workspace)])
-    with pytest.raises(RunRefused, match="Cancel it first"):
+    with pytest.raises(Conflict, match="Cancel it first"):
         delete_run(run=run)
     deliver_all()
     delete_run(run=run)

@@ -63,7 +63,7 @@ def test_a_file_on_disk_is_read_where_it_lies():
     ],
 )
 def test_what_is_no_audio_is_refused_with_its_reason(content, code):
-    with pytest.raises(AudioRefused) as refusal:
+    with pytest.raises(InvalidAudio) as refusal:
         taken_in(content)
     assert refusal.value.code == code
 

@@ -1,7 +1,12 @@
 """What the site says of wrong settings, and whether it is ready."""
 
+import runpy
+
+import pytest
 from django.contrib.staticfiles import finders
 from django.core.checks import run_checks
+
+import config
 
 
 def test_a_site_without_a_secret_key_refuses_to_start(site):
@@ -71,3 +76,12 @@ def test_the_pages_name_an_icon_that_is_there_also_where_browsers_look_by_themse
     answer = client.get("/favicon.ico")
     assert (answer.status_code, answer.headers["Location"]) == (302, "/static/earshot/favicon.svg")
     assert finders.find("earshot/favicon.svg")
+
+
+def test_the_former_name_of_a_setting_still_works_and_warns(monkeypatch):
+    monkeypatch.setenv("WEBHOOK_ALLOW_PRIVATE", "1")
+
+    with pytest.warns(UserWarning, match="now called ALLOW_PRIVATE_ADDRESSES"):
+        settings = runpy.run_path(f"{config.__path__[0]}/settings.py")
+
+    assert settings["ALLOW_PRIVATE_ADDRESSES"] is True

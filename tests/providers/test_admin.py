@@ -23,7 +23,7 @@ def local(workspace):
 
 @pytest.fixture
 def remote(workspace, settings):
-    settings.WEBHOOK_ALLOW_PRIVATE = True
+    settings.ALLOW_PRIVATE_ADDRESSES = True
     return create_provider(
         workspace=workspace, kind="scripted", name="remote", base_url="http://127.0.0.1:9", credential=SECRET
     )
@@ -132,7 +132,7 @@ def test_an_empty_credential_keeps_the_stored_one_a_new_one_replaces_it_and_a_ti
 def test_a_refused_setting_is_said_at_its_field(owner, remote, local, settings):
     taken = owner.post(change("provider", remote), fields(remote, name="local"))
     assert "There is a provider &#x27;local&#x27; already." in taken.content.decode()
-    settings.WEBHOOK_ALLOW_PRIVATE = False
+    settings.ALLOW_PRIVATE_ADDRESSES = False
     private = owner.post(change("provider", remote), fields(remote, base_url="http://10.0.0.1", credential="x"))
     assert "is not on the public network" in private.content.decode()
     moved = owner.post(change("provider", remote), fields(remote, base_url="https://8.8.8.8"))

@@ -22,7 +22,7 @@ def local(workspace):
 @pytest.fixture
 def remote(workspace, settings):
     """A provider of a kind that has an address and a credential."""
-    settings.WEBHOOK_ALLOW_PRIVATE = True
+    settings.ALLOW_PRIVATE_ADDRESSES = True
     return create_provider(
         workspace=workspace, kind="scripted", name="remote", base_url="http://127.0.0.1:9", credential=SECRET
     )
@@ -147,7 +147,7 @@ def test_an_owner_makes_a_provider_and_gets_the_models_of_its_kind(owner, worksp
 
 
 def test_a_credential_is_stored_encrypted_and_in_no_answer(owner, workspace, settings, caplog):
-    settings.WEBHOOK_ALLOW_PRIVATE = True
+    settings.ALLOW_PRIVATE_ADDRESSES = True
     caplog.set_level(logging.DEBUG)
     body = {"name": "remote", "kind": "scripted", "base_url": "http://127.0.0.1:9", "credential": SECRET}
     made = owner.post("/api/v1/providers/", body)

@@ -4,11 +4,12 @@ import pytest
 from django.core.management import call_command
 
 from accounts.models import Role
+from core.errors import InvalidInput
 from providers.adapters.gemini.client import BASE_URL
 from providers.connection_test import check_up
 from providers.models import Price, Provider, SpeechModel
 from providers.registry import adapter_for, close_adapters
-from providers.services import ProviderRefused, create_provider, ensure_catalogue, update_provider
+from providers.services import create_provider, ensure_catalogue, update_provider
 from tests.servers.gemini import API_KEY, GeminiServer
 
 pytestmark = pytest.mark.django_db
@@ -23,7 +24,7 @@ def server():
 @pytest.fixture
 def gemini(server, settings):
     settings.PROVIDER_TIMEOUT_SECONDS = 2
-    settings.WEBHOOK_ALLOW_PRIVATE = True  # the stand-in is on loopback
+    settings.ALLOW_PRIVATE_ADDRESSES = True  # the stand-in is on loopback
     server.reset()
     yield server
     close_adapters()
@@ -135,13 +136,13 @@ def test_the_models_list_shows_how_each_can_be_asked(workspace, environment, api
 
 
 def test_nobody_makes_a_provider_that_spends_on_the_environments_key(workspace, environment):
-    with pytest.raises(ProviderRefused, match="Enter the API key"):
+    with pytest.raises(InvalidInput, match="Enter the API key"):
         create_provider(workspace=workspace, kind="gemini", name="borrowed")
 
 
 def test_a_provider_of_ones_own_is_not_turned_into_the_environments(workspace, environment):
     provider = create_provider(workspace=workspace, kind="gemini", name="own", credential="own-key")
-    with pytest.raises(ProviderRefused, match="Enter the API key"):
+    with pytest.raises(InvalidInput, match="Enter the API key"):
         update_provider(provider=provider, credential="")
 
 

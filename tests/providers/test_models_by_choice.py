@@ -4,12 +4,13 @@ import pytest
 from django.urls import reverse
 
 from accounts.models import Role
+from core.errors import AlreadyExists, InvalidInput
 from providers.capabilities import problem_with, streamed_tasks, tasks_of_kind
 from providers.model_listing import upstream_models
 from providers.model_services import sync_models, update_model
 from providers.models import Provider, SpeechModel
 from providers.registry import close_adapters
-from providers.services import NameTaken, ProviderRefused, create_provider, ensure_catalogue
+from providers.services import create_provider, ensure_catalogue
 from tests.scripted.data import make_model
 from tests.servers.gemini import API_KEY, GeminiServer
 
@@ -31,7 +32,7 @@ def server():
 
 @pytest.fixture
 def gemini(server, settings):
-    settings.WEBHOOK_ALLOW_PRIVATE = True  # the stand-in is on loopback
+    settings.ALLOW_PRIVATE_ADDRESSES = True  # the stand-in is on loopback
     server.reset()
     yield server
     close_adapters()
@@ -283,7 +284,7 @@ def test_what_a_kind_can_do_is_read_from_its_adapter(provider, local):
 
 def test_a_name_is_taken_once_at_a_provider(provider):
     model = provider.models.get(name="gemini-3.8-flash")
-    with pytest.raises(NameTaken, match=r"There is a model 'gemini-3\.5-transcribe' already"):
+    with pytest.raises(AlreadyExists, match=r"There is a model 'gemini-3\.5-transcribe' already"):
         update_model(model=model, name="gemini-3.5-transcribe")
-    with pytest.raises(ProviderRefused, match="up to 200 characters"):
+    with pytest.raises(InvalidInput, match="up to 200 characters"):
         sync_models(provider=provider, chosen={"x" * 201: ["stt"]})

@@ -57,7 +57,7 @@ def parrot():
 @pytest.fixture
 def kind(tmp_path, monkeypatch, settings):
     """One new file, with the documentation's code, and one line in the registry."""
-    settings.WEBHOOK_ALLOW_PRIVATE = True  # the server is on loopback
+    settings.ALLOW_PRIVATE_ADDRESSES = True  # the server is on loopback
     file = tmp_path / "parrot.py"
     file.write_text(re.search(r"```python\n(.+?)```", section(), re.DOTALL)[1])
     module = importlib.util.module_from_spec(importlib.util.spec_from_file_location("parrot", file))

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from accounts.models import Role
+from core.errors import InvalidInput
 from providers.adapters.base import (
     ChatMessage,
     ChatRequest,
@@ -20,7 +21,7 @@ from providers.adapters.openai.adapter import BASE_URL
 from providers.connection_test import check_up
 from providers.models import Provider, SpeechModel
 from providers.registry import KINDS, adapter_for, close_adapters, model_config
-from providers.services import ProviderRefused, create_provider, ensure_catalogue, update_provider
+from providers.services import create_provider, ensure_catalogue, update_provider
 from tests.providers.openai_calls import collect, hearing
 from tests.waiting import async_wait_for
 
@@ -32,7 +33,7 @@ KEY = "sk-of-the-environment"
 @pytest.fixture
 def stand_in(openai, settings):
     settings.PROVIDER_TIMEOUT_SECONDS = 5
-    settings.WEBHOOK_ALLOW_PRIVATE = True  # it is on loopback
+    settings.ALLOW_PRIVATE_ADDRESSES = True  # it is on loopback
     openai.settings(valid_key=KEY)
     yield openai
     close_adapters()
@@ -141,10 +142,10 @@ def test_the_environments_headers_go_along_with_its_key_alone(workspace, environ
 
 
 def test_nobody_makes_a_provider_that_spends_on_the_environments_key(workspace, environment):
-    with pytest.raises(ProviderRefused, match="Enter the API key"):
+    with pytest.raises(InvalidInput, match="Enter the API key"):
         create_provider(workspace=workspace, kind="openai", name="borrowed")
     own = create_provider(workspace=workspace, kind="openai", name="own", credential="own-key")
-    with pytest.raises(ProviderRefused, match="Enter the API key"):
+    with pytest.raises(InvalidInput, match="Enter the API key"):
         update_provider(provider=own, credential="")
 
 
@@ -156,7 +157,7 @@ def test_a_wrong_key_is_said_to_be_wrong(workspace, stand_in):
 
 
 def test_a_self_hosted_server_needs_an_address_but_no_key(workspace, stand_in):
-    with pytest.raises(ProviderRefused, match="address"):
+    with pytest.raises(InvalidInput, match="address"):
         create_provider(workspace=workspace, kind="openai_compatible", name="box")
     provider = create_provider(workspace=workspace, kind="openai_compatible", name="box", base_url=stand_in.url + "/")
     assert adapter_for(provider).endpoint().headers == {}

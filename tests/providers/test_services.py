@@ -50,7 +50,7 @@ def test_a_workspace_of_an_earlier_version_gets_the_new_models_and_keeps_its_own
 
 
 def test_a_provider_that_took_the_name_of_a_kind_is_left_alone(workspace, settings):
-    settings.WEBHOOK_ALLOW_PRIVATE = True
+    settings.ALLOW_PRIVATE_ADDRESSES = True
     create_provider(workspace=workspace, kind="scripted", name="local", credential="key")
     ensure_catalogue(workspace=workspace)
     assert not SpeechModel.objects.exists()
@@ -133,7 +133,7 @@ def test_a_language_that_a_model_is_not_made_for_is_warned_of(models, language, 
 
 
 def test_an_adapter_is_kept_until_its_providers_settings_change(workspace, settings):
-    settings.WEBHOOK_ALLOW_PRIVATE = True
+    settings.ALLOW_PRIVATE_ADDRESSES = True
     provider = create_provider(workspace=workspace, kind="scripted", name="remote", credential="one")
     first = adapter_for(provider)
     assert adapter_for(Provider.objects.get(pk=provider.pk)) is first

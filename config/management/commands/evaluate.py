@@ -17,7 +17,7 @@ from evaluations.models import Run
 from evaluations.scoring.leaderboard import Leaderboard, leaderboard
 from evaluations.scoring.normalizers import DEFAULT
 from evaluations.scoring.table import leaderboard_table
-from evaluations.services import RunRefused, start_run
+from evaluations.services import start_run
 from providers.models import SpeechModel
 
 PATIENCE = 3.0  # seconds until a worker that is alive has taken up a new run
@@ -66,8 +66,8 @@ class Command(BaseCommand):
         models = [_model(workspace, name) for name in options["model"]]
         try:
             return start_run(dataset=dataset, models=models, name=options["name"], normalizer=options["normalizer"])
-        except RunRefused as refused:
-            raise CommandError(refused.message) from refused
+        except EarshotError as error:
+            raise CommandError(error.message) from error
 
     def _wait(self, run: Run, worker: str) -> None:
         ended = False

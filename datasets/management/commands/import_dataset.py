@@ -8,8 +8,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from accounts.access import workspace_named
 from accounts.models import Workspace
+from core.errors import EarshotError
 from datasets.cleaning import clean_key
-from datasets.errors import Refused
 from datasets.importing.runner import work_here
 from datasets.models import Dataset, Import, Task
 from datasets.services import create_dataset, delete_if_empty
@@ -38,8 +38,8 @@ class Command(BaseCommand):
             raise CommandError(f"There is no file or folder {path}.")
         try:
             dataset, is_new = _dataset(workspace_named(options["workspace"]), options)
-        except Refused as refused:
-            raise CommandError(refused.message) from refused
+        except EarshotError as error:
+            raise CommandError(error.message) from error
         parent = Import.objects.create(dataset=dataset, source_name=clean_key(path.name), skip_bad=options["skip_bad"])
         work_here(parent, path.resolve(), self._report)
         parent.refresh_from_db()

@@ -5,10 +5,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from core.errors import EarshotError
 from evaluations.cli_progress import run_numbered
 from evaluations.models import Run
 from evaluations.progress import run_progress
-from evaluations.services import RunRefused, collect
+from evaluations.services import collect
 
 
 class Command(BaseCommand):
@@ -25,8 +26,8 @@ class Command(BaseCommand):
         before = run_progress(run)
         try:
             collect(run=run)
-        except RunRefused as refused:
-            raise CommandError(refused.message) from refused
+        except EarshotError as error:
+            raise CommandError(error.message) from error
         after = run_progress(Run.objects.get(pk=run.pk))
         self.stdout.write(
             f"Run {run.pk}: {after.completed} completed ({before.completed} before), "

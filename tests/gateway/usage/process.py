@@ -19,7 +19,7 @@ def say(number):
 
 async def run(what, secret, model_name, count):
     from gateway.auth import authenticate
-    from gateway.errors import Refused
+    from gateway.errors import ApiError
     from gateway.usage import recorder
     from providers.models import SpeechModel
 
@@ -33,7 +33,7 @@ async def run(what, secret, model_name, count):
     async def ask(number):
         try:
             await authenticate(f"Bearer {secret}")
-        except Refused:
+        except ApiError:
             return False
         return True
 
@@ -41,7 +41,7 @@ async def run(what, secret, model_name, count):
         async with ten_at_once:
             try:
                 reservation = await reserve(number)
-            except Refused:
+            except ApiError:
                 return False
             await asyncio.sleep(0.01)
             await recorder.settle(reservation, recorder.Outcome("success", 200, model=model, characters=100_000))

@@ -12,7 +12,7 @@ from accounts.models import ApiKey, Role
 from accounts.services import create_api_key, revoke_api_key
 from gateway import auth, rate_limit
 from gateway.auth import authenticate
-from gateway.errors import Refused
+from gateway.errors import ApiError
 from gateway.models import Budget
 
 
@@ -26,7 +26,7 @@ def ask(secret, times=1):
 
 
 def refusals(answers):
-    return [(answer.status, answer.code) for answer in answers if isinstance(answer, Refused)]
+    return [(answer.status, answer.code) for answer in answers if isinstance(answer, ApiError)]
 
 
 def test_a_valid_key_is_let_in_with_its_workspace_and_role(secret, workspace):
@@ -38,7 +38,7 @@ def test_a_valid_key_is_let_in_with_its_workspace_and_role(secret, workspace):
     "header", [None, "", "Bearer", "Bearer ", "Basic abc", "ek-nothing", "Bearer ek-nothing", "Bearer a b", "Bearer é"]
 )
 def test_whoever_sends_no_valid_key_is_told_so(workspace, header):
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ApiError) as refused:
         asyncio.run(authenticate(header))
     assert (refused.value.status, refused.value.code) == (401, "invalid_api_key")
     assert refused.value.headers["WWW-Authenticate"] == "Bearer"
@@ -90,7 +90,7 @@ def test_a_key_that_has_made_its_calls_is_told_when_to_come_again(secret):
     ApiKey.objects.update(requests_per_minute=3)
     answers = ask(secret, 5)
     assert refusals(answers) == [(429, "rate_limit_exceeded")] * 2
-    refused = next(answer for answer in answers if isinstance(answer, Refused))
+    refused = next(answer for answer in answers if isinstance(answer, ApiError))
     assert refused.headers["Retry-After"] == "20"
     assert refused.message == "This API key may make 3 calls a minute. Try again in 20 s."
 

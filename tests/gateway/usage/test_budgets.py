@@ -12,7 +12,7 @@ from accounts.access import Access
 from accounts.api_keys import access_of_key
 from accounts.models import Role
 from accounts.services import create_api_key
-from gateway.errors import Refused
+from gateway.errors import ApiError
 from gateway.models import Budget, MonthlySpend, UsageRecord
 from gateway.usage import recorder
 from gateway.usage.records import write
@@ -27,7 +27,7 @@ def budget(workspace):
 
 def test_a_workspace_whose_budget_is_spent_is_told_so_and_what_to_do(budget, make_call, minute):
     make_call("req-1", minute(5))
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ApiError) as refused:
         make_call("req-2", minute())
     assert (refused.value.status, refused.value.code) == (402, "budget_exceeded")
     message = refused.value.message
@@ -48,20 +48,20 @@ def test_a_keys_budget_stops_that_key_alone(make_call, minute, access, workspace
     Budget.objects.create(workspace=workspace, api_key=access.api_key, monthly_usd=Decimal("0.10"))
     other = access_of_key(create_api_key(workspace=workspace, name="other")[1])
     make_call("req-1", minute())
-    with pytest.raises(Refused, match="The budget of this API key"):
+    with pytest.raises(ApiError, match="The budget of this API key"):
         make_call("req-2", minute())
     make_call("req-3", minute(), access=other)
 
 
 def test_a_budget_of_nothing_stops_everything(workspace, make_call, minute):
     Budget.objects.create(workspace=workspace, monthly_usd=0)
-    with pytest.raises(Refused):
+    with pytest.raises(ApiError):
         make_call("req-1", minute())
 
 
 def test_a_call_that_would_cost_more_than_what_is_left_is_refused(budget, make_call, minute):
     make_call("req-1", minute(3), estimate_usd=Decimal("0.50"))
-    with pytest.raises(Refused):
+    with pytest.raises(ApiError):
         make_call("req-2", minute(), estimate_usd=Decimal("0.21"))
     make_call("req-3", minute(), estimate_usd=Decimal("0.20"))
 

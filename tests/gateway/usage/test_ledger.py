@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.access import Access
 from accounts.models import Role
-from gateway.errors import Refused
+from gateway.errors import ApiError
 from gateway.models import MonthlySpend, UsageRecord
 from gateway.usage import recorder
 from gateway.usage.sweep import settle_lost
@@ -151,10 +151,10 @@ def test_a_request_id_that_is_taken_is_refused_and_does_no_harm_to_other_calls(c
         return await asyncio.gather(*(recorder.reserve(call(name)) for name in names), return_exceptions=True)
 
     answers = asyncio.run(all_at_once())
-    (refused,) = [answer for answer in answers if isinstance(answer, Refused)]
+    (refused,) = [answer for answer in answers if isinstance(answer, ApiError)]
     assert (refused.status, refused.code) == (409, "request_id_taken")
     assert UsageRecord.objects.count() == 21
-    assert not [answer for answer in answers if not isinstance(answer, Refused | recorder.Reservation)]
+    assert not [answer for answer in answers if not isinstance(answer, ApiError | recorder.Reservation)]
 
 
 def test_two_workspaces_may_use_the_same_request_id(make_call, minute, other_workspace):

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from django.db import OperationalError, connection
 
-from gateway.errors import Refused
+from gateway.errors import ApiError
 from gateway.models import UsageRecord
 from gateway.usage import recorder
 from gateway.usage.group_commit import Writer
@@ -46,7 +46,7 @@ def test_a_connection_that_broke_meanwhile_is_opened_again(writer):
 
 def test_what_need_not_be_written_is_refused_while_the_database_is_away(writer):
     (refused,) = submit(writer, Broken(2).handle, 1)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, ApiError)
     assert (refused.status, refused.headers["Retry-After"]) == (503, "2")
 
 
