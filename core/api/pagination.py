@@ -1,66 +1,60 @@
 """Pages of REST lists: by a cursor, never by a number."""
 
-import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import asdict, dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
-from django.db.models import F, Q
+from django.core import signing
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import F, Model, Q
 from rest_framework import pagination
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.utils.urls import replace_query_param
 
 
-class CursorPagination(pagination.CursorPagination):
-    """`{"next", "previous", "results"}`, newest first; `page_size` up to 200."""
-
-    page_size = 50
-    max_page_size = 200
-    page_size_query_param = "page_size"
-    ordering = "-id"
-
-
 @dataclass(frozen=True)
 class Cursor:
     """Where a page begins: after the row with this value and id, or before it where `back`."""
 
-    ordering: str
     value: Any
     pk: int
     back: bool
 
-    def encode(self) -> str:
-        return urlsafe_b64encode(json.dumps(asdict(self)).encode()).decode()
+    def encode(self, salt: str) -> str:
+        """Signed: only values that a list has shown come back, so that none has to be checked."""
+        return signing.dumps(astuple(self), salt=salt)
 
     @classmethod
-    def decode(cls, text: str, ordering: str) -> "Cursor":
-        """Raises NotFound for what `encode` has not made, or has made for another ordering."""
+    def decode(cls, text: str, salt: str) -> "Cursor":
+        """Raises NotFound for what `encode` has not made with the same `salt`."""
         try:
-            cursor = cls(**json.loads(urlsafe_b64decode(text.encode())))
-        except (ValueError, TypeError) as error:
+            return cls(*signing.loads(text, salt=salt))
+        except signing.BadSignature as error:
             raise NotFound("Invalid cursor.") from error
-        known = isinstance(cursor.value, str | int | float | None) and isinstance(cursor.pk, int)
-        if cursor.ordering != ordering or not known:
-            raise NotFound("Invalid cursor.")
-        return cursor
 
 
-class KeysetPagination(CursorPagination):
-    """Rows by `?ordering=name` or `-name` of the view's `ordering_columns` ({name: column}), the first by default.
+class CursorPagination(pagination.CursorPagination):
+    """`{"next", "previous", "results"}`; `page_size` up to 200.
 
-    Rows of the same value come by their id, rows without a value last in both directions: each row stands on exactly
-    one page, whatever is inserted meanwhile.
+    Rows come in `ordering`; where the view has `ordering_columns` ({name: column}), by `?ordering=name` or `-name`, the
+    first of them by default. Rows of the same value come by their id, rows without a value last in both directions:
+    each row stands on exactly one page, whatever is inserted meanwhile.
     """
+
+    page_size = 50
+    max_page_size = 200
+    page_size_query_param = "page_size"
+    ordering = "-pk"  # the newest first
 
     rows: list[Any]
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         self.url = request.build_absolute_uri()
-        self.ordering_name = request.query_params.get("ordering") or next(iter(view.ordering_columns))
-        self.column = self._column(view.ordering_columns)
+        self._order_by(getattr(view, "ordering_columns", {}), request.query_params.get("ordering"))
+        self.salt = f"cursor of {queryset.model._meta.label} by {self.ordering_name}"
+        self.nullable = _is_nullable(queryset.model, self.column)
         text = request.query_params.get(self.cursor_query_param)
-        start = Cursor.decode(text, self.ordering_name) if text else None
+        start = Cursor.decode(text, self.salt) if text else None
         back = start is not None and start.back
         size = self.get_page_size(request) or self.max_page_size
         rows = queryset.filter(self._beyond(start)) if start else queryset
@@ -70,36 +64,41 @@ class KeysetPagination(CursorPagination):
         self.has_next, self.has_previous = (True, more) if back else (more, start is not None)
         return self.rows
 
-    def _column(self, columns: dict[str, str]) -> str:
-        try:
-            return columns[self.ordering_name.removeprefix("-")]
-        except KeyError:
+    def _order_by(self, columns: dict[str, str], asked: str | None) -> None:
+        """Raises ValidationError for a name that is not one of `columns`."""
+        self.ordering_name = (asked or next(iter(columns))) if columns else self.ordering
+        name = self.ordering_name.removeprefix("-")
+        if columns and name not in columns:
             known = ", ".join(columns)
-            raise ValidationError({"ordering": [f"Order by one of: {known}; with - before it, descending."]}) from None
+            raise ValidationError({"ordering": [f"Order by one of: {known}; with - before it, descending."]})
+        self.column = columns.get(name, name)
 
     @property
     def _descending(self) -> bool:
         return self.ordering_name.startswith("-")
 
     def _order(self, back: bool) -> list[Any]:
+        falling = self._descending != back
         if self.column == "pk":
-            return ["-pk" if self._descending != back else "pk"]
-        column = F(self.column)
-        if back:
-            return [column.asc(nulls_first=True) if self._descending else column.desc(nulls_first=True), "-pk"]
-        return [column.desc(nulls_last=True) if self._descending else column.asc(nulls_last=True), "pk"]
+            return ["-pk" if falling else "pk"]
+        column, pk = F(self.column), "-pk" if back else "pk"
+        if not self.nullable:  # the plain order, which an index serves
+            return [column.desc() if falling else column.asc(), pk]
+        nulls = {"nulls_first": True} if back else {"nulls_last": True}
+        return [column.desc(**nulls) if falling else column.asc(**nulls), pk]
 
     def _beyond(self, cursor: Cursor) -> Q:
         """The rows that come after the cursor's, or before it."""
+        falling = self._descending != cursor.back
         if self.column == "pk":
-            return Q(pk__lt=cursor.pk) if self._descending != cursor.back else Q(pk__gt=cursor.pk)
-        missing = Q(**{f"{self.column}__isnull": True})
+            return Q(pk__lt=cursor.pk) if falling else Q(pk__gt=cursor.pk)
         tied = Q(pk__lt=cursor.pk) if cursor.back else Q(pk__gt=cursor.pk)
+        missing = Q(**{f"{self.column}__isnull": True})
         if cursor.value is None:
             return ~missing | tied if cursor.back else missing & tied
-        lookup = "lt" if self._descending != cursor.back else "gt"
+        lookup = "lt" if falling else "gt"
         beyond = Q(**{f"{self.column}__{lookup}": cursor.value}) | Q(**{self.column: cursor.value}) & tied
-        return beyond if cursor.back else beyond | missing
+        return beyond | missing if self.nullable and not cursor.back else beyond
 
     def get_next_link(self) -> str | None:
         return self._link(self.rows[-1], back=False) if self.has_next and self.rows else None
@@ -111,5 +110,16 @@ class KeysetPagination(CursorPagination):
         value = row
         for step in self.column.split("__"):
             value = getattr(value, step)
-        cursor = Cursor(self.ordering_name, value, row.pk, back)
-        return replace_query_param(self.url, self.cursor_query_param, cursor.encode())
+        return replace_query_param(self.url, self.cursor_query_param, Cursor(value, row.pk, back).encode(self.salt))
+
+
+class OldestFirst(CursorPagination):
+    ordering = "pk"
+
+
+def _is_nullable(model: type[Model], column: str) -> bool:
+    """Whether rows may have no value there; so it is with what is computed, or of another table."""
+    try:
+        return column != "pk" and model._meta.get_field(column).null
+    except FieldDoesNotExist:
+        return True

@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.api.permissions import access_of
-from core.api.pagination import CursorPagination
+from core.api.pagination import CursorPagination, OldestFirst
 from core.api.parsers import JSONParser, LenientNegotiation, MultiPartParser
 from datasets import services
 from datasets.api.filters import DatasetFilter, SampleFilter
@@ -62,10 +62,6 @@ class RowsViewSet(GenericViewSet[Any]):
 
 class LineOrder(CursorPagination):
     ordering = "number"
-
-
-class InOrder(CursorPagination):
-    ordering = "id"
 
 
 class RevisionOrder(CursorPagination):
@@ -116,7 +112,7 @@ class SampleListViewSet(mixins.ListModelMixin, RowsViewSet):
     serializer_class = SampleSerializer
     filterset_class = SampleFilter
     parser_classes: list[type[BaseParser]] = [MultiPartParser, JSONParser]
-    pagination_class = InOrder
+    pagination_class = OldestFirst
     model = Sample
 
     def rows(self) -> QuerySet[Sample]:

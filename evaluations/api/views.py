@@ -15,7 +15,6 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.api.permissions import access_of
-from core.api.pagination import KeysetPagination
 from core.errors import Conflict
 from core.streaming import streamable
 from datasets.audio_response import audio_response
@@ -166,7 +165,6 @@ class RunResultsViewSet(mixins.ListModelMixin, GenericViewSet[Result]):
     queryset = Result.objects.none()  # for the schema
     serializer_class = ResultSerializer
     filterset_class = ResultFilter
-    pagination_class = KeysetPagination
     ordering_columns = {
         "id": "pk",
         "wer": "wer",

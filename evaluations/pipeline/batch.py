@@ -1,7 +1,6 @@
 """Shards of models that take many samples in one job: upload, submit, poll, collect; each step resumed anywhere."""
 
 import logging
-import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -178,7 +177,7 @@ class BatchRunner:
     def _wait(self, error: ProviderError) -> float:
         self._set(faults=self.batch.faults + 1, waiting_for=str(error))
         longest = min(LONGEST_PAUSE, settings.BATCH_POLL_SECONDS * 2)
-        pause = min(longest, 0.5 * 2 ** min(self.batch.faults, 12)) * random.uniform(0.5, 1.5)  # noqa: S311
+        pause = exponential_backoff(self.batch.faults - 1, first=1.0, longest=longest)
         pause = max(pause, min(error.retry_after or 0.0, LONGEST_ASKED))
         self._log("%s while %s, fault %s, again in %.1f s", error.reason, self.batch.state, self.batch.faults, pause)
         return pause
@@ -328,7 +327,7 @@ class BatchRunner:
     def _poll_pause(self) -> float:
         """Short at first, then up to BATCH_POLL_SECONDS, spread so that batches are not asked for all at once."""
         waited = (timezone.now() - (self.batch.submitted_at or timezone.now())).total_seconds()
-        return min(settings.BATCH_POLL_SECONDS, 0.2 + waited / 4) * random.uniform(0.75, 1.25)  # noqa: S311
+        return spread(min(settings.BATCH_POLL_SECONDS, 0.2 + waited / 4), 0.75, 1.25)
 
     def _collect(self) -> float | None:
         output = self.batch.uploads.get(kind=Upload.Kind.OUTPUT)

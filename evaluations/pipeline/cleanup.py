@@ -1,7 +1,6 @@
 """What we put at providers is taken away again when nothing needs it, however the run ended; until it is gone."""
 
 import logging
-import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -177,7 +176,7 @@ class _Deleter:
 
 def _note_failure(upload: Upload, error: ProviderError) -> None:
     """Try again later; what the provider refuses to delete at all, when it has expired."""
-    pause = min(LONGEST_PAUSE, 2.0 ** min(upload.delete_attempts, 12)) * random.uniform(0.5, 1.5)  # noqa: S311
+    pause = exponential_backoff(upload.delete_attempts, first=1.0, longest=LONGEST_PAUSE)
     due_at = timezone.now() + timedelta(seconds=pause)
     if error.reason == Reason.REQUEST_REFUSED and upload.expires_at:
         due_at = max(due_at, upload.expires_at)

@@ -1,7 +1,6 @@
 """Shards of models that take samples one by one: calls fan out, each answer is stored as it comes."""
 
 import math
-import random
 import time
 from contextlib import closing
 from datetime import timedelta
@@ -107,7 +106,7 @@ class DirectRunner:
         wait = max(self.share.wait, now - self.could_call_at)
         if wait <= PATIENCE:
             return None
-        return min(wait, LONGEST_WAIT) * random.uniform(1, 1.3)  # noqa: S311
+        return spread(min(wait, LONGEST_WAIT), 1, 1.3)
 
     def _take_in(self, outcome: Outcome, retry_queue: RetryQueue) -> None:
         result, error = outcome.result, outcome.error

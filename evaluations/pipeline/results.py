@@ -1,12 +1,12 @@
 """How results end."""
 
-import random
 from decimal import Decimal
 
 from django.db import transaction
 from django.db.models import Count, Exists, F, OuterRef
 from django.utils import timezone
 
+from core.backoff import exponential_backoff
 from core.text import storable
 from evaluations.models import Attempt, Job, Result, ResultQuerySet
 from evaluations.pipeline.calls import Outcome
@@ -62,7 +62,7 @@ def pause_before_next(result: Result, error: ProviderError, *, is_outage: bool) 
     limit = MAX_CALLS_IN_OUTAGE if is_outage else MAX_CALLS
     if result.failures + 1 >= limit:
         return None
-    return BACKOFF_SECONDS * 2**result.failures * random.uniform(0.5, 1.5)  # noqa: S311
+    return exponential_backoff(result.failures, first=BACKOFF_SECONDS)
 
 
 def _is_told_to_wait(error: ProviderError) -> bool:

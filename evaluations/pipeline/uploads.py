@@ -2,7 +2,6 @@
 
 import logging
 import os
-import random
 import threading
 import time
 from collections import deque
@@ -257,7 +256,7 @@ class Uploader:
                 fault = error
             if not fault.retryable or number == MAX_CALLS or time.monotonic() > give_up_at:
                 break
-            pause = min(LONGEST_BACKOFF, BACKOFF_SECONDS * 2 ** (number - 1)) * random.uniform(0.5, 1.5)  # noqa: S311
+            pause = exponential_backoff(number - 1, first=BACKOFF_SECONDS, longest=LONGEST_BACKOFF)
             if self.stopped.wait(pause):
                 return _Ended(upload)
         return _Ended(upload, fault=fault)

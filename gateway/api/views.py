@@ -18,7 +18,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from accounts.api.permissions import access_of
 from accounts.models import Role, Workspace
-from core.api.pagination import CursorPagination
+from core.api.pagination import OldestFirst
 from gateway import services
 from gateway.api.filters import UsageFilter
 from gateway.api.serializers import (
@@ -36,10 +36,6 @@ from gateway.usage.summary import Total
 from providers.models import SpeechModel
 
 NAMES = {"day": "day", "model": "name", "key": "caller"}  # columns of `totals_by`
-
-
-class InOrder(CursorPagination):
-    ordering = "id"
 
 
 class UsageViewSet(mixins.ListModelMixin, GenericViewSet[UsageRecord]):
@@ -90,7 +86,7 @@ class BudgetViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.Des
 
     queryset = Budget.objects.all()
     serializer_class = BudgetSerializer
-    pagination_class = InOrder
+    pagination_class = OldestFirst
     filter_backends = []
     write_role = Role.OWNER
     action_roles = {"list": Role.EVALUATOR, "retrieve": Role.EVALUATOR}
@@ -131,7 +127,7 @@ class ModelAliasViewSet(
 
     queryset = ModelAlias.objects.all()
     serializer_class = ModelAliasSerializer
-    pagination_class = InOrder
+    pagination_class = OldestFirst
     filter_backends = []
     write_role = Role.OWNER
 

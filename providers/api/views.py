@@ -11,7 +11,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from accounts.api.permissions import access_of
 from accounts.models import Role
-from core.api.pagination import CursorPagination
+from core.api.pagination import OldestFirst
 from providers import model_services, services
 from providers.api.filters import SpeechModelFilter
 from providers.api.serializers import (
@@ -32,10 +32,6 @@ from providers.models import Provider, SpeechModel
 from providers.registry import KINDS
 
 
-class InOrder(CursorPagination):
-    ordering = "id"
-
-
 class SpeechModelViewSet(
     mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.DestroyModelMixin, GenericViewSet[SpeechModel]
 ):
@@ -44,7 +40,7 @@ class SpeechModelViewSet(
     queryset = SpeechModel.objects.all()
     serializer_class = SpeechModelSerializer
     filterset_class = SpeechModelFilter
-    pagination_class = InOrder
+    pagination_class = OldestFirst
     write_role = Role.OWNER
 
     def get_queryset(self) -> QuerySet[SpeechModel]:
@@ -92,7 +88,7 @@ class ProviderViewSet(
 ):
     queryset = Provider.objects.all()
     serializer_class = ProviderSerializer
-    pagination_class = InOrder
+    pagination_class = OldestFirst
     write_role = Role.OWNER
     action_roles = {"upstream_models": Role.OWNER}  # it calls the provider
 

@@ -1,12 +1,12 @@
 """What the outcomes of calls do to a provider's gate: it is held while the provider asks for that, and paused where
 calls fail again and again. Functions change the row that they are given; saving it is the caller's part."""
 
-import random
 from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from core.backoff import exponential_backoff, spread
 from providers.adapters.base import ProviderError
 from providers.models import ProviderThrottle
 from providers.reasons import Reason
@@ -18,7 +18,7 @@ FIRST_HOLD = 0.5  # where the provider takes no more calls and does not say for 
 LONGEST_HOLD = 30.0
 LONGEST_ASKED = 3600.0  # a provider may ask for a longer pause; it is asked again then
 HOLDS_APART = timedelta(seconds=60)  # holds that are further apart are not in a row
-JITTER = 0.1  # of a pause: it is never shorter than asked for
+JITTER = (1.0, 1.1)  # of a pause: it is never shorter than asked for
 # Faults that, where the provider has answered no status, are found before it is called and tell nothing of it.
 OURS = {
     Reason.AUDIO_TOO_LONG,
@@ -83,8 +83,11 @@ def _hold(throttle: ProviderThrottle, outcomes: Outcomes, now: datetime) -> None
     backoff_until = throttle.backoff_until
     if backoff_until is None or backoff_until <= now:  # else: calls that were under way already
         throttle.backoffs = throttle.backoffs + 1 if backoff_until and backoff_until > now - HOLDS_APART else 1
-    seconds = outcomes.asked or _doubled(FIRST_HOLD, throttle.backoffs, LONGEST_HOLD)
-    end = now + _spread(min(seconds, LONGEST_ASKED))
+    if outcomes.asked:
+        seconds = spread(min(outcomes.asked, LONGEST_ASKED), *JITTER)
+    else:
+        seconds = exponential_backoff(throttle.backoffs - 1, first=FIRST_HOLD, longest=LONGEST_HOLD, jitter=JITTER)
+    end = now + timedelta(seconds=seconds)
     throttle.backoff_until = max(end, backoff_until) if backoff_until else end
     _say_why(throttle, outcomes)
 
@@ -92,21 +95,14 @@ def _hold(throttle: ProviderThrottle, outcomes: Outcomes, now: datetime) -> None
 def _pause(throttle: ProviderThrottle, outcomes: Outcomes, now: datetime) -> None:
     throttle.openings += 1
     throttle.half_open_by = None
-    throttle.open_until = now + _spread(_doubled(FIRST_PAUSE, throttle.openings, LONGEST_PAUSE))
+    seconds = exponential_backoff(throttle.openings - 1, first=FIRST_PAUSE, longest=LONGEST_PAUSE, jitter=JITTER)
+    throttle.open_until = now + timedelta(seconds=seconds)
     _say_why(throttle, outcomes)
 
 
 def _say_why(throttle: ProviderThrottle, outcomes: Outcomes) -> None:
     if outcomes.fault is not None:
         throttle.reason, throttle.message = outcomes.fault.reason, str(outcomes.fault)
-
-
-def _doubled(first: float, times: int, longest: float) -> float:
-    return min(longest, first * 2.0 ** min(times - 1, 20))
-
-
-def _spread(seconds: float) -> timedelta:
-    return timedelta(seconds=seconds * random.uniform(1, 1 + JITTER))  # noqa: S311
 
 
 def is_half_open(throttle: ProviderThrottle, holder: UUID, live: Container[UUID]) -> bool:

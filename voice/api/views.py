@@ -13,7 +13,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from accounts.api.permissions import access_of
 from accounts.models import Role
-from gateway.api.views import InOrder
+from core.api.pagination import OldestFirst
 from voice.api.filters import RealtimeSessionFilter
 from voice.api.serializers import PipelineSerializer, RealtimeSessionSerializer, RealtimeTurnSerializer
 from voice.latency import with_tallies
@@ -28,7 +28,7 @@ class PipelineViewSet(
 
     queryset = VoicePipeline.objects.all()
     serializer_class = PipelineSerializer
-    pagination_class = InOrder
+    pagination_class = OldestFirst
     filter_backends = []
     write_role = Role.OWNER
     action_roles = {"list": Role.EVALUATOR, "retrieve": Role.EVALUATOR}
@@ -94,6 +94,6 @@ class RealtimeSessionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, G
     def turns(self, request: Request, pk: int) -> Response:
         """What was said to one session, oldest first, with how long each step of the answer took."""
         session = self.get_object()
-        paginator = InOrder()
+        paginator = OldestFirst()
         page = paginator.paginate_queryset(session.turns.all(), request, view=self)
         return paginator.get_paginated_response(RealtimeTurnSerializer(page, many=True).data)
