@@ -10,7 +10,7 @@ import numpy as np
 
 from datasets.models import Dataset
 from datasets.services import add_audio_sample
-from providers.adapters.base import SpeechRequest, as_speaker
+from providers.adapters.base import SpeechRequest, as_synthesizer
 from providers.models import SpeechModel
 from providers.registry import adapter_for, model_config
 
@@ -82,11 +82,11 @@ def sentences() -> Iterator[Sentence]:
         )
 
 
-def add_missing_sentences(dataset: Dataset, speaker: SpeechModel) -> int:
+def add_missing_sentences(dataset: Dataset, model: SpeechModel) -> int:
     """Speak the sentences that `dataset` does not have yet, and add them; how many there were. Raises ProviderError."""
     present = set(dataset.samples.values_list("key", flat=True))
     missing = [sentence for sentence in sentences() if sentence.key not in present]
-    for sentence, audio in zip(missing, asyncio.run(_speak(missing, speaker)), strict=True):
+    for sentence, audio in zip(missing, asyncio.run(_speak(missing, model)), strict=True):
         add_audio_sample(
             dataset=dataset,
             file=io.BytesIO(audio),
@@ -98,9 +98,9 @@ def add_missing_sentences(dataset: Dataset, speaker: SpeechModel) -> int:
     return len(missing)
 
 
-async def _speak(missing: list[Sentence], speaker: SpeechModel) -> list[bytes]:
-    adapter = as_speaker(adapter_for(speaker.provider))
-    config = model_config(speaker)
+async def _speak(missing: list[Sentence], model: SpeechModel) -> list[bytes]:
+    adapter = as_synthesizer(adapter_for(model.provider))
+    config = model_config(model)
 
     async def speak(sentence: Sentence) -> bytes:
         pace = sentence.words_per_minute / NORMAL_PACE

@@ -7,7 +7,7 @@ from providers.adapters.base import (
     ChatModel,
     ModelLister,
     SpeechSynthesizer,
-    StreamingSpeaker,
+    StreamingSynthesizer,
     StreamingTranscriber,
     Transcriber,
     Translator,
@@ -23,7 +23,7 @@ TASK_NAMES = {
 }
 # What an adapter must be for a task, and to answer it while it is still being made.
 ADAPTERS: dict[str, type] = {"stt": Transcriber, "tts": SpeechSynthesizer, "chat": ChatModel, "translation": Translator}
-STREAMING_ADAPTERS: dict[str, type] = {"stt": StreamingTranscriber, "tts": StreamingSpeaker, "chat": ChatModel}
+STREAMING_ADAPTERS: dict[str, type] = {"stt": StreamingTranscriber, "tts": StreamingSynthesizer, "chat": ChatModel}
 
 
 def tasks_of_kind(kind: str) -> list[str]:

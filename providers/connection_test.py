@@ -21,7 +21,7 @@ from providers.adapters.base import (
     SpeechRequest,
     TranscriptionRequest,
     as_chatter,
-    as_speaker,
+    as_synthesizer,
     as_transcriber,
 )
 from providers.capabilities import TASK_NAMES
@@ -136,7 +136,7 @@ async def _list(adapter: ModelLister) -> _Found:
 
 
 async def _speak(adapter: Adapter, model: SpeechModel) -> _Found:
-    speech = await as_speaker(adapter).speak(model_config(model), SpeechRequest(SENTENCE))
+    speech = await as_synthesizer(adapter).speak(model_config(model), SpeechRequest(SENTENCE))
     return _Found(f"{WavAudio(speech.audio).duration:.1f} s of speech", audio=speech.audio)
 
 

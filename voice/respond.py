@@ -17,8 +17,8 @@ from providers.adapters.base import (
     ProviderError,
     SpeechPart,
     SpeechRequest,
-    StreamingSpeaker,
-    as_speaker,
+    StreamingSynthesizer,
+    as_synthesizer,
 )
 from providers.reasons import Reason
 from voice.audio import pcm
@@ -215,14 +215,14 @@ async def _chat(target: ModelTarget, request: ChatRequest) -> AsyncGenerator[Cha
 async def _speech(target: ModelTarget, request: SpeechRequest, usage: Usage) -> AsyncGenerator[SpeechPart, None]:
     """The sentence as it is spoken, or all at once where the provider cannot stream; its tokens add to the usage."""
     heard = False
-    if isinstance(target.adapter, StreamingSpeaker):
+    if isinstance(target.adapter, StreamingSynthesizer):
         async with aclosing(target.adapter.stream_speech(target.config, request)) as parts:
             async for part in parts:
                 _add_tokens(usage, part.input_tokens, part.output_tokens)
                 heard = heard or bool(part.audio)
                 yield part
     else:
-        whole = await as_speaker(target.adapter).speak(target.config, request)
+        whole = await as_synthesizer(target.adapter).speak(target.config, request)
         _add_tokens(usage, whole.input_tokens, whole.output_tokens)
         heard = bool(whole.audio)
         yield SpeechPart(whole.audio, "wav", whole.sample_rate)

@@ -21,8 +21,8 @@ from providers.adapters.base import (
     SpeechPart,
     SpeechRequest,
     SpeechSynthesizer,
-    StreamingSpeaker,
-    as_speaker,
+    StreamingSynthesizer,
+    as_synthesizer,
 )
 from providers.reasons import Reason
 
@@ -169,9 +169,9 @@ def _spoken(target: ModelTarget, speech: SpeechRequest) -> AsyncGenerator[Speech
     adapter = target.adapter
     if can_relay_speech(adapter, target.config):
         return relay_speech(adapter, target.config, speech)
-    if isinstance(adapter, StreamingSpeaker):
+    if isinstance(adapter, StreamingSynthesizer):
         return adapter.stream_speech(target.config, speech)
-    return _at_once(as_speaker(adapter), target, speech)
+    return _at_once(as_synthesizer(adapter), target, speech)
 
 
 async def _at_once(

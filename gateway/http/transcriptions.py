@@ -57,7 +57,7 @@ TRANSLATION = Kind("translation", "translation", "translations", "translate")
 
 
 @dataclass(frozen=True)
-class Job:
+class TranscriptionCall:
     """One request, understood."""
 
     kind: Kind
@@ -76,20 +76,20 @@ async def translate(request: Request) -> None:
 
 
 async def _serve(request: Request, kind: Kind) -> None:
-    async with _understood(request, kind) as job:
-        async with metered(request, kind.endpoint, job.params.model) as usage:
-            usage.audio_seconds = job.audio.duration
+    async with _understood(request, kind) as call:
+        async with metered(request, kind.endpoint, call.params.model) as usage:
+            usage.audio_seconds = call.audio.duration
             try:
-                if job.params.stream:
-                    await _answer_in_events(request, job, usage)
+                if call.params.stream:
+                    await _answer_in_events(request, call, usage)
                 else:
-                    await _answer_at_once(request, job, usage)
+                    await _answer_at_once(request, call, usage)
             finally:
-                usage.body_sha256 = job.form.body_hash.hex()
+                usage.body_sha256 = call.form.body_hash.hex()
 
 
 @asynccontextmanager
-async def _understood(request: Request, kind: Kind) -> AsyncIterator[Job]:
+async def _understood(request: Request, kind: Kind) -> AsyncIterator[TranscriptionCall]:
     """Raises ApiError where the request makes no sense, before anything is paid for."""
     form = await read_form(request)
     try:
@@ -128,13 +128,13 @@ def _longest(target: ModelTarget) -> float:
 # --- the whole answer at once -------------------------------------------------------------------------
 
 
-async def _answer_at_once(request: Request, job: Job, usage: Usage) -> None:
-    target, (heard, raw) = await first_success(usage, job.targets, partial(_ask, job, usage))
-    transcript = _transcript(job, target, heard)
+async def _answer_at_once(request: Request, call: TranscriptionCall, usage: Usage) -> None:
+    target, (heard, raw) = await first_success(usage, call.targets, partial(_ask, call, usage))
+    transcript = _transcript(call, target, heard)
     usage.input_tokens, usage.output_tokens = heard.input_tokens, heard.output_tokens
-    wanted = job.params.response_format
+    wanted = call.params.response_format
     if CONTENT_TYPES[wanted] == "application/json":
-        told = passthrough.with_details(as_object(transcript, wanted, job.params.times), raw)
+        told = passthrough.with_details(as_object(transcript, wanted, call.params.times), raw)
         if wanted == "diarized_json":
             told["segments"] = passthrough.speakers(raw)
         body = json.dumps(told, ensure_ascii=False).encode()
@@ -144,21 +144,21 @@ async def _answer_at_once(request: Request, job: Job, usage: Usage) -> None:
     await request.respond(Response(body, headers={SERVED_BY: target.name}, media_type=CONTENT_TYPES[wanted]))
 
 
-async def _ask(job: Job, usage: Usage, target: ModelTarget) -> tuple[Transcription, dict[str, Any]]:
+async def _ask(call: TranscriptionCall, usage: Usage, target: ModelTarget) -> tuple[Transcription, dict[str, Any]]:
     """What the model hears, and its provider's own answer where the request was passed on as it is."""
-    async with _in_format(job.audio, target) as audio:
+    async with _in_format(call.audio, target) as audio:
         endpoint = target.wire.endpoint() if target.wire else None
         async with target.slot(is_last=usage.is_last):
             if endpoint and passthrough.can_relay_transcription(endpoint, target.config, audio):
                 raw = await passthrough.relay_transcription(
-                    endpoint, target.config, job.kind.operation, job.form, job.params, audio
+                    endpoint, target.config, call.kind.operation, call.form, call.params, audio
                 )
                 heard = passthrough.heard(raw)
-            elif job.params.response_format == "diarized_json":
+            elif call.params.response_format == "diarized_json":
                 raise _no_speakers(target)
             else:
-                raw, heard = {}, await _ask_adapter(target, job, audio)
-    if job.params.response_format == "diarized_json" and heard.text and not passthrough.speakers(raw):
+                raw, heard = {}, await _ask_adapter(target, call, audio)
+    if call.params.response_format == "diarized_json" and heard.text and not passthrough.speakers(raw):
         raise _no_speakers(target)
     return heard, raw
 
@@ -167,10 +167,10 @@ def _no_speakers(target: ModelTarget) -> CapabilityNotSupported:
     return CapabilityNotSupported(f"{target.name} does not tell speakers apart: it makes no diarized_json.")
 
 
-async def _ask_adapter(target: ModelTarget, job: Job, audio: UploadedAudio) -> Transcription:
+async def _ask_adapter(target: ModelTarget, call: TranscriptionCall, audio: UploadedAudio) -> Transcription:
     async with _put_there(audio, target) as remote:
-        request = _request(job, target, audio, remote)
-        if job.kind is TRANSLATION:
+        request = _request(call, target, audio, remote)
+        if call.kind is TRANSLATION:
             answer = as_translator(target.adapter).translate(target.config, request)
         else:
             answer = as_transcriber(target.adapter).transcribe(target.config, request)
@@ -185,15 +185,15 @@ async def _ask_adapter(target: ModelTarget, job: Job, audio: UploadedAudio) -> T
 
 
 def _request(
-    job: Job, target: ModelTarget, audio: UploadedAudio, remote: RemoteAudio | None = None
+    call: TranscriptionCall, target: ModelTarget, audio: UploadedAudio, remote: RemoteAudio | None = None
 ) -> TranscriptionRequest:
     return TranscriptionRequest(
         audio,
-        language=job.params.language,
-        prompt=target.prompt(job.params.prompt),
+        language=call.params.language,
+        prompt=target.prompt(call.params.prompt),
         remote=remote,
-        temperature=job.params.temperature,
-        times=job.params.times_needed(target.config.times),
+        temperature=call.params.temperature,
+        times=call.params.times_needed(target.config.times),
     )
 
 
@@ -228,23 +228,23 @@ def _formats(audio: UploadedAudio, target: ModelTarget) -> Sequence[str]:
     return ["flac"] if target.store and not target.store.takes(audio.mime_type) else []
 
 
-def _transcript(job: Job, target: ModelTarget, heard: Transcription) -> Transcript:
+def _transcript(call: TranscriptionCall, target: ModelTarget, heard: Transcription) -> Transcript:
     only = target.model.languages if len(target.model.languages) == 1 else []
-    known = "en" if job.kind is TRANSLATION else job.params.language or "".join(only)
+    known = "en" if call.kind is TRANSLATION else call.params.language or "".join(only)
     return transcript_of(
         heard,
-        task=job.kind.word,
-        duration=job.audio.duration,
+        task=call.kind.word,
+        duration=call.audio.duration,
         language=known,
-        temperature=job.params.temperature or 0.0,
+        temperature=call.params.temperature or 0.0,
     )
 
 
 # --- as it is written ---------------------------------------------------------------------------------
 
 
-async def _answer_in_events(request: Request, job: Job, usage: Usage) -> None:
-    target, (first, rest) = await first_success(usage, job.targets, partial(_begin, job, usage))
+async def _answer_in_events(request: Request, call: TranscriptionCall, usage: Usage) -> None:
+    target, (first, rest) = await first_success(usage, call.targets, partial(_begin, call, usage))
     async with aclosing(rest):
         usage.note_first_byte()
         headers = {SERVED_BY: target.name, **STREAM_HEADERS}
@@ -252,28 +252,28 @@ async def _answer_in_events(request: Request, job: Job, usage: Usage) -> None:
 
 
 async def _begin(
-    job: Job, usage: Usage, target: ModelTarget
+    call: TranscriptionCall, usage: Usage, target: ModelTarget
 ) -> tuple[TranscriptionPart, AsyncGenerator[TranscriptionPart, None]]:
     """The first part of the text, and the rest as it comes."""
-    parts = _parts(job, usage, target)
+    parts = _parts(call, usage, target)
     first = await anext(parts, None)
     if first is None:
         raise _ended_early()
     return first, parts
 
 
-async def _parts(job: Job, usage: Usage, target: ModelTarget) -> AsyncGenerator[TranscriptionPart, None]:
+async def _parts(call: TranscriptionCall, usage: Usage, target: ModelTarget) -> AsyncGenerator[TranscriptionPart, None]:
     """The text as the model writes it; where its provider does not stream, all of it at the end."""
     adapter = target.adapter
-    if isinstance(adapter, StreamingTranscriber) and job.kind is TRANSCRIPTION:
-        async with _in_format(job.audio, target) as audio, target.slot(is_last=usage.is_last):
-            async with aclosing(adapter.stream_transcription(target.config, _request(job, target, audio))) as parts:
+    if isinstance(adapter, StreamingTranscriber) and call.kind is TRANSCRIPTION:
+        async with _in_format(call.audio, target) as audio, target.slot(is_last=usage.is_last):
+            async with aclosing(adapter.stream_transcription(target.config, _request(call, target, audio))) as parts:
                 part = await first_in_time(parts)
                 while part is not None:
                     yield part
                     part = await anext(parts, None)
     else:
-        heard, _ = await _ask(job, usage, target)
+        heard, _ = await _ask(call, usage, target)
         yield TranscriptionPart(whole=heard)
 
 

@@ -230,7 +230,7 @@ class SpeechSynthesizer(Protocol):
 
 
 @runtime_checkable
-class StreamingSpeaker(Protocol):
+class StreamingSynthesizer(Protocol):
     def stream_speech(self, model: ModelConfig, request: SpeechRequest) -> AsyncGenerator[SpeechPart, None]:
         """The text, spoken, as it is made."""
 
@@ -366,7 +366,7 @@ def as_translator(adapter: Adapter) -> Translator:
     return adapter
 
 
-def as_speaker(adapter: Adapter) -> SpeechSynthesizer:
+def as_synthesizer(adapter: Adapter) -> SpeechSynthesizer:
     if not isinstance(adapter, SpeechSynthesizer):
         raise _cannot(adapter, "do not speak")
     return adapter

@@ -40,7 +40,7 @@ def site(tmp_path_factory):
             "GEMINI_BASE_URL": gemini.base_url,
             "OPENAI_API_KEY": "any",
             "OPENAI_BASE_URL": openai.url,
-            "WEBHOOK_ALLOW_PRIVATE": "1",  # the stand-ins are on loopback
+            "ALLOW_PRIVATE_ADDRESSES": "1",  # the stand-ins are on loopback
             "SWEEP_SECONDS": "1",
             "BATCH_POLL_SECONDS": "0.2",
             "LOG_LEVEL": "WARNING",

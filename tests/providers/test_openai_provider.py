@@ -14,7 +14,7 @@ from providers.adapters.base import (
     ProviderError,
     SpeechRequest,
     as_chatter,
-    as_speaker,
+    as_synthesizer,
     as_transcriber,
 )
 from providers.adapters.openai.adapter import BASE_URL
@@ -84,7 +84,7 @@ def test_all_that_the_catalogue_offers_works(workspace, environment, stand_in):
         if "stt" in model.tasks:
             return (await as_transcriber(adapter).transcribe(model_config(model), hearing())).text
         if "tts" in model.tasks:
-            return (await as_speaker(adapter).speak(model_config(model), SpeechRequest("Hello."))).audio
+            return (await as_synthesizer(adapter).speak(model_config(model), SpeechRequest("Hello."))).audio
         asked = ChatRequest((ChatMessage("user", "Hello."),))
         return await collect(as_chatter(adapter).stream_chat(model_config(model), asked))
 

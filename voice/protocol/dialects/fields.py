@@ -12,7 +12,7 @@ NAMES = {str: "a string", bool: "a boolean", dict: "an object", list: "an array"
 
 
 class Fields:
-    """An object's fields. A field that is absent or null reads as None; `null` tells the two apart."""
+    """An object's fields. A field that is absent or null reads as None."""
 
     def __init__(self, raw: Mapping[str, Any], path: str = "") -> None:
         self.raw = raw
@@ -23,9 +23,6 @@ class Fields:
 
     def param(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path else name
-
-    def is_null(self, name: str) -> bool:
-        return name in self.raw and self.raw[name] is None
 
     def only(self, known: Collection[str]) -> None:
         """Refuse fields that are not known."""

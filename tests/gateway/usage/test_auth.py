@@ -25,7 +25,7 @@ def ask(secret, times=1):
     return asyncio.run(all_at_once())
 
 
-def refusals(answers):
+def errors(answers):
     return [(answer.status, answer.code) for answer in answers if isinstance(answer, ApiError)]
 
 
@@ -38,10 +38,10 @@ def test_a_valid_key_is_let_in_with_its_workspace_and_role(secret, workspace):
     "header", [None, "", "Bearer", "Bearer ", "Basic abc", "ek-nothing", "Bearer ek-nothing", "Bearer a b", "Bearer é"]
 )
 def test_whoever_sends_no_valid_key_is_told_so(workspace, header):
-    with pytest.raises(ApiError) as refused:
+    with pytest.raises(ApiError) as error:
         asyncio.run(authenticate(header))
-    assert (refused.value.status, refused.value.code) == (401, "invalid_api_key")
-    assert refused.value.headers["WWW-Authenticate"] == "Bearer"
+    assert (error.value.status, error.value.code) == (401, "invalid_api_key")
+    assert error.value.headers["WWW-Authenticate"] == "Bearer"
 
 
 def test_the_word_bearer_is_taken_in_any_case(secret):
@@ -52,12 +52,12 @@ def test_a_revoked_key_is_refused_within_seconds(secret, monkeypatch):
     monkeypatch.setattr(auth, "KNOWN_FOR", 0.0)
     ask(secret)
     revoke_api_key(api_key=ApiKey.objects.get())
-    assert refusals(ask(secret)) == [(401, "invalid_api_key")]
+    assert errors(ask(secret)) == [(401, "invalid_api_key")]
 
 
 def test_a_new_key_works_at_once_even_where_it_was_tried_before(workspace, secret):
-    assert refusals(ask("ek-not-yet")) == [(401, "invalid_api_key")]
-    assert refusals(ask(create_api_key(workspace=workspace, name="new")[1])) == []
+    assert errors(ask("ek-not-yet")) == [(401, "invalid_api_key")]
+    assert errors(ask(create_api_key(workspace=workspace, name="new")[1])) == []
 
 
 @pytest.mark.parametrize("row", ["workspace", "organization"])
@@ -65,22 +65,22 @@ def test_a_workspace_that_is_switched_off_is_refused(secret, workspace, row):
     switched = workspace if row == "workspace" else workspace.organization
     switched.is_active = False
     switched.save()
-    assert refusals(ask(secret)) == [(403, "workspace_inactive")]
+    assert errors(ask(secret)) == [(403, "workspace_inactive")]
 
 
 @pytest.mark.parametrize("role", [Role.REVIEWER, Role.VIEWER])
 def test_a_key_that_may_start_nothing_may_call_nothing(workspace, role):
-    (refused,) = ask(create_api_key(workspace=workspace, name="reader", role=role)[1])
-    assert (refused.status, refused.code) == (403, "role_too_low")
-    assert role in refused.message
+    (error,) = ask(create_api_key(workspace=workspace, name="reader", role=role)[1])
+    assert (error.status, error.code) == (403, "role_too_low")
+    assert role in error.message
 
 
 def test_a_budget_that_is_used_up_is_known_before_anything_is_sent(secret, workspace, make_call, minute):
     Budget.objects.create(workspace=workspace, monthly_usd=Decimal("0.10"))
-    assert refusals(ask(secret)) == []
+    assert errors(ask(secret)) == []
     make_call("req-1", minute())
     auth.forget()
-    assert refusals(ask(secret, 3)) == [(402, "budget_exceeded")] * 3
+    assert errors(ask(secret, 3)) == [(402, "budget_exceeded")] * 3
 
 
 # --- How often ------------------------------------------------------------------------------------
@@ -89,16 +89,16 @@ def test_a_budget_that_is_used_up_is_known_before_anything_is_sent(secret, works
 def test_a_key_that_has_made_its_calls_is_told_when_to_come_again(secret):
     ApiKey.objects.update(requests_per_minute=3)
     answers = ask(secret, 5)
-    assert refusals(answers) == [(429, "rate_limit_exceeded")] * 2
-    refused = next(answer for answer in answers if isinstance(answer, ApiError))
-    assert refused.headers["Retry-After"] == "20"
-    assert refused.message == "This API key may make 3 calls a minute. Try again in 20 s."
+    assert errors(answers) == [(429, "rate_limit_exceeded")] * 2
+    error = next(answer for answer in answers if isinstance(answer, ApiError))
+    assert error.headers["Retry-After"] == "20"
+    assert error.message == "This API key may make 3 calls a minute. Try again in 20 s."
 
 
 def test_each_key_has_its_own_calls(workspace):
     secrets = [create_api_key(workspace=workspace, name=name)[1] for name in ("a", "b")]
     ApiKey.objects.update(requests_per_minute=2)
-    assert [len(refusals(ask(secret, 3))) for secret in secrets] == [1, 1]
+    assert [len(errors(ask(secret, 3))) for secret in secrets] == [1, 1]
 
 
 def test_calls_come_in_evenly_again(secret, monkeypatch):
@@ -115,11 +115,11 @@ def test_the_sites_limit_is_for_keys_without_their_own(workspace, settings):
     settings.GATEWAY_REQUESTS_PER_MINUTE = 2
     secrets = [create_api_key(workspace=workspace, name=name)[1] for name in ("a", "b")]
     ApiKey.objects.filter(name="b").update(requests_per_minute=4)
-    assert [len(refusals(ask(secret, 5))) for secret in secrets] == [3, 1]
+    assert [len(errors(ask(secret, 5))) for secret in secrets] == [3, 1]
 
 
 def test_without_a_limit_a_key_may_call_as_often_as_it_likes(secret):
-    assert refusals(ask(secret, 500)) == []
+    assert errors(ask(secret, 500)) == []
 
 
 def test_a_limit_that_was_lowered_holds_for_what_was_left_as_well(secret, monkeypatch):
@@ -127,4 +127,4 @@ def test_a_limit_that_was_lowered_holds_for_what_was_left_as_well(secret, monkey
     ApiKey.objects.update(requests_per_minute=50)
     ask(secret)
     ApiKey.objects.update(requests_per_minute=5)
-    assert len(refusals(ask(secret, 10))) == 5
+    assert len(errors(ask(secret, 10))) == 5
