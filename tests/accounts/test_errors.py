@@ -10,6 +10,7 @@ from rest_framework.test import APIClient, APIRequestFactory
 from rest_framework.views import APIView
 
 from accounts.models import Role
+from core.errors import AlreadyExists, Conflict, Forbidden, InvalidInput
 
 RUNS = "/api/v1/runs/"
 
@@ -108,7 +109,22 @@ class Broken(APIView):
         raise RuntimeError("secret detail")
 
 
-urlpatterns = [path("api/v1/broken/", Broken.as_view())]
+class Refusing(APIView):
+    authentication_classes = ()
+    permission_classes = ()
+
+    def get(self, request, kind):
+        raise REFUSED[kind]
+
+
+REFUSED = {
+    "input": InvalidInput("Too long."),
+    "field": InvalidInput("Too long.", field="name"),
+    "forbidden": Forbidden("Not you."),
+    "conflict": Conflict("Still going on."),
+    "exists": AlreadyExists("There is one.", field="name"),
+}
+urlpatterns = [path("api/v1/broken/", Broken.as_view()), path("api/v1/refusing/<kind>/", Refusing.as_view())]
 handler404 = "core.api.errors.not_found"
 handler500 = "core.api.errors.server_error"
 
@@ -118,6 +134,22 @@ def test_a_failure_of_the_site_itself_says_nothing_of_its_inside(db):
     client = APIClient(raise_request_exception=False)
     problem = problem_in(client.get("/api/v1/broken/"), 500)
     assert "secret" not in json.dumps(problem)
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize(
+    ("kind", "status", "code", "detail", "errors"),
+    [
+        ("input", 400, "invalid", "Too long.", [{"field": "", "message": "Too long."}]),
+        ("field", 400, "invalid", "name: Too long.", [{"field": "name", "message": "Too long."}]),
+        ("forbidden", 403, "permission_denied", "Not you.", []),
+        ("conflict", 409, "conflict", "Still going on.", []),
+        ("exists", 409, "invalid", "name: There is one.", [{"field": "name", "message": "There is one."}]),
+    ],
+)
+def test_what_a_service_refuses_says_its_kind_and_its_field(db, kind, status, code, detail, errors):
+    problem = problem_in(APIClient().get(f"/api/v1/refusing/{kind}/"), status)
+    assert (problem["type"], problem["detail"], problem["errors"]) == (f"urn:earshot:{code}", detail, errors)
 
 
 @pytest.mark.parametrize("query", ["search=%00", "status=nothing", "dataset=x", "ordering=nothing", "cursor=%ff"])

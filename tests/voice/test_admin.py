@@ -9,6 +9,7 @@ from django.utils import timezone
 from accounts.models import Role
 from providers.models import SpeechModel
 from providers.services import ensure_catalogue
+from voice.admin.pipelines import PipelineForm
 from voice.models import ClientSecret, RealtimeSession, VoicePipeline
 from voice.tasks import sweep
 
@@ -77,6 +78,17 @@ def test_a_name_is_given_once(as_role, catalogue):
     form = dict.fromkeys(("stt_model", "chat_model", "tts_model"), catalogue["local/echo"].pk)
     page = client.post(reverse("admin:voice_voicepipeline_add"), {**form, "name": "default"}).content.decode()
     assert "There is a pipeline &#x27;default&#x27; already." in page
+
+
+def test_a_name_that_was_taken_meanwhile_is_said_and_no_crash(as_role, catalogue, monkeypatch):
+    client = as_role(Role.OWNER)
+    client.get(reverse("admin:voice_voicepipeline_changelist"))
+    models = {"stt_model": "local/pocketsphinx", "chat_model": "local/echo", "tts_model": "local/espeak-ng"}
+    form = {place: catalogue[name].pk for place, name in models.items()}
+    monkeypatch.setattr(PipelineForm, "clean_name", lambda form: form.cleaned_data["name"])  # looked at before
+    page = client.post(reverse("admin:voice_voicepipeline_add"), {**form, "name": "default"}, follow=True)
+    assert "There is a pipeline &#x27;default&#x27; already." in page.content.decode()
+    assert VoicePipeline.objects.count() == 1
 
 
 def test_a_session_whose_process_died_is_seen_as_lost_and_ended_by_the_sweep(as_role, workspace):
