@@ -174,10 +174,10 @@ class AsyncLimiter:
                 self._share.begin()
                 self._begun += 1
                 turn.set_result(None)
-        if self._waiting and (refusal := self._refusal()):
-            self._send_away(refusal)
+        if self._waiting and (error := self._why_closed()):
+            self._send_away(error)
 
-    def _refusal(self) -> ProviderPaused | None:
+    def _why_closed(self) -> ProviderPaused | None:
         grant, wait = self._share.grant, self._share.wait
         if self._share.has_room():
             return None
