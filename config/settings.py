@@ -174,9 +174,11 @@ USAGE_LEASE_SECONDS = env.float("USAGE_LEASE_SECONDS", default=120)  # after whi
 
 CREDENTIAL_KEY = env.str("CREDENTIAL_KEY", default="")  # empty: derived from SECRET_KEY
 # Tenants' base URLs (and webhooks) reach public addresses only, unless this is set.
-ALLOW_PRIVATE_ADDRESSES = env.bool("ALLOW_PRIVATE_ADDRESSES", default=env.bool("WEBHOOK_ALLOW_PRIVATE", default=False))
-if "WEBHOOK_ALLOW_PRIVATE" in env.ENVIRON:
+ALLOW_PRIVATE_ADDRESSES = env.bool("ALLOW_PRIVATE_ADDRESSES", default=False)
+if "WEBHOOK_ALLOW_PRIVATE" in env.ENVIRON:  # its former name
     warnings.warn("WEBHOOK_ALLOW_PRIVATE is now called ALLOW_PRIVATE_ADDRESSES. Rename it.", stacklevel=1)
+    if "ALLOW_PRIVATE_ADDRESSES" not in env.ENVIRON:
+        ALLOW_PRIVATE_ADDRESSES = environ.Env.parse_value(env.ENVIRON["WEBHOOK_ALLOW_PRIVATE"], bool)
 
 GEMINI_API_KEY = env.str("GEMINI_API_KEY", default="")
 GEMINI_BASE_URL = env.str("GEMINI_BASE_URL", default="")

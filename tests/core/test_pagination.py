@@ -72,7 +72,7 @@ def test_there_are_lists_to_be_looked_at():
 @pytest.mark.parametrize("cursor", FORGED.values(), ids=FORGED)
 def test_no_list_takes_a_cursor_that_it_has_not_made(owner, cursor):
     for address in lists_without_a_parent():
-        assert owner.get(address, {"cursor": cursor}).status_code == 404, address
+        assert owner.get(address, {"cursor": cursor}).status_code in (400, 404), address
 
 
 def walk(api, address, **query):

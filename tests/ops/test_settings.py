@@ -85,3 +85,13 @@ def test_the_former_name_of_a_setting_still_works_and_warns(monkeypatch):
         settings = runpy.run_path(f"{config.__path__[0]}/settings.py")
 
     assert settings["ALLOW_PRIVATE_ADDRESSES"] is True
+
+
+def test_the_present_name_of_a_setting_counts_more_than_the_former_one(monkeypatch):
+    monkeypatch.setenv("WEBHOOK_ALLOW_PRIVATE", "1")
+    monkeypatch.setenv("ALLOW_PRIVATE_ADDRESSES", "0")
+
+    with pytest.warns(UserWarning, match="Rename it"):
+        settings = runpy.run_path(f"{config.__path__[0]}/settings.py")
+
+    assert settings["ALLOW_PRIVATE_ADDRESSES"] is False
