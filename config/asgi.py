@@ -7,10 +7,10 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 from django.core.asgi import get_asgi_application
-from starlette.types import Receive
+from starlette.types import ASGIApp, Receive
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 # Requests run in threads of their own here: a connection that is kept is never used again, and piles up with others.
@@ -30,7 +30,7 @@ from voice import websocket as voice_websocket  # noqa: E402
 from voice.handshake import take_key_out  # noqa: E402
 
 gateway = Gateway([*ROUTES, *voice_http.ROUTES, *voice_websocket.ROUTES])
-limited_site = LimitedBodies(site, body_limit)
+limited_site = LimitedBodies(cast(ASGIApp, site), body_limit)
 
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 

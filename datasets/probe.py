@@ -107,14 +107,14 @@ class _Lengths:
         self._plausible_samples = ANY_SAMPLES + size * MOST_SAMPLES_PER_BYTE
 
     def allow(self, seconds: float, samples: float) -> None:
-        """`samples` of all channels together. Raises AudioRefused where that is more than there may be."""
+        """`samples` of all channels together. Raises InvalidAudio where that is more than there may be."""
         if seconds > self._max_seconds:
-            raise AudioRefused(
+            raise InvalidAudio(
                 AudioReason.TOO_LONG,
                 f"The audio is longer than {self._max_seconds / 3600:g} hours (MAX_AUDIO_HOURS). Split it.",
             )
         if seconds > self._plausible_seconds or samples > self._plausible_samples:
-            raise AudioRefused(
+            raise InvalidAudio(
                 AudioReason.TOO_SPARSE,
                 "The file is too small for the length of its audio: most of it must be silence. Cut that out, "
                 "or convert the file to wav.",

@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 from django.conf import settings
 
 from core.child_process import GRACE_SECONDS, ChildProcess, OnePerProcess, python
-from datasets.errors import AudioReason, AudioRefused
+from datasets.errors import AudioReason, InvalidAudio
 from datasets.fair_turns import FairTurns
 from datasets.probe import Probe
 
@@ -39,7 +39,7 @@ class Prober:
         except EOFError:
             return None
         except TimeoutError:
-            raise AudioRefused(
+            raise InvalidAudio(
                 AudioReason.TOO_SLOW, f"The file could not be decoded within {self.time_limit:g} seconds. Convert it."
             ) from None
 
@@ -99,7 +99,7 @@ shared_pool = OnePerProcess(Pool)
 def probe_safely(path: Path, *, workspace_id: int, max_seconds: float = math.inf) -> Probe:
     """What the file at `path` is; decoding ends at `max_seconds` of audio, or at MAX_AUDIO_HOURS where that is less.
 
-    Callable from any thread, which waits until it is the workspace's turn. Raises AudioRefused.
+    Callable from any thread, which waits until it is the workspace's turn. Raises InvalidAudio.
     """
     max_seconds = min(max_seconds, settings.MAX_AUDIO_HOURS * 3600)
     pool = shared_pool()

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
+from core.errors import InvalidInput
+
 
 class AddressRefused(OSError):  # noqa: N818
     """The site does not call this address; `str(error)` says why."""
@@ -37,11 +39,11 @@ def public_socket(address: tuple[Any, ...]) -> socket.socket:
     """A socket for an address as `getaddrinfo` tells it, made when the connection is: a name that led to the public
     network when it was entered may lead elsewhere by now.
 
-    Raises AddressRefused for what is not on the public network, unless `WEBHOOK_ALLOW_PRIVATE` is set.
+    Raises AddressRefused for what is not on the public network, unless `ALLOW_PRIVATE_ADDRESSES` is set.
     """
     family, kind, protocol, _, where = address
-    if not settings.WEBHOOK_ALLOW_PRIVATE and not _is_public(where[0]):
-        raise AddressRefused("Its address is not on the public network. WEBHOOK_ALLOW_PRIVATE=1 admits it.")
+    if not settings.ALLOW_PRIVATE_ADDRESSES and not _is_public(where[0]):
+        raise AddressRefused("Its address is not on the public network. ALLOW_PRIVATE_ADDRESSES=1 admits it.")
     return socket.socket(family, kind, protocol)
 
 

@@ -11,7 +11,7 @@ if "TEST_FOLDER" not in os.environ:  # else: a process that a test run has start
     os.environ["TEST_FOLDER"] = tempfile.mkdtemp(prefix="earshot-test-")
     atexit.register(shutil.rmtree, os.environ["TEST_FOLDER"], ignore_errors=True)
 os.environ.setdefault("MEDIA_ROOT", os.environ["TEST_FOLDER"] + "/media")
-os.environ.setdefault("WEBHOOK_ALLOW_PRIVATE", "1")  # the stand-ins of providers are on loopback
+os.environ.setdefault("ALLOW_PRIVATE_ADDRESSES", "1")  # the stand-ins of providers are on loopback
 for name in (
     "GEMINI_API_KEY",
     "GEMINI_BASE_URL",

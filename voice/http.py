@@ -8,9 +8,8 @@ import msgspec
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from gateway.errors import Refused
+from gateway.errors import ApiError, invalid
 from gateway.http.app import Endpoint
-from gateway.http.errors import INVALID, HttpError, invalid, of_refusal
 from gateway.http.request import Request
 from voice import client_secrets
 from voice.models import RealtimeSession

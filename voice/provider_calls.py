@@ -12,8 +12,8 @@ from accounts.access import Access
 from core.tracebacks import place_of
 from gateway.auth import authenticate_key
 from gateway.catalog import ModelCatalog, ModelTarget, Task
-from gateway.errors import Refused
-from gateway.http.errors import HttpError, of_provider, status_of
+from gateway.errors import ApiError
+from gateway.http.errors import of_provider, status_of
 from gateway.usage.metering import CLIENT_GONE, Usage, settled
 from gateway.usage.recorder import reserve
 from gateway.usage.types import Call, Endpoint

@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.access import Access, access_of_user
 from accounts.api_keys import access_of_keys
 from accounts.models import Role, Workspace
-from gateway.errors import Refused
+from gateway.errors import ApiError
 from gateway.usage.recorder import writer
 from voice.models import RealtimeSession, RealtimeTurn
 

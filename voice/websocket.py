@@ -13,8 +13,8 @@ from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from core.tracebacks import place_of
-from gateway.errors import Refused
-from gateway.http.errors import HttpError, of_refusal, response_of
+from gateway.errors import ApiError
+from gateway.http.errors import response_of
 from voice.handshake import Handshake, SessionStart, begin, read_handshake
 from voice.models import RealtimeSession
 from voice.protocol.context import Ids
@@ -145,7 +145,7 @@ class RealtimeConnection:
                 self._end = End.IDLE
                 return self._runner.tell(TimeUp("idle"))
             await asyncio.sleep(min(CHECKED_EVERY, max(min(expires_at, idle_at) - now, 1.0)))
-            with suppress(Refused):  # without a database it is asked again the next time
+            with suppress(ApiError):  # without a database it is asked again the next time
                 if not await may_go_on(self._caller.session_id):
                     return await self._leave(End.ACCESS, POLICY, "Your access has ended.")
 
@@ -156,18 +156,18 @@ async def realtime(websocket: WebSocket) -> None:
     try:
         start = await begin(handshake)
         session_id = await _open(handshake, start)
-    except Refused as refused:
-        await _deny(websocket, of_refusal(refused))
+    except ApiError as refused:
+        await _deny(websocket, refused)
     else:
         await RealtimeConnection(websocket, handshake, start, session_id).serve()
 
 
 async def elsewhere(websocket: WebSocket) -> None:
     """Refuses WebSockets of any other address, and names the right one."""
-    await _deny(websocket, HttpError(404, f"There is no WebSocket here. It is at {ADDRESS}."))
+    await _deny(websocket, ApiError(404, f"There is no WebSocket here. It is at {ADDRESS}."))
 
 
-async def _deny(websocket: WebSocket, error: HttpError) -> None:
+async def _deny(websocket: WebSocket, error: ApiError) -> None:
     """An HTTP answer in place of the upgrade, where the server can send one."""
     if "websocket.http.response" in websocket.scope.get("extensions", {}):
         await websocket.send_denial_response(response_of(error))
@@ -176,7 +176,7 @@ async def _deny(websocket: WebSocket, error: HttpError) -> None:
 
 
 async def _open(handshake: Handshake, start: SessionStart) -> int:
-    """The id of the session's row. Raises Refused."""
+    """The id of the session's row. Raises ApiError."""
     config = start.config
     models = {"stt_model": config.stt_model}
     if config.kind == "realtime":

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db.models import Sum
 
 from core.leases import LeaseLost
-from datasets.errors import ImportRefused
+from datasets.errors import InvalidImport
 from datasets.importing.commit import fail, publish
 from datasets.importing.leases import ImportLease, claim_import
 from datasets.importing.sources import open_path, open_upload

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import Max, Min
 from django.utils import timezone
 
+from core.backoff import exponential_backoff, spread
 from core.leases import LeaseHeartbeat, LeaseLost
 from core.queue import enqueue
 from evaluations.models import Batch, Job, Result, Shard, Upload

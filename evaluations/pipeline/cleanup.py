@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
+from core.backoff import exponential_backoff
 from core.leases import claim
 from core.queue import enqueue
 from evaluations.choices import UNFINISHED

@@ -8,6 +8,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
+from core.backoff import spread
 from core.leases import LeaseLost, renewed
 from core.queue import is_stopping
 from datasets.audio_source import StoredAudio

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
+from core.backoff import exponential_backoff
 from core.leases import Lease, claim, lease_end
 from core.sql import Row, update_rows
 from core.tracebacks import place_of

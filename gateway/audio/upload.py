@@ -72,7 +72,7 @@ async def ingest(file: BinaryIO, *, workspace_id: int, max_seconds: float = math
     """Look at an uploaded file: an `io.BytesIO`, or a named temporary file, which is gone when it is closed.
 
     Plain WAV is measured by its header and its size, in microseconds; everything else is decoded from start to end in
-    a process of its own, since headers lie and decoders crash. Raises AudioRefused, also where the audio is longer
+    a process of its own, since headers lie and decoders crash. Raises InvalidAudio, also where the audio is longer
     than `max_seconds`; the file stays the caller's then.
     """
     container = identify(file)
@@ -81,10 +81,10 @@ async def ingest(file: BinaryIO, *, workspace_id: int, max_seconds: float = math
     if seconds is None:
         seconds = await _in_own_thread(partial(_measured, file, container, workspace_id, max_seconds))
     if seconds > max_seconds:
-        raise AudioRefused(AudioReason.TOO_LONG, f"The audio is longer than {max_seconds:.0f} seconds. Cut it.")
+        raise InvalidAudio(AudioReason.TOO_LONG, f"The audio is longer than {max_seconds:.0f} seconds. Cut it.")
     if seconds < MIN_SECONDS:
         message = f"The audio is {seconds:.2f} seconds long; it must be at least {MIN_SECONDS}."
-        raise AudioRefused(AudioReason.TOO_SHORT, message)
+        raise InvalidAudio(AudioReason.TOO_SHORT, message)
     return UploadedAudio(file, container, seconds, size, workspace_id)
 
 

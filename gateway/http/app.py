@@ -14,7 +14,7 @@ from core.tracebacks import place_of
 from gateway.auth import authenticate
 from gateway.errors import ApiError
 from gateway.http import models, speech, transcriptions
-from gateway.http.errors import HttpError, of_refusal, response_of
+from gateway.http.errors import response_of
 from gateway.http.request import Request
 
 logger = logging.getLogger(__name__)
@@ -83,9 +83,7 @@ class Gateway:
             await self._router(request.scope, request.receive, send)
         except HTTPException as error:
             await _fail(request, _not_routed(request, error))
-        except Refused as refused:
-            await _fail(request, of_refusal(refused))
-        except HttpError as error:
+        except ApiError as error:
             await _fail(request, error)
         except ClientDisconnect:
             raise
@@ -93,17 +91,17 @@ class Gateway:
             name = request.request_id
             logger.error("Request %s failed with %s at\n%s", name, type(error).__name__, place_of(error))
             message = f"Something went wrong here. Tell whoever looks after this site about request {name}."
-            await _fail(request, HttpError(500, message, kind="server_error", code="internal_error"))
+            await _fail(request, ApiError(500, message, kind="server_error", code="internal_error"))
 
 
-def _not_routed(request: Request, error: HTTPException) -> HttpError:
+def _not_routed(request: Request, error: HTTPException) -> ApiError:
     """404 or 405."""
     path = request.scope["path"]
     if error.status_code == 404:
-        return HttpError(404, f"There is no {quote(path)} here.", code="unknown_url")
+        return ApiError(404, f"There is no {quote(path)} here.", code="unknown_url")
     allowed = ", ".join(sorted((error.headers or {})["Allow"].split(", ")))
     message = f"{path} takes {allowed}, not {request.method}."
-    return HttpError(405, message, code="method_not_allowed", headers={"Allow": allowed})
+    return ApiError(405, message, code="method_not_allowed", headers={"Allow": allowed})
 
 
 def _stopping() -> ApiError:

@@ -5,7 +5,7 @@ import math
 
 from starlette.responses import Response
 
-from gateway.errors import Refused
+from gateway.errors import ApiError
 from providers.adapters.base import ProviderError
 from providers.limits import ProviderPaused
 from providers.reasons import Reason
@@ -17,17 +17,8 @@ def envelope(error: ApiError) -> bytes:
     return json.dumps({"error": told}).encode()
 
 
-def invalid(message: str, param: str | None = None, code: str | None = None) -> HttpError:
-    """400: the caller's request cannot be served as it is."""
-    return HttpError(400, message, param=param, code=code)
-
-
-def response_of(error: HttpError) -> Response:
-    return Response(error.body, error.status, error.headers, media_type="application/json")
-
-
-def of_refusal(refused: Refused) -> HttpError:
-    return HttpError(refused.status, refused.message, kind=refused.kind, code=refused.code, headers=refused.headers)
+def response_of(error: ApiError) -> Response:
+    return Response(envelope(error), error.status, error.headers, media_type="application/json")
 
 
 CALLERS_FAULT = frozenset({400, 413, 415, 422})  # statuses of a provider that say so

@@ -10,8 +10,8 @@ from django.conf import settings
 from starlette.requests import ClientDisconnect
 
 from gateway.catalog import ModelTarget
-from gateway.errors import Refused
-from gateway.http.errors import HttpError, of_provider
+from gateway.errors import ApiError
+from gateway.http.errors import of_provider
 from gateway.http.request import Request
 from gateway.usage.metering import CLIENT_GONE, Usage, settled
 from gateway.usage.recorder import reserve
@@ -34,7 +34,7 @@ async def metered(request: Request, endpoint: Endpoint, model_name: str) -> Asyn
         try:
             yield usage
             usage.end("success", request.status or 200)
-        except HttpError as error:
+        except ApiError as error:
             usage.end("failed", error.status, error.code or "")
             raise
         except (ClientDisconnect, asyncio.CancelledError):

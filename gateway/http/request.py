@@ -12,7 +12,7 @@ from starlette import requests, responses
 from starlette.types import Message, Receive, Scope, Send
 
 from accounts.access import Access
-from gateway.http.errors import HttpError
+from gateway.errors import ApiError
 
 BODY_PATIENCE = 60.0  # seconds without a byte of the body
 REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
@@ -35,7 +35,7 @@ class Request(requests.Request):
         self._watcher: asyncio.Task[None] | None = None
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
-        """The body as it comes. Raises ClientDisconnect, and HttpError 408 where nothing comes."""
+        """The body as it comes. Raises ClientDisconnect, and ApiError 408 where nothing comes."""
         more = True
         while more:
             try:
@@ -53,7 +53,7 @@ class Request(requests.Request):
                 yield message.pop("body")  # held by nobody while the next one is waited for
 
     async def read_all(self, limit: int) -> bytes:
-        """The whole body. Raises HttpError: 413 above `limit` bytes (Starlette's own limit answers in plain text), and
+        """The whole body. Raises ApiError: 413 above `limit` bytes (Starlette's own limit answers in plain text), and
         408."""
         pieces, size = [], 0
         async with aclosing(self.stream()) as stream:
@@ -61,7 +61,7 @@ class Request(requests.Request):
                 pieces.append(piece)
                 size += len(piece)
                 if size > limit:
-                    raise HttpError(413, f"The request's body is larger than {limit} bytes.", code="request_too_large")
+                    raise ApiError(413, f"The request's body is larger than {limit} bytes.", code="request_too_large")
         return b"".join(pieces)
 
     async def respond(self, response: responses.Response) -> None:

@@ -10,7 +10,8 @@ from typing import Any, Literal, cast, get_args
 
 from gateway.audio.transcode import in_encoding
 from gateway.catalog import ModelTarget, catalog_for
-from gateway.http.errors import invalid, of_provider
+from gateway.errors import invalid
+from gateway.http.errors import envelope, of_provider
 from gateway.http.metering import SERVED_BY, first_in_time, first_success, metered
 from gateway.http.passthrough import can_relay_speech, relay_speech
 from gateway.http.request import Request, StreamingResponse
@@ -190,7 +191,7 @@ def _content_type(params: SpeechParams) -> str:
 async def _pieces(
     params: SpeechParams, usage: Usage, target: ModelTarget, first: bytes, rest: AsyncGenerator[bytes, None]
 ) -> AsyncGenerator[bytes, None]:
-    """The body of the answer. Raises HttpError where the provider fails: the answer breaks off."""
+    """The body of the answer. Raises ApiError where the provider fails: the answer breaks off."""
     yield _piece(params, first)
     try:
         async for audio in rest:
@@ -198,7 +199,7 @@ async def _pieces(
     except ProviderError as error:
         problem = of_provider(error, target.name)
         if params.stream_format == "sse":
-            yield b"data: " + problem.body + b"\n\n"
+            yield b"data: " + envelope(problem) + b"\n\n"
         raise problem from error
     if params.stream_format == "sse":
         yield _last_event(params, usage)

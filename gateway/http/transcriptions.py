@@ -12,7 +12,7 @@ from typing import Any, Literal
 from django.conf import settings
 from starlette.responses import Response
 
-from datasets.errors import AudioReason, AudioRefused
+from datasets.errors import AudioReason, InvalidAudio
 from gateway.audio.provider_upload import put_at
 from gateway.audio.upload import UploadedAudio, as_taken, ingest
 from gateway.catalog import ModelTarget, Task, catalog_for
@@ -96,19 +96,19 @@ async def _understood(request: Request, kind: Kind) -> AsyncIterator[Transcripti
         params = read_wishes(form)
         targets = (await catalog_for(request.access)).find_for(kind.task, params.model)
         audio = await _taken_in(form, request.access.workspace.pk, targets)
-        yield Job(kind, form, params, audio, _that_take(audio, targets))
+        yield TranscriptionCall(kind, form, params, audio, _that_take(audio, targets))
     finally:
         form.close()
 
 
 async def _taken_in(form: Form, workspace_id: int, targets: list[ModelTarget]) -> UploadedAudio:
-    """Raises HttpError 400, also where the audio is longer than each of the models takes."""
+    """Raises ApiError 400, also where the audio is longer than each of the models takes."""
     if form.file is None or not form.file.tell():
         raise invalid("The file is empty.", "file", "empty_file")
     longest = max(map(_longest, targets))
     try:
         return await ingest(form.file, workspace_id=workspace_id, max_seconds=longest)
-    except AudioRefused as error:
+    except InvalidAudio as error:
         message = error.message
         if error.code is AudioReason.TOO_LONG and longest < settings.MAX_AUDIO_HOURS * 3600:
             message = f"The audio is too long: the model takes {longest:.0f} seconds. Cut it."
@@ -248,7 +248,7 @@ async def _answer_in_events(request: Request, call: TranscriptionCall, usage: Us
     async with aclosing(rest):
         usage.note_first_byte()
         headers = {SERVED_BY: target.name, **STREAM_HEADERS}
-        await request.respond(StreamingResponse(_events(job, usage, target, first, rest), EVENTS, headers))
+        await request.respond(StreamingResponse(_events(call, usage, target, first, rest), EVENTS, headers))
 
 
 async def _begin(
@@ -278,13 +278,13 @@ async def _parts(call: TranscriptionCall, usage: Usage, target: ModelTarget) -> 
 
 
 async def _events(
-    job: Job,
+    call: TranscriptionCall,
     usage: Usage,
     target: ModelTarget,
     first: TranscriptionPart,
     rest: AsyncGenerator[TranscriptionPart, None],
 ) -> AsyncGenerator[bytes, None]:
-    """The body of the answer. Raises HttpError where the provider fails, also where its stream ends without saying that
+    """The body of the answer. Raises ApiError where the provider fails, also where its stream ends without saying that
     it is whole: the answer breaks off."""
     part: TranscriptionPart | None = first
     whole, sent = None, False
@@ -300,10 +300,10 @@ async def _events(
             raise _ended_early()
     except ProviderError as error:
         problem = of_provider(error, target.name)
-        yield b"data: " + problem.body + b"\n\n"
+        yield b"data: " + envelope(problem) + b"\n\n"
         raise problem from error
     usage.input_tokens, usage.output_tokens = whole.input_tokens, whole.output_tokens
-    done = {"type": "transcript.text.done", "text": whole.text, "usage": usage_of(whole, job.audio.duration)}
+    done = {"type": "transcript.text.done", "text": whole.text, "usage": usage_of(whole, call.audio.duration)}
     yield _event(done) + b"data: [DONE]\n\n"
 
 

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from datasets.errors import AudioReason, AudioRefused
+from datasets.errors import AudioReason, InvalidAudio
 from datasets.probe import _Lengths, probe
 from tests.audio import encode, silence_in_flac
 
@@ -32,7 +32,7 @@ def claiming(flac, samples):
 
 
 def refusal_of(file, max_seconds=9.5 * HOUR):
-    with pytest.raises(AudioRefused) as refusal:
+    with pytest.raises(InvalidAudio) as refusal:
         probe(file, max_seconds)
     return refusal.value
 

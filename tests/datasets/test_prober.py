@@ -49,21 +49,21 @@ def program(monkeypatch, pool):
 
 def test_a_file_that_crashes_the_decoder_is_refused(program, wav):
     program(CRASHES)
-    with pytest.raises(AudioRefused, match="makes the decoder crash") as refusal:
+    with pytest.raises(InvalidAudio, match="makes the decoder crash") as refusal:
         probe_safely(wav)
     assert refusal.value.code == "damaged"
 
 
 def test_a_file_that_hangs_the_decoder_is_refused_after_the_time_limit(program, wav):
     program(HANGS, time_limit=0.3)
-    with pytest.raises(AudioRefused, match=r"within 0\.3 seconds") as refusal:
+    with pytest.raises(InvalidAudio, match=r"within 0\.3 seconds") as refusal:
         probe_safely(wav)
     assert refusal.value.code == "too_slow"
 
 
 def test_after_a_crash_the_next_file_is_probed(program, wav, monkeypatch):
     program(CRASHES)
-    with pytest.raises(AudioRefused):
+    with pytest.raises(InvalidAudio):
         probe_safely(wav)
     monkeypatch.undo()
     assert probe_safely(wav).duration == 1.0

@@ -11,10 +11,11 @@ from django.db import connection
 from django.utils import timezone
 from django_q.models import OrmQ
 
+from core.errors import Conflict
 from core.queue.periodic import sweep
 from evaluations.models import Batch, Result, Run, Score, Upload
 from evaluations.pipeline.cleanup import clean_up_run, runs_to_clean_up
-from evaluations.services import RunRefused, cancel_run, delete_run, start_run
+from evaluations.services import cancel_run, delete_run, start_run
 from providers.models import Provider
 from tests.evaluations.gemini import deliver_until, finish, make_audio_dataset
 

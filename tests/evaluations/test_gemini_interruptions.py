@@ -12,6 +12,7 @@ from django.db import connection
 from django.utils import timezone
 from django_q.models import OrmQ
 
+from core.errors import Conflict
 from core.leases import LeaseLost, renewed
 from evaluations.models import Batch, Job, Result, Run, Shard, Upload
 from evaluations.pipeline.batch import BatchRunner

@@ -127,7 +127,7 @@ def running_site(folder, **env):
     """Yields a Site, with settings of its own."""
     with (
         OpenAIServer.start(valid_key=UPSTREAM_KEY) as studio,
-        served_site(folder, WEBHOOK_ALLOW_PRIVATE="1", **env) as site,
+        served_site(folder, ALLOW_PRIVATE_ADDRESSES="1", **env) as site,
     ):
         yield Site(site.address, site.log, site.process, studio)
 

@@ -9,7 +9,7 @@ from contextlib import closing
 import av
 import pytest
 
-from datasets.errors import AudioReason, AudioRefused
+from datasets.errors import AudioReason, InvalidAudio
 from datasets.fair_turns import FairTurns
 from gateway.audio.upload import as_taken, ingest
 from providers.adapters.base import CapabilityNotSupported
@@ -70,7 +70,7 @@ def test_what_is_no_audio_is_refused_with_its_reason(content, code):
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_audio_is_not_decoded_beyond_what_is_asked_for(format):
-    with pytest.raises(AudioRefused) as refusal:
+    with pytest.raises(InvalidAudio) as refusal:
         asyncio.run(ingest(io.BytesIO(encode(format, 5)), workspace_id=1, max_seconds=2))
     assert refusal.value.code == AudioReason.TOO_LONG
 

@@ -202,7 +202,7 @@ def test_a_stored_credential_is_not_sent_to_a_new_address(owner, remote):
     ],
 )
 def test_an_address_inside_the_network_is_refused(owner, workspace, settings, url):
-    settings.WEBHOOK_ALLOW_PRIVATE = False
+    settings.ALLOW_PRIVATE_ADDRESSES = False
     body = {"name": "remote", "kind": "scripted", "base_url": url}
     refused = owner.post("/api/v1/providers/", body)
     assert refused.status_code == 400

@@ -283,7 +283,7 @@ def test_calls_that_the_environment_sends_through_a_proxy_are_known(monkeypatch)
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "10.0.0.1", "2130706433"])
 def test_what_somebody_has_entered_leads_nowhere_but_to_the_public_network(host, settings):
-    settings.WEBHOOK_ALLOW_PRIVATE = False
+    settings.ALLOW_PRIVATE_ADDRESSES = False
     with pytest.raises(ProviderError) as caught:
         send("GET", f"http://{host}:9/", public_only=True)
     assert (caught.value.reason, caught.value.retryable) == (Reason.REQUEST_REFUSED, False)
@@ -292,17 +292,17 @@ def test_what_somebody_has_entered_leads_nowhere_but_to_the_public_network(host,
 def test_a_name_that_leads_into_the_sites_own_network_by_now_is_refused_with_the_reason(settings):
     with server([OK]) as served:
         url = served.url.replace("127.0.0.1", "localhost")
-        settings.WEBHOOK_ALLOW_PRIVATE = False
-        why = r"^localhost is not called\. Its address is not on the public network\. WEBHOOK_ALLOW_PRIVATE=1 admits it"
+        settings.ALLOW_PRIVATE_ADDRESSES = False
+        why = r"^localhost is not called\. Its address is not on the public network\. ALLOW_PRIVATE_ADDRESSES=1"
         with pytest.raises(ProviderError, match=why):
             send("GET", url, public_only=True)
         assert served.requests == []
-        settings.WEBHOOK_ALLOW_PRIVATE = True
+        settings.ALLOW_PRIVATE_ADDRESSES = True
         assert send("GET", url, public_only=True).body == b"ok"
 
 
 def test_an_address_of_the_environment_may_be_private(settings):
-    settings.WEBHOOK_ALLOW_PRIVATE = False
+    settings.ALLOW_PRIVATE_ADDRESSES = False
     with server([OK]) as served:
         assert send("GET", served.url).body == b"ok"
 
@@ -316,7 +316,7 @@ def test_only_addresses_of_the_environment_are_called_wherever_they_lead(setting
 
 
 def test_uploads_go_to_a_private_address_only_where_the_environment_names_it(settings):
-    settings.WEBHOOK_ALLOW_PRIVATE = False
+    settings.ALLOW_PRIVATE_ADDRESSES = False
     with GeminiServer.start() as gemini:
         adapter = adapter_at(gemini.base_url, API_KEY)
         with pytest.raises(ProviderError, match=r"127\.0\.0\.1 is not called"):
@@ -330,7 +330,7 @@ def test_uploads_go_to_a_private_address_only_where_the_environment_names_it(set
 
 
 def test_a_connection_that_one_provider_may_use_is_none_for_another(settings):
-    settings.WEBHOOK_ALLOW_PRIVATE = False
+    settings.ALLOW_PRIVATE_ADDRESSES = False
     with server([OK, OK], [OK]) as served:
         send("GET", served.url)
         with pytest.raises(ProviderError, match="is not called"):

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from accounts.access import workspace_named
 from accounts.models import Workspace
 from config.processes import worker_running
+from core.errors import EarshotError
 from core.processes import interruptible
 from datasets.models import Dataset
 from evaluations.cli_progress import is_taken_up, watch

@@ -106,9 +106,9 @@ def test_calls_come_in_evenly_again(secret, monkeypatch):
     monkeypatch.setattr(rate_limit, "timezone", SimpleNamespace(now=lambda: begun + timedelta(seconds=seconds)))
     monkeypatch.setattr(rate_limit, "time", SimpleNamespace(monotonic=lambda: seconds))
     ApiKey.objects.update(requests_per_minute=120)
-    assert len(refusals(ask(secret, 121))) == 1
+    assert len(errors(ask(secret, 121))) == 1
     seconds = 1.1
-    assert len(refusals(ask(secret, 10))) == 8  # two have come in
+    assert len(errors(ask(secret, 10))) == 8  # two have come in
 
 
 def test_the_sites_limit_is_for_keys_without_their_own(workspace, settings):
