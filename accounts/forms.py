@@ -4,8 +4,9 @@ import logging
 from typing import Any
 
 from django import forms
+from django.contrib.auth.forms import SetPasswordForm
 from unfold.forms import AuthenticationForm
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
 from accounts.login_throttle import LoginAttempt, minutes
 from accounts.models import ApiKey, Membership, Role, User, Workspace
@@ -35,6 +36,13 @@ class LoginForm(AuthenticationForm):
             raise
         attempt.succeed()
         return cleaned
+
+
+class NewPasswordForm(SetPasswordForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("new_password1", "new_password2"):
+            self.fields[name].widget = UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
 
 
 def _loggable(account: str) -> str:

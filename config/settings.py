@@ -261,6 +261,7 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",  # earlier ones, until their owners sign in again
 ]
+PASSWORD_RESET_TIMEOUT = 24 * 60 * 60  # seconds that a link of `manage.py password_link` is good for
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},

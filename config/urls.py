@@ -8,6 +8,7 @@ from django.urls import include, path, re_path, reverse
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from accounts.password_links import PasswordLinkView
 from config import health
 
 api = [
@@ -33,6 +34,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("favicon.ico", RedirectView.as_view(url=static(settings.FAVICON))),
     re_path(r"^admin/gateway/(voicepipeline|realtimesession)/(.*)$", moved_to_voice),  # links of before
+    path("admin/password/<uidb64>/<token>/", PasswordLinkView.as_view(), name="password_link"),
     path("admin/", admin.site.urls),
     path("api/v1/", include(api)),
     *(docs if settings.API_DOCS else []),

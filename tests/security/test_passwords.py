@@ -3,6 +3,7 @@
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from io import StringIO
 
 import pytest
 from django.contrib.auth import get_user
@@ -16,6 +17,7 @@ from django.urls import reverse
 
 from accounts.login_throttle import BY_ACCOUNT, BY_ACCOUNT_AND_ADDRESS, BY_ADDRESS, LoginAttempt, network_of
 from accounts.models import LoginThrottle, User
+from accounts.services import update_user
 from config import settings as site
 
 OFFICE, HOME = "203.0.113.5", "198.51.100.7"
@@ -161,3 +163,57 @@ def test_setup_refuses_a_weak_password_and_makes_nothing(db):
     with pytest.raises(CommandError, match="too common"):
         call_command("setup", admin_password="password")
     assert not User.objects.exists()
+
+
+def link_for(user):
+    out = StringIO()
+    call_command("password_link", user.username, stdout=out)
+    return out.getvalue().strip().removeprefix("http://localhost:8000")
+
+
+def set_password(link, password):
+    """What the page says at the end."""
+    client = Client()
+    form = client.get(link, follow=True)
+    fields = {"new_password1": password, "new_password2": password}
+    return client.post(form.request["PATH_INFO"], fields, follow=True).content.decode()
+
+
+def test_a_link_sets_a_password_once(anna):
+    link = link_for(anna)
+    assert "Your password is set." in set_password(link, "correct horse battery")
+    assert sign_in("correct horse battery")[0]
+    assert "This link has been used" in set_password(link, "another good password")
+    assert sign_in("correct horse battery")[0]
+
+
+def test_a_link_takes_no_weak_password(anna):
+    assert "too common" in set_password(link_for(anna), "password")
+    assert sign_in("pw")[0]
+
+
+def test_a_link_is_over_after_a_day(anna, settings):
+    settings.PASSWORD_RESET_TIMEOUT = -1
+    assert "This link has been used, or is older than a day." in set_password(link_for(anna), "correct horse battery")
+
+
+def test_a_link_of_somebody_who_lost_access_is_over_for_good(anna):
+    link = link_for(anna)
+    for is_active in (False, True):
+        anna.is_active = is_active
+        update_user(user=anna)
+        assert "This link has been used" in set_password(link, "correct horse battery")
+
+
+def test_the_page_of_a_link_does_not_hold_it(anna):
+    link = link_for(anna)
+    page = Client().get(link, follow=True)
+    assert page.status_code == 200
+    assert link.split("/")[-2] not in page.request["PATH_INFO"] + page.content.decode()
+
+
+@pytest.mark.parametrize(("name", "problem"), [("nobody", "There is no user"), ("gone", "switched off")])
+def test_who_could_not_sign_in_gets_no_link(anna, name, problem):
+    User.objects.create_user("gone", is_active=False)
+    with pytest.raises(CommandError, match=problem):
+        call_command("password_link", name)
