@@ -7,7 +7,8 @@ import pytest
 from accounts.access import access_of_user
 from accounts.models import ApiKey, Membership, Role, User
 from accounts.services import change_role, create_api_key, remove_member, revoke_api_key, update_user
-from tests.voice.client import beside, closed, connected
+from tests.voice.client import closed, connected
+from tests.waiting import beside
 from voice import client_secrets
 from voice.session_config import SessionRequest
 
