@@ -7,9 +7,10 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from django.template.loader import render_to_string
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from core.api.errors import CONTENT_TYPE, problem
 
@@ -18,6 +19,8 @@ LOWEST_RATE = 8 * 1024  # bytes a second, over the whole body
 # A client that still sends when its connection is closed may lose the answer: so much more is read and dropped.
 LINGER_BYTES = 1024 * 1024
 LINGER_SECONDS = 2.0
+
+Application = Callable[[Any, Receive, Any], Awaitable[None]]  # Django's types are narrower than Starlette's
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ LimitOf = Callable[[Scope, int | None], Awaitable[BodyLimit]]
 class LimitedBodies:
     """An ASGI application around `application`: a body that is too large, or too slow, is answered here."""
 
-    def __init__(self, application: ASGIApp, limit_of: LimitOf) -> None:
+    def __init__(self, application: Application, limit_of: LimitOf) -> None:
         self._application = application
         self._limit_of = limit_of
 
