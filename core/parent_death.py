@@ -13,12 +13,17 @@ import sys
 PR_SET_PDEATHSIG = 1
 
 
+def end_with_parent(parent: int, signum: int) -> None:
+    """Have the kernel send `signum` to this process when the thread of `parent` that started it ends. Only on Linux."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signum)
+        if os.getppid() != parent:  # it died before the line above
+            os._exit(1)
+
+
 def main() -> None:
     parent, command = int(sys.argv[1]), sys.argv[2:]
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before the line above
-            sys.exit(1)
+    end_with_parent(parent, signal.SIGTERM)
     os.execvp(command[0], command)  # noqa: S606  (this is what it is for)
 
 

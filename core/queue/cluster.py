@@ -8,7 +8,8 @@
     Setting an Event waits for those that wait on it: the main process for ever, where SIGTERM had killed the guard.
 `Guard` (for `Sentinel`)
     SIGTERM comes to the whole group from systemd, `timeout` and containers. Guard and workers leave it to the main
-    process, so that work under way is ended in order; what does not end within STOP_SECONDS is killed.
+    process, so that work under way is ended in order; what does not end within STOP_SECONDS is killed. Where one of
+    their parents dies they die with it: nobody would be left to end them.
 `Cluster`
     The signal handler only takes note, and the main process stays until the guard has ended. django-q2's joins the
     guard in the handler, while the interpreter does so at its exit.
@@ -34,6 +35,7 @@ from django.db import connections
 from django_q import cluster, queues
 from django_q.signals import post_spawn
 
+from core.parent_death import end_with_parent
 from core.queue import ask_to_stop, enqueue, is_stopping
 from core.queue.packets import packet_channel
 from core.queue.periodic import SWEEP, put_back_due
@@ -69,7 +71,17 @@ class Guard(cluster.Sentinel):
 
     def start(self) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # for the processes that it starts, too
+        end_with_parent(self.parent_pid, signal.SIGKILL)
+        os.register_at_fork(before=self._note_who_forks, after_in_child=self._end_with_guard)
         super().start()
+
+    def _note_who_forks(self) -> None:
+        self._forker = os.getpid()
+
+    def _end_with_guard(self) -> None:
+        """In a child; what a worker forks is the worker's."""
+        if self._forker == self.pid:
+            end_with_parent(self.pid, signal.SIGKILL)
 
     def reincarnate(self, process: Any) -> None:
         """Start another one in the place of `process`, which has died or is over its time."""

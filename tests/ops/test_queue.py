@@ -59,12 +59,27 @@ def is_alive(process):
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
-def test_a_cluster_whose_guard_dies_says_so_by_its_exit_code(tmp_path):
-    with running_cluster(tmp_path) as cluster:
+@pytest.mark.parametrize(("which", "exit_code"), [(0, -signal.SIGKILL), (1, 1)], ids=["main process", "guard"])
+def test_no_process_outlives_one_that_started_it(tmp_path, which, exit_code):
+    with running_cluster(tmp_path, SWEEP_SECONDS="3600") as cluster:
+        wait_for(swept)
+        main = psutil.Process(cluster.process.pid)
+        [guard] = main.children()
+        processes = [main, guard, *guard.children()]
+        processes[which].kill()
+        assert cluster.process.wait(60) == exit_code
+        wait_for(lambda: not any(map(is_alive, processes)))
+
+
+def test_a_worker_that_is_over_its_time_is_killed_although_it_heeds_no_signal(tmp_path):
+    times = {"Q_TIMEOUT": "1", "SLICE_SECONDS": "0", "CALL_TIMEOUT_SECONDS": "0.5", "SWEEP_SECONDS": "3600"}
+    with running_cluster(tmp_path, **times) as cluster:
         wait_for(swept)
         [guard] = psutil.Process(cluster.process.pid).children()
-        guard.kill()
-        assert cluster.process.wait(60) == 1
+        before = guard.children()
+        enqueue("hashlib.pbkdf2_hmac", "sha256", b"password", b"salt", 2**31 - 1)  # one call of a C library
+        wait_for(lambda: not all(map(is_alive, before)))
+        wait_for(lambda: sum(map(is_alive, guard.children())) == len(before))
 
 
 def test_the_sweep_comes_back_where_the_queue_has_lost_all_rows(tmp_path):
