@@ -11,6 +11,7 @@ from rest_framework.test import APIClient
 from accounts.models import Membership, Organization, Role, User, Workspace
 from accounts.services import create_api_key
 from tests.gateway.live import running_site
+from tests.waiting import wait_for
 
 HUMAN_SPEECH = Path(__file__).resolve().parent.parent.parent / "shared" / "audio"
 
@@ -62,9 +63,12 @@ def shared_site(django_db_setup, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def live(committed, shared_site):
-    """A workspace of the live site (see tests.gateway.live.Live) that the tests of a module share."""
-    with shared_site.workspace() as live:
-        yield live
+    """A workspace of the live site (see tests.gateway.live.Live) that the tests of a module share. No call of theirs is
+    under way afterwards."""
+    live = shared_site.fresh()
+    yield live
+    live.studio.reset()
+    wait_for(lambda: not live.reserved().exists())
 
 
 @pytest.fixture

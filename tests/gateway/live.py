@@ -53,6 +53,10 @@ class Live:
         wait_for(lambda: found.count() == count and not found.filter(state="reserved").exists())
         return list(found)
 
+    def reserved(self):
+        """The usage records of calls that are under way."""
+        return UsageRecord.objects.filter(workspace=self.workspace, state="reserved")
+
     def only_record(self, **filters):
         return self.records(1, **filters)[0]
 
@@ -108,18 +112,15 @@ class Site(ServedSite):
 
     studio: OpenAIServer
 
-    @contextmanager
-    def workspace(self):
-        """Yields a Live: a new workspace with models, in which no call is under way at the end."""
+    def fresh(self):
+        """A Live: a new workspace with models."""
         slug = f"speech-{time.time_ns()}"
         organization = Organization.objects.create(name=slug)
         workspace = Workspace.objects.create(organization=organization, name="Speech", slug=slug)
         _, key = create_api_key(workspace=workspace, name="application")
         make_models(workspace, self.studio.url)
         self.studio.reset()
-        yield Live(self.address, key, workspace, self.studio, self.log, self.process)
-        self.studio.reset()
-        wait_for(lambda: not UsageRecord.objects.filter(workspace=workspace, state="reserved").exists())
+        return Live(self.address, key, workspace, self.studio, self.log, self.process)
 
 
 @contextmanager
@@ -135,5 +136,5 @@ def running_site(folder, **env):
 @contextmanager
 def live_site(folder, **env):
     """Yields a Live on a site of its own, with other settings."""
-    with running_site(folder, **env) as site, site.workspace() as live:
-        yield live
+    with running_site(folder, **env) as site:
+        yield site.fresh()
