@@ -10,7 +10,11 @@ os.environ["SECRET_KEY"] = "only for tests, and for nothing else at all"
 if "TEST_FOLDER" not in os.environ:  # else: a process that a test run has started
     os.environ["TEST_FOLDER"] = tempfile.mkdtemp(prefix="earshot-test-")
     atexit.register(shutil.rmtree, os.environ["TEST_FOLDER"], ignore_errors=True)
-os.environ.setdefault("MEDIA_ROOT", os.environ["TEST_FOLDER"] + "/media")
+# Each worker has its own database, whose ids are in the files' names; processes that it starts are told where it is.
+_worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+if "MEDIA_ROOT" not in os.environ or os.environ.get("TEST_WORKER", "") != _worker:
+    os.environ["MEDIA_ROOT"] = f"{os.environ['TEST_FOLDER']}/media{_worker}"
+    os.environ["TEST_WORKER"] = _worker
 os.environ.setdefault("ALLOW_PRIVATE_ADDRESSES", "1")  # the stand-ins of providers are on loopback
 for name in (
     "GEMINI_API_KEY",
