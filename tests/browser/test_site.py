@@ -3,6 +3,7 @@
 import pytest
 
 from tests.browser.conftest import VIEWS
+from tests.waiting import wait_for
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -34,8 +35,7 @@ def test_a_page_runs_no_script_that_got_into_it(page, problems, attempt):
 
     page.evaluate(attempt)
 
-    while not any("Content Security Policy" in problem for problem in problems):
-        page.wait_for_timeout(20)
+    wait_for(lambda: page.wait_for_timeout(20) or any("Content Security Policy" in problem for problem in problems))
     assert page.evaluate("window.ran") is None
     problems.clear()
 
