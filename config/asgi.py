@@ -22,6 +22,7 @@ site = get_asgi_application()
 
 from config.body_limits import body_limit  # noqa: E402 - its models need Django to be set up
 from core.request_body import LimitedBodies  # noqa: E402
+from core.temporary import remove_left_over  # noqa: E402
 from gateway.http.app import ROUTES, Gateway  # noqa: E402
 from gateway.usage import recorder  # noqa: E402
 from providers.limits import close_limiters  # noqa: E402
@@ -79,6 +80,7 @@ def with_nosniff(send: Send) -> Send:
 async def lifespan(receive: Receive, send: Send) -> None:
     """The server's start and end: when it ends, no usage may be left unwritten."""
     await receive()
+    await asyncio.to_thread(remove_left_over)
     when_told_to_stop(lambda: asyncio.get_running_loop().call_later(SITE_SECONDS, end_pages))
     await send({"type": "lifespan.startup.complete"})
     await receive()

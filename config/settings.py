@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 
 from config import dotenv
+from core import temporary
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -140,6 +141,8 @@ STORAGES = {
 
 # Uploads above 1 MB go to disk; how large one may be is the audio intake's and the import's to say.
 FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler", "core.temporary.UploadHandler"]
+FILE_UPLOAD_TEMP_DIR = str(temporary.folder())
 DATA_UPLOAD_MAX_NUMBER_FILES = 1000
 
 # --- Audio --------------------------------------------------------------------------------------

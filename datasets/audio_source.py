@@ -1,12 +1,12 @@
 """Stored audio as the rest of the house reads it."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from core.temporary import named_file
 from datasets.models import Audio
 
 
@@ -53,7 +53,7 @@ class StoredAudio:
 
     @contextmanager
     def _copy(self) -> Iterator[Path]:
-        with tempfile.NamedTemporaryFile(suffix=Path(str(self._audio.file.name)).suffix) as copy:
+        with named_file(Path(str(self._audio.file.name)).suffix) as copy:
             with self.open() as stream:
                 shutil.copyfileobj(stream, copy)
             copy.flush()

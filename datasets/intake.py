@@ -7,7 +7,6 @@ where the next upload of the same audio finds it.
 import hashlib
 import os
 import tempfile
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,13 +18,13 @@ from django.core.files import File
 from django.core.files.storage import default_storage
 
 from accounts.models import Workspace
+from core import temporary
 from datasets.errors import AudioReason, InvalidAudio
 from datasets.models import Audio
 from datasets.probe import Probe
 from datasets.probe_pool import probe_safely
 
 CHUNK = 1024 * 1024  # bytes
-SPOOL_KEPT_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -80,6 +79,7 @@ def _spooled(file: BinaryIO) -> Iterator[tuple[Path, str, int]]:
     path = Path(name)
     try:
         with os.fdopen(handle, "wb") as spool:
+            temporary.hold(handle)
             while chunk := file.read(CHUNK):
                 size += len(chunk)
                 if size > limit:
@@ -89,7 +89,8 @@ def _spooled(file: BinaryIO) -> Iterator[tuple[Path, str, int]]:
                     )
                 digest.update(chunk)
                 spool.write(chunk)
-        yield path, digest.hexdigest(), size
+            spool.flush()
+            yield path, digest.hexdigest(), size
     finally:
         path.unlink(missing_ok=True)
 
@@ -99,16 +100,9 @@ def spool_folder() -> Path:
     try:
         folder = Path(default_storage.path("spool"))
     except NotImplementedError:
-        folder = Path(tempfile.gettempdir()) / "earshot-spool"
+        return temporary.folder()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
-
-
-def remove_old_spool_files() -> None:
-    """Remove what killed processes left in the spool."""
-    for path in spool_folder().iterdir():
-        if path.stat().st_mtime < time.time() - SPOOL_KEPT_SECONDS:
-            path.unlink(missing_ok=True)
 
 
 class _SpooledFile(File):

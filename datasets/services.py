@@ -12,13 +12,14 @@ from django.db.models import F, ProtectedError, Q
 
 from accounts.models import User, Workspace
 from core.queue import enqueue, waiting
+from core.temporary import remove_left_over
 from datasets.cleaning import clean_key, clean_language, clean_tags, clean_text, key_of_file, numbered
 from datasets.errors import InUse, InvalidSample, KeyTaken, NameTaken
 from datasets.importing.commit import fail
 from datasets.importing.leases import claim_import
 from datasets.importing.runner import remove_source
 from datasets.importing.sources import check_upload
-from datasets.intake import ingest, remove_old_spool_files, save_audio_rows
+from datasets.intake import ingest, save_audio_rows, spool_folder
 from datasets.models import Audio, Dataset, Import, ReferenceRevision, Sample, Task
 
 KEY_TRIES = 20  # against uploads of the same name in the same moment
@@ -193,7 +194,7 @@ def resume_stale_imports() -> int:
             fail(claim, "The command that ran this import was stopped. Run it again.")
     for parent in Import.objects.ended().exclude(source=""):
         remove_source(parent)
-    remove_old_spool_files()
+    remove_left_over(spool_folder())
     return resumed
 
 

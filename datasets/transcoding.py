@@ -1,11 +1,11 @@
 """Stored audio in another format, for those that do not take it as it is."""
 
-import tempfile
 from contextlib import closing
 from typing import BinaryIO, Literal, Protocol, cast
 
 import av
 
+from core.temporary import named_file
 from datasets.errors import AudioReason, InvalidAudio
 from datasets.probe import FENCE
 
@@ -28,7 +28,7 @@ def as_wav(source: Readable) -> BinaryIO:
 
 
 def _transcoded(source: Readable, container: str, codec: Literal["flac", "pcm_s16le"]) -> BinaryIO:
-    target = tempfile.NamedTemporaryFile(suffix=f".{container}")  # noqa: SIM115  (the caller closes it)
+    target = named_file(f".{container}")
     try:
         with closing(source.open()) as file, av.open(file, "r", options=FENCE) as audio:
             with av.open(target.name, "w", format=container) as out:

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import io
-import tempfile
 import time
 import wave
 from collections.abc import Callable, Coroutine, Iterator
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from core.temporary import named_file
 from providers.adapters.base import (
     Adapter,
     ChatMessage,
@@ -178,7 +178,7 @@ class WavAudio:
 
     @contextmanager
     def local_path(self) -> Iterator[Path]:
-        with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        with named_file(".wav") as file:
             file.write(self._content)
             file.flush()
             yield Path(file.name)

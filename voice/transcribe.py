@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import io
-import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
@@ -11,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
+from core.temporary import named_file
 from core.text import whole_letters
 from gateway.catalog import ModelTarget
 from providers.adapters.base import (
@@ -50,7 +50,7 @@ class SpokenAudio:
 
     @contextmanager
     def local_path(self) -> Iterator[Path]:
-        with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        with named_file(".wav") as file:
             file.write(self._file)
             file.flush()
             yield Path(file.name)

@@ -5,7 +5,6 @@ import hashlib
 import io
 import math
 import shutil
-import tempfile
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
+from core.temporary import named_file
 from datasets.containers import CONTAINERS, Container, identify
 from datasets.errors import AudioReason, InvalidAudio
 from datasets.probe import MIN_SECONDS
@@ -133,7 +133,7 @@ def _on_disk(file: BinaryIO, container: Container) -> Iterator[Path]:
         file.flush()
         yield Path(file.name)
         return
-    with tempfile.NamedTemporaryFile(suffix=f".{container.extension}") as copy:
+    with named_file(f".{container.extension}") as copy:
         shutil.copyfileobj(io.BytesIO(file.getvalue()), cast(BinaryIO, copy))
         copy.flush()
         yield Path(copy.name)

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import io
-import tempfile
 from collections.abc import AsyncGenerator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import aclosing
@@ -15,6 +14,7 @@ from django.conf import settings
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from core.temporary import named_file
 from gateway.errors import ApiError, invalid
 from gateway.http.request import Request
 
@@ -183,7 +183,7 @@ class _Reader:
         if not self._spooled:
             held, self._spooled = self.form.file, True
             assert isinstance(held, io.BytesIO)  # noqa: S101 - a file that is not on disk
-            file = tempfile.NamedTemporaryFile(prefix="earshot-")  # noqa: SIM115 - the form closes it
+            file = named_file()
             file.write(held.getbuffer())
             self.form.file = cast(BinaryIO, file)
         assert self.form.file is not None  # noqa: S101

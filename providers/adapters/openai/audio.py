@@ -1,11 +1,11 @@
 """The audio of a request as a model takes it: as it is stored, or transcoded where it has to be."""
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, BinaryIO, cast
 
+from core.temporary import named_file
 from providers.adapters.base import AudioSource, ModelConfig, ProviderError
 from providers.engines.pool import shared_pool
 from providers.engines.process import EngineSpec
@@ -75,7 +75,7 @@ async def _transcoded(audio: AudioSource, model: ModelConfig, taken: list[str]) 
     if not formats:
         message = f"The model takes {', '.join(taken)}, and the audio is {audio.mime_type}; it cannot be converted."
         raise ProviderError(Reason.UNSUPPORTED_FORMAT, message)
-    target = tempfile.NamedTemporaryFile()  # noqa: SIM115  (the caller closes it)
+    target = named_file()
     try:
         answer, _ = await shared_pool().ask(
             EngineSpec.of("providers.engines.transcoder", {}),

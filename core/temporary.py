@@ -1,0 +1,65 @@
+"""Temporary files with a name: in one private folder, and removed once nobody holds them, however their holder ended.
+
+Whoever makes one holds a lock on it. The kernel gives the lock back with the process, also where that was killed.
+"""
+
+import fcntl
+import os
+import tempfile
+import time
+from pathlib import Path
+from tempfile import _TemporaryFileWrapper
+from typing import Any
+
+from django.core.files.uploadhandler import TemporaryFileUploadHandler
+
+GRACE_SECONDS = 60.0  # a new file may not be locked yet
+
+
+def folder() -> Path:
+    """Only this user may look into it. Raises PermissionError where another user has made it."""
+    found = Path(tempfile.gettempdir()) / f"earshot-{os.getuid()}"
+    found.mkdir(mode=0o700, exist_ok=True)
+    if found.stat().st_uid != os.getuid():
+        raise PermissionError(f"{found} belongs to another user. Remove it, or set TMPDIR.")
+    return found
+
+
+def named_file(suffix: str = "") -> "_TemporaryFileWrapper[bytes]":
+    """A new file, which is gone when it is closed."""
+    file = tempfile.NamedTemporaryFile(dir=folder(), suffix=suffix)  # noqa: SIM115 - the caller closes it
+    hold(file.fileno())
+    return file
+
+
+def hold(descriptor: int) -> None:
+    """Keep an open file from being removed, until it is closed."""
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+
+
+def remove_left_over(where: Path | None = None) -> None:
+    """Remove the files in a folder (without one: in `folder()`) that nobody holds."""
+    for path in (where or folder()).iterdir():
+        try:
+            if path.is_file() and path.stat().st_mtime < time.time() - GRACE_SECONDS and not _is_held(path):
+                path.unlink()
+        except FileNotFoundError:  # gone meanwhile
+            continue
+
+
+def _is_held(path: Path) -> bool:
+    with path.open("r+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+class UploadHandler(TemporaryFileUploadHandler):
+    """Uploads that are too large for memory, in our folder."""
+
+    def new_file(self, *args: Any, **kwargs: Any) -> None:
+        folder()  # it may have been removed meanwhile
+        super().new_file(*args, **kwargs)
+        hold(self.file.fileno())
