@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from rest_framework import parsers
-from rest_framework.exceptions import NotAcceptable, ParseError
+from rest_framework.exceptions import NotAcceptable, ParseError, ValidationError
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
@@ -13,9 +13,14 @@ from core.text import unstorable_part
 
 
 def refuse_unstorable(value: object) -> None:
-    """Raise ParseError where no database could store `value`: then it is never stored in part, or met again later."""
-    if part := unstorable_part(value):
-        raise ParseError(f"The request holds {part}, which cannot be stored.")
+    """Raise ValidationError, with the field's name, where no database could store `value`: then it is never stored in
+    part, or met again later."""
+    fields = value.items() if isinstance(value, dict) else [("non_field_errors", value)]
+    for name, each in fields:
+        if unstorable_part(name):
+            raise ParseError("The name of a field holds what cannot be stored.")
+        if part := unstorable_part(each):
+            raise ValidationError({name: [f"This holds {part}, which cannot be stored."]})
 
 
 class JSONParser(parsers.JSONParser):

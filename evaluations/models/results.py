@@ -1,17 +1,43 @@
 """Results, their failed attempts and their scores."""
 
+import json
 from typing import Any, Self
 
 from django.db import models
 from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, Subquery, Sum
-from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast, Left
+from django.db.models.functions import Left
 
 from accounts.models import Workspace, WorkspaceOwnedQuerySet
 from datasets.models import Sample
 from evaluations.models.relations import rows_of
 from evaluations.models.runs import Job, Run
 from evaluations.models.shards import Shard
+
+
+class MemberText(models.Func):
+    """The text of an object's member in a JSON column, by its name.
+
+    Django's own transforms take a name such as 1 or -1 for the index of a list.
+    """
+
+    output_field = models.TextField()
+
+    def __init__(self, column: str, name: str) -> None:
+        super().__init__(models.F(column), models.Value(name))
+        self.name = name
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        column, _ = self.get_source_expressions()
+        path = models.Value("$." + json.dumps(self.name))
+        return self.copy_with(column, path).as_sql(compiler, connection, function="JSON_EXTRACT", **context)
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, template="(%(expressions)s)", arg_joiner=" ->> ", **context)
+
+    def copy_with(self, *expressions: Any) -> "MemberText":
+        copy = self.copy()
+        copy.set_source_expressions(list(expressions))
+        return copy
 
 
 class ResultQuerySet(WorkspaceOwnedQuerySet):
@@ -59,9 +85,7 @@ class ResultQuerySet(WorkspaceOwnedQuerySet):
 
     def tagged(self, name: str, value: str) -> Self:
         """Results whose sample has the tag `name` with `value`."""
-        # Not a lookup by name: the name is a person's, and may hold anything.
-        tag = Cast(KeyTextTransform(name, "sample__tags"), models.TextField())
-        return self.alias(tag=tag).filter(tag=value)
+        return self.alias(tag=MemberText("sample__tags", name)).filter(tag=value)
 
     def for_calls(self) -> Self:
         """With the sample's audio and language; first what was taken up least often, then what failed least often."""

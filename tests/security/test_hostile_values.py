@@ -15,7 +15,7 @@ from tests.accounts.test_rest_tenancy import ROWS, methods_of, path_of, routes, 
 
 SLOW_PATTERN = "(a+)+$"
 HUGE = "9" * 26
-VALUES = ["a\0b", "\ud800", HUGE, "-1", "1e999", "nan", "٣", "9" * 5000, "x" * 3000]
+VALUES = ["a\0b", "\ud800", HUGE, "-1", "nan"]
 
 
 def query(name, value):
