@@ -29,7 +29,9 @@ class MemberText(models.Func):
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
         column, _ = self.get_source_expressions()
         path = models.Value("$." + json.dumps(self.name))
-        return self.copy_with(column, path).as_sql(compiler, connection, function="JSON_EXTRACT", **context)
+        return self.copy_with(column, path).as_sql(
+            compiler, connection, template="CAST(JSON_EXTRACT(%(expressions)s) AS TEXT)", **context
+        )
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         return self.as_sql(compiler, connection, template="(%(expressions)s)", arg_joiner=" ->> ", **context)
