@@ -9,6 +9,19 @@ from django.conf import settings
 
 from core.errors import InvalidInput
 
+# What Python calls global, or knows nothing of, and is none of the public network: translations of IPv4 addresses
+# (NAT64, IPv4-compatible, SIIT), site-local addresses, and protocol assignments.
+NOT_PUBLIC = [
+    ipaddress.ip_network(network)
+    for network in (
+        *("64:ff9b::/96", "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96", "fec0::/10"),
+        "192.0.0.0/24",
+    )
+]
+WEB_PORTS = {80, 443}
+SYSTEM_PORTS = range(1, 1024)
+REFUSED = "Its address is not on the public network. ALLOW_PRIVATE_ADDRESSES=1 admits it."
+
 
 class AddressRefused(OSError):  # noqa: N818
     """The site does not call this address; `str(error)` says why."""
@@ -19,6 +32,8 @@ def check_public_url(url: str) -> None:
 
     `ALLOW_PRIVATE_ADDRESSES` admits private and loopback addresses, too.
     """
+    if any(letter <= " " or letter == "\x7f" for letter in url):
+        raise InvalidInput("The URL must not hold spaces, line breaks or control characters.")
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -30,6 +45,8 @@ def check_public_url(url: str) -> None:
         raise InvalidInput("The URL must not hold a user name or password.")
     if settings.ALLOW_PRIVATE_ADDRESSES:
         return
+    if port is not None and not _is_open_port(port):
+        raise InvalidInput(f"Port {port} is a system service's. Use 80, 443 or one above 1023.")
     for address in _addresses(parts.hostname, port):
         if not _is_public(address):
             raise InvalidInput(f"{parts.hostname} is not on the public network. ALLOW_PRIVATE_ADDRESSES=1 admits it.")
@@ -42,9 +59,26 @@ def public_socket(address: tuple[Any, ...]) -> socket.socket:
     Raises AddressRefused for what is not on the public network, unless `ALLOW_PRIVATE_ADDRESSES` is set.
     """
     family, kind, protocol, _, where = address
-    if not settings.ALLOW_PRIVATE_ADDRESSES and not _is_public(where[0]):
-        raise AddressRefused("Its address is not on the public network. ALLOW_PRIVATE_ADDRESSES=1 admits it.")
+    if not settings.ALLOW_PRIVATE_ADDRESSES and not (_is_public(where[0]) and _is_open_port(where[1])):
+        raise AddressRefused(REFUSED)
     return socket.socket(family, kind, protocol)
+
+
+def public_address(host: str, port: int) -> str:
+    """The address to connect to for `host`, looked up when the connection is made, as for `public_socket`.
+
+    Raises AddressRefused where any of its addresses is not on the public network, unless `ALLOW_PRIVATE_ADDRESSES` is
+    set: then `host` itself is returned.
+    """
+    if settings.ALLOW_PRIVATE_ADDRESSES:
+        return host
+    try:
+        addresses = _addresses(host, port)
+    except InvalidInput as error:
+        raise AddressRefused(error.message) from error
+    if not _is_open_port(port) or not all(_is_public(address) for address in addresses):
+        raise AddressRefused(REFUSED)
+    return addresses[0]
 
 
 def _addresses(host: str, port: int | None) -> list[str]:
@@ -59,4 +93,9 @@ def _is_public(address: str) -> bool:
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         ip = ip.ipv4_mapped or ip.sixtofour or ip
-    return ip.is_global and not ip.is_multicast
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in NOT_PUBLIC)
+
+
+def _is_open_port(port: int) -> bool:
+    """Not one at which the hosts of a network have services other than the web's."""
+    return port in WEB_PORTS or port not in SYSTEM_PORTS

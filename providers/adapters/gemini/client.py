@@ -14,6 +14,7 @@ from providers.adapters.background import background_loop
 from providers.adapters.base import ProviderError
 from providers.adapters.gemini.sdk import genai
 from providers.adapters.http import call, needs_proxy
+from providers.adapters.public_transport import async_transport_for, transport_for
 from providers.reasons import Reason
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ class ClosingClient(httpx2.AsyncClient):
 class GeminiClient:
     """The SDK and, for what it leaves out of its answers, the same API without it.
 
-    Thread-safe. Retries are off everywhere: whether a call may be repeated is ours to decide. `public_only` is for
-    uploads and deletes, as in `providers.adapters.http`.
+    Thread-safe. Retries are off everywhere: whether a call may be repeated is ours to decide. `public_only`:
+    refuse addresses outside the public network when connecting.
     """
 
     def __init__(self, *, api_key: str, base_url: str, connections: int, timeout: float, public_only: bool) -> None:
@@ -58,10 +59,19 @@ class GeminiClient:
         self._headers = {"x-goog-api-key": api_key}
         self._timeout = timeout
         self._public_only = public_only
-        self.http = httpx2.Client(limits=limits, timeout=timeout)
+        self.http = httpx2.Client(
+            limits=limits,
+            timeout=timeout,
+            transport=transport_for(self.base_url, limits, public_only=public_only),
+        )
         self._streamed = False
         # As many streams as are allowed elsewhere: one lasts as long as somebody listens.
-        self._streams = ClosingClient(limits=httpx2.Limits(max_keepalive_connections=connections), timeout=timeout)
+        streams = httpx2.Limits(max_keepalive_connections=connections)
+        self._streams = ClosingClient(
+            limits=streams,
+            timeout=timeout,
+            transport=async_transport_for(self.base_url, streams, public_only=public_only),
+        )
         self.sdk = genai().Client(
             vertexai=False,  # whatever the environment says
             api_key=api_key,

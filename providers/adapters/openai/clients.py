@@ -7,6 +7,7 @@ import httpx2
 
 from providers.adapters.http import certificates
 from providers.adapters.openai.sdk import sdk
+from providers.adapters.public_transport import async_transport_for
 
 if TYPE_CHECKING:
     import openai
@@ -21,9 +22,11 @@ def make_client(*, api_key: str, base_url: str, step_seconds: float, own_environ
 
     `own_environment`: the environment's organization, project and headers go along, as they do with its key.
     """
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=KEPT, keepalive_expiry=IDLE_SECONDS)
     http_client = _Client(
         verify=certificates(),
-        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=KEPT, keepalive_expiry=IDLE_SECONDS),
+        limits=limits,
+        transport=async_transport_for(base_url, limits, public_only=not own_environment),
         timeout=step_seconds,
         follow_redirects=False,  # the address was checked, another one was not
     )
