@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 LARGEST_ID = 2**63 - 1
 
@@ -15,6 +16,15 @@ def id_in(text: str) -> int | None:
 def storable(text: str) -> str:
     """Without what JSON may hold but a database refuses: NUL, and half characters."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def storable_value(value: Any) -> Any:
+    """JSON `value` with each of its texts, names included, as `storable` leaves it."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, dict):
+        return {storable(name): storable_value(each) for name, each in value.items()}
+    return [storable_value(each) for each in value] if isinstance(value, list) else value
 
 
 def whole_letters(text: str) -> str:

@@ -1,5 +1,6 @@
 """Databases of earlier versions are migrated with all their rows, and back again."""
 
+import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from uuid import uuid4
@@ -184,3 +185,20 @@ def test_keys_without_a_maker_become_service_keys_and_others_are_revoked_on_the_
         "command": False,
         "person": True,
     }
+
+
+def test_options_that_no_page_could_show_are_repaired(database):
+    if connection.vendor == "postgresql":
+        pytest.skip("PostgreSQL has never taken such rows")
+    migrate(database, BEFORE)
+    old = MigrationExecutor(database).loader.project_state(BEFORE).apps
+    [model, other] = fill(old)["providers.SpeechModel"]
+    model.options = {"prompt": "half \ud83d a letter", "\udc00": ["\0", 1]}
+    model.save()
+    migrate(database)
+
+    with database.cursor() as cursor:
+        cursor.execute("SELECT options FROM providers_speechmodel ORDER BY id")
+        repaired, untouched = (json.loads(options) for (options,) in cursor.fetchall())
+    assert repaired == {"prompt": "half ? a letter", "?": ["", 1]}
+    assert untouched == other.options
