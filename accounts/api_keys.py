@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from accounts.access import Access
-from accounts.models import ApiKey
+from accounts.access import Access, access_of_user
+from accounts.models import ApiKey, User
 from accounts.services import hash_key
 
 NOTED_EVERY = timedelta(minutes=1)  # how often a key's use is noted
@@ -31,3 +31,13 @@ def access_of_keys(hashes: Collection[str]) -> dict[str, Access]:
     if to_note:
         ApiKey.objects.filter(pk__in=to_note).update(last_used_at=now)
     return {key.key_hash: Access(key.workspace, role, user=key.created_by, api_key=key) for key, role in roles.items()}
+
+
+def still_has_access(access: Access) -> bool:
+    """True where whoever `access` was given to would be given one to the same workspace again."""
+    if access.api_key is not None:
+        now = access_of_keys([access.api_key.key_hash]).get(access.api_key.key_hash)
+    else:
+        user = User.objects.filter(pk=access.user.pk, is_active=True).first() if access.user else None
+        now = access_of_user(user, access.workspace.slug) if user else None
+    return now is not None and now.workspace.is_open

@@ -5,6 +5,7 @@ Whoever makes one holds a lock on it. The kernel gives the lock back with the pr
 
 import fcntl
 import os
+import stat
 import tempfile
 import time
 from pathlib import Path
@@ -16,12 +17,16 @@ from django.core.files.uploadhandler import TemporaryFileUploadHandler
 GRACE_SECONDS = 60.0  # a new file may not be locked yet
 
 
-def folder() -> Path:
-    """Only this user may look into it. Raises PermissionError where another user has made it."""
-    found = Path(tempfile.gettempdir()) / f"earshot-{os.getuid()}"
+def folder(name: str = "earshot") -> Path:
+    """Our own folder of that name among the temporary files, which only this user may look into.
+
+    Raises PermissionError where somebody else may have made it: it could be a link to a folder whose files are removed.
+    """
+    found = Path(tempfile.gettempdir()) / f"{name}-{os.getuid()}"
     found.mkdir(mode=0o700, exist_ok=True)
-    if found.stat().st_uid != os.getuid():
-        raise PermissionError(f"{found} belongs to another user. Remove it, or set TMPDIR.")
+    facts = found.lstat()
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid() or facts.st_mode & 0o077:
+        raise PermissionError(f"{found} is no private folder of this user. Remove it, or set TMPDIR.")
     return found
 
 

@@ -32,8 +32,8 @@ hash_by_download = PyPIRepository._get_file_hash
 
 
 def hash_of_file(repository: PyPIRepository, link: Link) -> str:
-    """The hash that the index gives with its link. pip-tools ignores it: without PyPI's own JSON interface it downloads
-    every file of every release, for all systems, which are gigabytes."""
+    """The hash that the index gives with its link. pip-tools ignores it: without the index's own JSON interface it
+    downloads every file of every release, for all systems, which are gigabytes."""
     return f"sha256:{link.hash}" if link.hash_name == "sha256" else hash_by_download(repository, link)
 
 

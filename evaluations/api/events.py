@@ -10,21 +10,25 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db import close_old_connections, connections
 
+from accounts.access import Access
+from accounts.api_keys import still_has_access
 from evaluations.choices import UNFINISHED
 from evaluations.models import Run
 from evaluations.progress import RunProgress, run_progress
 
 LOOK_SECONDS = 1.0
+ACCESS_SECONDS = 5.0  # between two looks whether the one who watches still may
 HEARTBEAT_SECONDS = 15.0  # proxies close connections on which nothing comes for long
 
 
-async def progress_events(run_id: int) -> AsyncIterator[bytes]:
-    """A `progress` event whenever a count or a state has changed, then one `end`; comments as heart-beats.
+async def progress_events(run_id: int, access: Access) -> AsyncIterator[bytes]:
+    """A `progress` event whenever a count or a state has changed, then one `end`; comments as heart-beats. The stream
+    ends without an `end` where the access of whoever watches does.
 
     Between two looks nothing is held but the client's connection: no thread waits, no database connection is kept.
     """
     await sync_to_async(connections.close_all)()  # the request's own, which would stay open as long as the client
-    shown, sent_at = None, 0.0
+    shown, sent_at, checked_at = None, 0.0, time.monotonic()
     while (progress := await sync_to_async(_progress, thread_sensitive=False)(run_id)) is not None:
         state = replace(progress, seconds_elapsed=None, seconds_left=None)
         if state != shown:
@@ -33,6 +37,10 @@ async def progress_events(run_id: int) -> AsyncIterator[bytes]:
         elif time.monotonic() - sent_at > HEARTBEAT_SECONDS:
             yield b": still here\n\n"
             sent_at = time.monotonic()
+        if time.monotonic() - checked_at > ACCESS_SECONDS:
+            if not await sync_to_async(still_has_access, thread_sensitive=False)(access):
+                return
+            checked_at = time.monotonic()
         if progress.status not in UNFINISHED:
             break
         await asyncio.sleep(LOOK_SECONDS)

@@ -142,7 +142,9 @@ class RunViewSet(mixins.ListModelMixin, mixins.DestroyModelMixin, GenericViewSet
         run = self.get_object()
         # Proxies must hand each event on as it comes.
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        return StreamingHttpResponse(progress_events(run.pk), content_type="text/event-stream", headers=headers)
+        return StreamingHttpResponse(
+            progress_events(run.pk, access_of(request)), content_type="text/event-stream", headers=headers
+        )
 
     @extend_schema(
         responses={(200, "text/csv"): OpenApiTypes.STR, (200, "application/jsonl"): OpenApiTypes.STR},

@@ -2,13 +2,13 @@
 
 import fcntl
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from core import temporary
 from providers.adapters.base import ProviderError
 from providers.reasons import Reason
 
@@ -23,7 +23,7 @@ class Slots:
 
     def __init__(self, count: int, folder: Path | None = None) -> None:
         self.count = count
-        self.folder = folder or Path(tempfile.gettempdir()) / f"earshot-engines-{os.getuid()}"
+        self.folder = folder
         # Threads of one process take turns without asking the file system.
         self._here = threading.Semaphore(count)
 
@@ -44,13 +44,14 @@ class Slots:
             self._here.release()
 
     def _lock_one(self, go_on: Callable[[], None]) -> int:
-        self.folder.mkdir(mode=0o700, exist_ok=True)
-        if self.folder.stat().st_uid != os.getuid():
-            message = f"{self.folder} belongs to another user. Remove it, or set TMPDIR."
-            raise ProviderError(Reason.INTERNAL_ERROR, message)
+        try:
+            folder = self.folder or temporary.folder("earshot-engines")
+        except PermissionError as error:
+            raise ProviderError(Reason.INTERNAL_ERROR, str(error)) from error
+        folder.mkdir(mode=0o700, exist_ok=True)
         while True:
             for index in range(self.count):
-                lock = _try_lock(self.folder / str(index))
+                lock = _try_lock(folder / str(index))
                 if lock is not None:
                     return lock
             go_on()

@@ -18,7 +18,7 @@ from tests.docs.test_settings import read_by_settings
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 # Read by boto3 and by the other two images, not by our settings.
 OF_OTHERS = {
-    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "FORWARDED_ALLOW_IPS"),
     *("POSTGRES_USER", "POSTGRES_DB", "POSTGRES_PASSWORD", "MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"),
 }
 OURS = {"setup", "web", "worker"}

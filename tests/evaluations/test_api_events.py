@@ -1,12 +1,17 @@
 """Progress of a run as server-sent events, from the site as it is served."""
 
+import asyncio
 import json
 import threading
 
 import httpx
 import pytest
+from asgiref.sync import sync_to_async
 from django.db import connection
 
+from accounts.api_keys import access_of_key
+from accounts.services import create_api_key, revoke_api_key
+from evaluations.api import events as event_stream
 from evaluations.services import delete_run
 from tests.evaluations.factories import complete, fail, make_run
 from tests.waiting import wait_for
@@ -107,3 +112,19 @@ def test_an_export_comes_whole_from_the_served_site(site, workspace):
     run = make_run(workspace, samples=2500, models=1)
     with site.stream("GET", f"/api/v1/runs/{run.pk}/export/", params={"file_format": "jsonl"}) as response:
         assert sum(1 for _ in response.iter_lines()) == 2500
+
+
+def test_a_stream_ends_with_the_access_of_who_watches_it(workspace, monkeypatch):
+    monkeypatch.setattr(event_stream, "ACCESS_SECONDS", 0.0)
+    monkeypatch.setattr(event_stream, "LOOK_SECONDS", 0.01)
+    api_key, secret = create_api_key(workspace=workspace, name="watcher")
+    stream = event_stream.progress_events(make_run(workspace).pk, access_of_key(secret))
+
+    async def watch():
+        first = await anext(stream)
+        await sync_to_async(revoke_api_key)(api_key=api_key)
+        return first, [event async for event in stream]
+
+    first, rest = asyncio.run(watch())
+    assert first.startswith(b"event: progress")
+    assert b"event: end" not in b"".join(rest)

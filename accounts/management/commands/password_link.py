@@ -22,5 +22,6 @@ class Command(BaseCommand):
             raise CommandError(f"There is no user {options['username']!r}.")
         if not user.is_active:
             raise CommandError(f"{user} is switched off, and could not sign in.")
-        site = next(iter(settings.CSRF_TRUSTED_ORIGINS), "http://localhost:8000")
+        origins = (origin for origin in settings.CSRF_TRUSTED_ORIGINS if "*" not in origin)
+        site = next(origins, "http://localhost:8000")
         self.stdout.write(site + password_link(user))
