@@ -15,7 +15,7 @@ from accounts.api_keys import access_of_keys
 from accounts.models import Role
 from accounts.services import hash_key
 from gateway.errors import ApiError
-from gateway.rate_limit import Need, pockets, take
+from gateway.rate_limit import Need, local_buckets, take
 from gateway.usage.budgets import accounts_of, over_budget
 from gateway.usage.recorder import writer
 
@@ -72,7 +72,7 @@ def forget() -> None:
     """Ask the database again for everything."""
     with _lock:
         _known.clear()
-    pockets.empty()
+    local_buckets.empty()
 
 
 def _bearer(authorization: str | None) -> str:
@@ -85,7 +85,7 @@ def _bearer(authorization: str | None) -> str:
 async def _spend_call(known: CachedKey) -> None:
     api_key = known.access.api_key
     assert api_key is not None  # noqa: S101  (it was asked for by a key)
-    while (wait := pockets.spend(api_key.pk)) is None:
+    while (wait := local_buckets.spend(api_key.pk)) is None:
         await writer.submit(take, Need(api_key.pk, known.calls_a_minute))
     if wait:
         raise _too_many(known.calls_a_minute, wait)

@@ -149,14 +149,14 @@ def _cannot(task: Task, name: str, found: list[ModelTarget]) -> str:
     return f"The model {name!r} is none that {DOES[task]}: it {abilities}. Use another model."
 
 
-_offers: dict[int, ModelCatalog] = {}  # by workspace
+_catalogs: dict[int, ModelCatalog] = {}  # by workspace
 _loading: dict[int, asyncio.Future[ModelCatalog]] = {}
 
 
 async def catalog_for(access: Access) -> ModelCatalog:
     """What the caller's workspace offers, at most a few seconds old."""
     key = access.workspace.pk
-    known = _offers.get(key)
+    known = _catalogs.get(key)
     age = time.monotonic() - known.loaded_at if known else math.inf
     if age > FRESH and key not in _loading:
         _loading[key] = asyncio.ensure_future(_load_after(PAUSE if age <= STALE else 0, access))
@@ -174,17 +174,17 @@ async def _load_after(seconds: float, access: Access) -> ModelCatalog:
 def _loaded(key: int, loading: asyncio.Future[ModelCatalog]) -> None:
     del _loading[key]
     if not loading.cancelled() and loading.exception() is None:
-        _offers[key] = loading.result()
+        _catalogs[key] = loading.result()
 
 
 def _load(access: Access) -> ModelCatalog:
     try:
         models = SpeechModel.objects.for_workspace(access.workspace).usable()
         aliases = ModelAlias.objects.for_workspace(access.workspace).with_targets()
-        offer = ModelCatalog(list(models), list(aliases))
-        for target in offer.targets.values():
+        catalog = ModelCatalog(list(models), list(aliases))
+        for target in catalog.targets.values():
             with suppress(ProviderError):  # told to whoever asks for the model
                 _ = target.adapter  # made here and not in the event loop: some need a second
-        return offer
+        return catalog
     finally:
         close_old_connections()

@@ -44,36 +44,36 @@ class LocalBuckets:
     def spend(self, api_key_id: int) -> float | None:
         """Seconds to wait for a call: 0 where one is covered; None where that is for the key's row to say."""
         with self._lock:
-            pocket = self._by_key.setdefault(api_key_id, LocalBucket())
-            if pocket.calls:
-                pocket.calls -= 1
+            bucket = self._by_key.setdefault(api_key_id, LocalBucket())
+            if bucket.calls:
+                bucket.calls -= 1
                 return 0.0
-            wait = pocket.empty_until - time.monotonic()
+            wait = bucket.empty_until - time.monotonic()
             return wait if wait > 0 else None
 
     def fill(self, api_key_id: int, calls: int, wait: float) -> None:
         """Add what was taken; without any left afterwards, the row is asked again after `wait` seconds."""
         with self._lock:
-            pocket = self._by_key.setdefault(api_key_id, LocalBucket())
-            pocket.calls += calls
-            pocket.empty_until = time.monotonic() + wait
+            bucket = self._by_key.setdefault(api_key_id, LocalBucket())
+            bucket.calls += calls
+            bucket.empty_until = time.monotonic() + wait
 
     def empty(self) -> None:
         with self._lock:
             self._by_key.clear()
 
 
-pockets = LocalBuckets()
+local_buckets = LocalBuckets()
 
 
 def take(needs: Sequence[Need]) -> list[None]:
-    """Take what is needed, and a second's worth at least, from the keys' rows into the pockets."""
+    """Take what is needed, and a second's worth at least, from the keys' rows into the local_buckets."""
     wanted = Counter(need.api_key_id for need in needs)
     limits = {need.api_key_id: need.limit for need in needs}
     with transaction.atomic():
         taken = {row.pk: _take(row, limits[row.pk], wanted[row.pk]) for row in _locked(limits)}
     for api_key_id, (calls, wait) in taken.items():
-        pockets.fill(api_key_id, calls, wait)
+        local_buckets.fill(api_key_id, calls, wait)
     return [None] * len(needs)
 
 

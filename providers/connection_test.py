@@ -20,7 +20,7 @@ from providers.adapters.base import (
     ProviderError,
     SpeechRequest,
     TranscriptionRequest,
-    as_chatter,
+    as_chat_model,
     as_synthesizer,
     as_transcriber,
 )
@@ -142,12 +142,12 @@ async def _speak(adapter: Adapter, model: SpeechModel) -> _Found:
 
 async def _hear(adapter: Adapter, model: SpeechModel, audio: bytes) -> _Found:
     request = TranscriptionRequest(WavAudio(audio), language="en", prompt=default_prompt(model.provider.kind))
-    heard = await as_transcriber(adapter).transcribe(model_config(model), request)
-    return _Found(f"{len(heard.text)} characters heard", len(heard.text))
+    transcription = await as_transcriber(adapter).transcribe(model_config(model), request)
+    return _Found(f"{len(transcription.text)} characters heard", len(transcription.text))
 
 
 async def _chat(adapter: Adapter, model: SpeechModel) -> _Found:
-    async with aclosing(as_chatter(adapter).stream_chat(model_config(model), QUESTION)) as parts:
+    async with aclosing(as_chat_model(adapter).stream_chat(model_config(model), QUESTION)) as parts:
         length = sum([len(part.text) async for part in parts])
     return _Found(f"{length} characters answered", length)
 

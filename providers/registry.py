@@ -1,4 +1,4 @@
-"""The kinds of providers there are, and the adapters of this process."""
+"""The provider kinds, and the adapters that this process has made."""
 
 import atexit
 import os
@@ -32,10 +32,10 @@ _adapters: dict[tuple[int, int], tuple[ProviderConfig, Adapter]] = {}
 
 
 def adapter_for(provider: "Provider") -> Adapter:
-    """The adapter of `provider`, one for each process, made when it is first asked for and again where the provider's
-    settings have changed since: the one before goes when its last call does.
+    """Return the adapter of `provider`, cached for this process and made anew when its settings have changed. The
+    previous one is dropped once its last call has ended.
 
-    Raises ProviderError where its kind is unknown or its credential unreadable.
+    Raises ProviderError if the kind is unknown or the credential cannot be decrypted.
     """
     try:
         key, config = (os.getpid(), provider.pk), provider_config(provider)
@@ -51,18 +51,18 @@ def adapter_for(provider: "Provider") -> Adapter:
 
 @atexit.register
 def close_adapters() -> None:
-    """Let go of this process's connections and engines."""
+    """Close the adapters of this process, with their connections and engines."""
     for key in [key for key in _adapters if key[0] == os.getpid()]:
         _adapters.pop(key)[1].close()
 
 
 def default_prompt(kind: str) -> str:
-    """What models of that kind of provider are told where a run says nothing else."""
+    """Return the prompt that models of this kind get if a run has none of its own."""
     return KINDS[kind].info.default_prompt if kind in KINDS else ""
 
 
 def embedded_kinds() -> list[str]:
-    """Kinds that run on this machine."""
+    """Return the kinds whose engines run on this machine."""
     return [kind for kind, adapter in KINDS.items() if adapter.info.embedded]
 
 
@@ -73,11 +73,11 @@ def provider_config(provider: "Provider") -> ProviderConfig:
 
 
 def model_config(model: "SpeechModel") -> ModelConfig:
-    times: dict[Literal["word", "segment"], bool] = {"word": model.word_times, "segment": model.segment_times}
+    able: dict[Literal["word", "segment"], bool] = {"word": model.word_times, "segment": model.segment_times}
     return ModelConfig(
         upstream_name=model.upstream_name,
         options=model.options,
         max_audio_seconds=model.max_audio_seconds,
         max_audio_bytes=model.max_audio_bytes,
-        times=frozenset(time for time, able in times.items() if able),
+        timestamp_granularities=frozenset(unit for unit, is_able in able.items() if is_able),
     )

@@ -88,27 +88,27 @@ async def _transcribe(
     await caller.authenticate()
     request = TranscriptionRequest(audio, language=command.language, prompt=command.prompt)
     where = (command.item_id, command.content_index)
-    whole = Transcription("", None)
+    final = Transcription("", None)
     async with caller.metered("stt", command.stt_model) as usage:
         usage.audio_seconds = audio.duration
         async with aclosing(first_that_answers(usage, targets, lambda target: _parts(target, request))) as parts:
             async for part in parts:
                 if part.delta:
                     tell(TranscriptionDelta(*where, whole_letters(part.delta)))
-                if part.whole is not None:
-                    whole = part.whole
-        usage.input_tokens, usage.output_tokens = whole.input_tokens, whole.output_tokens
+                if part.final is not None:
+                    final = part.final
+        usage.input_tokens, usage.output_tokens = final.input_tokens, final.output_tokens
         log.transcribed()
         # Before the books are closed: the answer waits for nothing else.
-        text = whole_letters(whole.text)
-        tell(Transcribed(*where, text, audio.duration, whole.input_tokens, whole.output_tokens))
+        text = whole_letters(final.text)
+        tell(Transcribed(*where, text, audio.duration, final.input_tokens, final.output_tokens))
 
 
 async def _parts(target: ModelTarget, request: TranscriptionRequest) -> AsyncGenerator[TranscriptionPart, None]:
     """The text as the model writes it, or all at once where it cannot stream."""
     request = replace(request, prompt=target.prompt(request.prompt))
     if not isinstance(target.adapter, StreamingTranscriber):
-        yield TranscriptionPart(whole=await as_transcriber(target.adapter).transcribe(target.config, request))
+        yield TranscriptionPart(final=await as_transcriber(target.adapter).transcribe(target.config, request))
         return
     async with aclosing(target.adapter.stream_transcription(target.config, request)) as parts:
         async for part in parts:

@@ -90,7 +90,7 @@ class DirectRunner:
         """As many as may be under way now."""
         in_time = time.monotonic() < self.ends_at
         while self.share.ready(calls.under_way + (len(retry_queue) if in_time else 0)) and in_time:
-            result = retry_queue.next(self.share.grant.slots)
+            result = retry_queue.next(self.share.allocation.slots)
             if result is None:
                 return
             self.share.begin()
@@ -117,7 +117,7 @@ class DirectRunner:
             store_answer(result, outcome.transcription, self.prices)
         if error is None:
             return
-        pause = pause_before_next(result, error, is_outage=self.share.grant.is_failing)
+        pause = pause_before_next(result, error, is_outage=self.share.allocation.is_failing)
         store_failure(outcome, error, ends=pause is None)
         if error.reason in ENDS_JOB:
             retry_queue.clear()

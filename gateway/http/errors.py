@@ -13,8 +13,8 @@ from providers.reasons import Reason
 
 def envelope(error: ApiError) -> bytes:
     """The body of the answer, JSON."""
-    told = {"message": error.message, "type": error.kind, "param": error.field, "code": error.code or None}
-    return json.dumps({"error": told}).encode()
+    payload = {"message": error.message, "type": error.kind, "param": error.field, "code": error.code or None}
+    return json.dumps({"error": payload}).encode()
 
 
 def response_of(error: ApiError) -> Response:

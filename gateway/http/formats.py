@@ -40,7 +40,7 @@ class Transcript:
 
 
 def transcript_of(
-    heard: Transcription,
+    transcription: Transcription,
     *,
     task: Literal["transcribe", "translate"],
     duration: float,
@@ -50,25 +50,27 @@ def transcript_of(
     """`duration`: of the audio, seconds. `language`: what is known of it beside what the model says."""
     return Transcript(
         task=task,
-        text=heard.text,
-        language=heard.language or language,
+        text=transcription.text,
+        language=transcription.language or language,
         duration=duration,
-        segments=heard.segments or _segments_of_words(heard) or _one_segment(heard.text, duration),
-        words=heard.words,
-        usage=usage_of(heard, duration),
+        segments=transcription.segments
+        or _segments_of_words(transcription)
+        or _one_segment(transcription.text, duration),
+        words=transcription.words,
+        usage=usage_of(transcription, duration),
         temperature=temperature,
     )
 
 
-def usage_of(heard: Transcription, duration: float) -> dict[str, Any]:
+def usage_of(transcription: Transcription, duration: float) -> dict[str, Any]:
     """In tokens where the provider counts them, otherwise in seconds."""
-    if heard.input_tokens is None or heard.output_tokens is None:
+    if transcription.input_tokens is None or transcription.output_tokens is None:
         return duration_usage(duration)
-    total = heard.input_tokens + heard.output_tokens
+    total = transcription.input_tokens + transcription.output_tokens
     return {
         "type": "tokens",
-        "input_tokens": heard.input_tokens,
-        "output_tokens": heard.output_tokens,
+        "input_tokens": transcription.input_tokens,
+        "output_tokens": transcription.output_tokens,
         "total_tokens": total,
     }
 
@@ -77,11 +79,11 @@ def duration_usage(duration: float) -> dict[str, Any]:
     return {"type": "duration", "seconds": round(duration, 3)}
 
 
-def as_object(transcript: Transcript, wanted: ResponseFormat, times: frozenset[str]) -> dict[str, Any]:
-    """The answer in json or verbose_json (`times`: which of them it is to hold), or in diarized_json without its
-    segments: only models that tell speakers apart can make them."""
+def as_object(transcript: Transcript, wanted: ResponseFormat, granularities: frozenset[str]) -> dict[str, Any]:
+    """The answer in json or verbose_json (`granularities`: which of them it is to hold), or in diarized_json without
+    its segments: only models that tell speakers apart can make them."""
     if wanted == "verbose_json":
-        return _verbose(transcript, times)
+        return _verbose(transcript, granularities)
     if wanted == "diarized_json":
         duration = round(transcript.duration, 3)
         return {"task": transcript.task, "duration": duration, "text": transcript.text, "usage": transcript.usage}
@@ -97,7 +99,7 @@ def as_text(transcript: Transcript, wanted: ResponseFormat) -> bytes:
     return f"{transcript.text}\n".encode()
 
 
-def _verbose(transcript: Transcript, times: frozenset[str]) -> dict[str, Any]:
+def _verbose(transcript: Transcript, granularities: frozenset[str]) -> dict[str, Any]:
     """What models keep to themselves (log probabilities) is null, never made up."""
     answer: dict[str, Any] = {
         "task": transcript.task,
@@ -105,7 +107,7 @@ def _verbose(transcript: Transcript, times: frozenset[str]) -> dict[str, Any]:
         "duration": round(transcript.duration, 3),
         "text": transcript.text,
     }
-    if "segment" in times:
+    if "segment" in granularities:
         answer["segments"] = [
             {
                 "id": number,
@@ -121,7 +123,7 @@ def _verbose(transcript: Transcript, times: frozenset[str]) -> dict[str, Any]:
             }
             for number, segment in enumerate(transcript.segments)
         ]
-    if "word" in times and transcript.words:
+    if "word" in granularities and transcript.words:
         answer["words"] = [{"word": word.text, "start": word.start, "end": word.end} for word in transcript.words]
     return {**answer, "usage": duration_usage(transcript.duration)}
 
@@ -167,20 +169,22 @@ def _one_segment(text: str, duration: float) -> tuple[TimedText, ...]:
     return (TimedText(text.strip(), 0.0, round(duration, 3)),) if text.strip() else ()
 
 
-def _segments_of_words(heard: Transcription) -> tuple[TimedText, ...]:
+def _segments_of_words(transcription: Transcription) -> tuple[TimedText, ...]:
     """Words together up to a pause, the end of a sentence, or a length that can still be read as a subtitle."""
     groups: list[list[int]] = []
-    written = _written(heard)
-    for number, word in enumerate(heard.words):
-        if groups and not _ends_before(word, heard.words[groups[-1][0]], heard.words[number - 1], written[number - 1]):
+    written = _written(transcription)
+    for number, word in enumerate(transcription.words):
+        if groups and not _ends_before(
+            word, transcription.words[groups[-1][0]], transcription.words[number - 1], written[number - 1]
+        ):
             groups[-1].append(number)
         else:
             groups.append([number])
     return tuple(
         TimedText(
             "".join(written[number] for number in group).strip(),
-            heard.words[group[0]].start,
-            heard.words[group[-1]].end,
+            transcription.words[group[0]].start,
+            transcription.words[group[-1]].end,
         )
         for group in groups
     )
@@ -193,18 +197,20 @@ def _ends_before(word: TimedText, first: TimedText, last: TimedText, written: st
     )
 
 
-def _written(heard: Transcription) -> list[str]:
+def _written(transcription: Transcription) -> list[str]:
     """Each word as it stands in the text, with the punctuation and spaces after it, which timed words often lack.
 
     Where the text does not hold them one after the other, the words themselves with a space after each.
     """
     starts: list[int] = []
     at = 0
-    for word in heard.words:
-        found = heard.text.find(word.text.strip(), at)
+    for word in transcription.words:
+        found = transcription.text.find(word.text.strip(), at)
         if found < 0:
-            return [f"{word.text.strip()} " for word in heard.words]
+            return [f"{word.text.strip()} " for word in transcription.words]
         starts.append(found)
         at = found + len(word.text.strip())
-    ends = [*starts[1:], len(heard.text)]
-    return [heard.text[start:end] for start, end in zip(starts, ends, strict=False)]  # without words there is no end
+    ends = [*starts[1:], len(transcription.text)]
+    return [
+        transcription.text[start:end] for start, end in zip(starts, ends, strict=False)
+    ]  # without words there is no end

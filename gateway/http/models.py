@@ -9,22 +9,22 @@ from gateway.http.request import Request
 
 
 async def list_models(request: Request) -> None:
-    offer = await catalog_for(request.access)
-    names = [*offer.aliases, *offer.targets]
-    await request.respond(JSONResponse({"object": "list", "data": [_described(offer, name) for name in names]}))
+    catalog = await catalog_for(request.access)
+    names = [*catalog.aliases, *catalog.targets]
+    await request.respond(JSONResponse({"object": "list", "data": [_described(catalog, name) for name in names]}))
 
 
 async def show_model(request: Request) -> None:
-    offer = await catalog_for(request.access)
+    catalog = await catalog_for(request.access)
     name = request.path_params["name"]
-    offer.find(name)
-    await request.respond(JSONResponse(_described(offer, name)))
+    catalog.find(name)
+    await request.respond(JSONResponse(_described(catalog, name)))
 
 
-def _described(offer: ModelCatalog, name: str) -> dict[str, Any]:
+def _described(catalog: ModelCatalog, name: str) -> dict[str, Any]:
     """Beside what OpenAI tells: what the model can be asked for, and for aliases the models behind the name."""
-    alias = offer.aliases.get(name)
-    targets = offer.aliases[name].targets if alias else offer.find(name)
+    alias = catalog.aliases.get(name)
+    targets = catalog.aliases[name].targets if alias else catalog.find(name)
     described: dict[str, Any] = {
         "id": name,
         "object": "model",

@@ -10,7 +10,7 @@ from gateway.http.formats import CONTENT_TYPES, ResponseFormat
 from gateway.http.languages import language_code
 from gateway.http.multipart import Form
 
-Time = Literal["word", "segment"]
+Granularity = Literal["word", "segment"]
 
 TIMED: tuple[ResponseFormat, ...] = ("verbose_json", "srt", "vtt")
 STREAMED: tuple[ResponseFormat, ...] = ("json", "text")
@@ -24,18 +24,18 @@ class TranscriptionParams:
     language: str  # BCP-47; empty: the model shall find out
     prompt: str
     temperature: float | None
-    times: frozenset[Time]  # that the answer shall hold, where it holds any
+    timestamp_granularities: frozenset[Granularity]  # that the answer shall hold, where it holds any
     stream: bool
 
-    def times_needed(self, able: frozenset[Time]) -> frozenset[Time]:
+    def granularities_needed(self, able: frozenset[Granularity]) -> frozenset[Granularity]:
         """The times to ask a model for that is `able` to give these: segments can be made of words as well."""
-        wanted = self.times if self.response_format in TIMED else frozenset[Time]()
+        wanted = self.timestamp_granularities if self.response_format in TIMED else frozenset[Granularity]()
         if "segment" in wanted - able:
             wanted |= {"word"}
         return wanted & able
 
 
-def read_wishes(form: Form) -> TranscriptionParams:
+def read_params(form: Form) -> TranscriptionParams:
     """Raises ApiError 400, which names what is wrong and what would be right."""
     model = form.one("model")
     missing = [name for name, given in (("file", form.file), ("model", model)) if not given]
@@ -53,7 +53,7 @@ def read_wishes(form: Form) -> TranscriptionParams:
         language=_language(form),
         prompt=form.one("prompt") or "",
         temperature=_temperature(form),
-        times=_times(form, wanted),
+        timestamp_granularities=_timestamp_granularities(form, wanted),
         stream=_stream(form, wanted),
     )
 
@@ -94,7 +94,7 @@ def _temperature(form: Form) -> float | None:
     return temperature
 
 
-def _times(form: Form, wanted: ResponseFormat) -> frozenset[Time]:
+def _timestamp_granularities(form: Form, wanted: ResponseFormat) -> frozenset[Granularity]:
     name = "timestamp_granularities"
     given = form.several(name)
     if unknown := sorted(set(given) - {"word", "segment"}):
@@ -102,8 +102,8 @@ def _times(form: Form, wanted: ResponseFormat) -> frozenset[Time]:
     if given and wanted != "verbose_json":
         message = f"{name} needs response_format verbose_json; {wanted} holds no times of that kind."
         raise invalid(message, name, "invalid_value")
-    times: set[Time] = {"word"} if "word" in given else set()
-    return frozenset(times | {"segment"} if "segment" in given or not given else times)
+    granularities: set[Granularity] = {"word"} if "word" in given else set()
+    return frozenset(granularities | {"segment"} if "segment" in given or not given else granularities)
 
 
 def _stream(form: Form, wanted: ResponseFormat) -> bool:

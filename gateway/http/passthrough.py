@@ -78,7 +78,7 @@ async def relay_transcription(
                     answer = await read_answer(response)
     except TimeoutError:
         raise ProviderError(Reason.TIMEOUT, "The provider did not answer in time.", retryable=True) from None
-    return _read(answer, Call(private=(params.prompt,), hears=True))
+    return _read(answer, Call(private=(params.prompt,), is_transcription=True))
 
 
 def _fields(
@@ -90,11 +90,11 @@ def _fields(
             yield from ((name, value) for value in values)
     if operation == "transcriptions" and (language := language_code(params.language)):
         yield "language", language
-    times = params.times_needed(model.times)
+    granularities = params.granularities_needed(model.timestamp_granularities)
     plain = "diarized_json" if params.response_format == "diarized_json" else "json"
-    yield "response_format", "verbose_json" if times else plain
+    yield "response_format", "verbose_json" if granularities else plain
     if operation == "transcriptions":
-        yield from (("timestamp_granularities[]", time) for time in sorted(times))
+        yield from (("timestamp_granularities[]", each) for each in sorted(granularities))
 
 
 def _form(fields: list[tuple[str, str]], audio: UploadedAudio) -> tuple[bytes, bytes]:
@@ -134,7 +134,7 @@ def _read(answer: Answer, call: Call) -> dict[str, Any]:
     return body
 
 
-def heard(answer: dict[str, Any]) -> Transcription:
+def transcription(answer: dict[str, Any]) -> Transcription:
     """The answer as the adapter would have read it. Raises ProviderError."""
     try:
         return transcription_of(answer, 0.0)
@@ -150,15 +150,15 @@ def speakers(answer: dict[str, Any]) -> list[Any]:
     return segments if all(isinstance(each, dict) and "speaker" in each for each in segments) else []
 
 
-def with_details(told: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+def with_details(payload: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
     """Our answer with what the provider says beyond it: log probabilities, details of its tokens, and so on."""
     usage, segments = answer.get("usage"), answer.get("segments")
-    told = {**{name: value for name, value in answer.items() if name not in OURS}, **told}
-    if isinstance(usage, dict) and usage.get("type") == told["usage"]["type"] == "tokens":
-        told["usage"] = usage
-    if "segments" in told and isinstance(segments, list) and len(segments) == len(told["segments"]):
-        told["segments"] = [{**ours, **theirs} for ours, theirs in zip(told["segments"], segments, strict=True)]
-    return told
+    payload = {**{name: value for name, value in answer.items() if name not in OURS}, **payload}
+    if isinstance(usage, dict) and usage.get("type") == payload["usage"]["type"] == "tokens":
+        payload["usage"] = usage
+    if "segments" in payload and isinstance(segments, list) and len(segments) == len(payload["segments"]):
+        payload["segments"] = [{**ours, **theirs} for ours, theirs in zip(payload["segments"], segments, strict=True)]
+    return payload
 
 
 LONGEST_ERROR = 64 * 1024  # bytes that are read of an answer which is none

@@ -60,7 +60,7 @@ async def speak(request: Request) -> None:
     Until then other models of an alias are tried; afterwards a failure breaks the answer off.
     """
     body = await request.read_all(MAX_BODY)
-    params = read_wish(body)
+    params = read_params(body)
     targets = (await catalog_for(request.access)).find_for("tts", params.model)
     async with metered(request, "speech", params.model) as usage:
         usage.body_sha256 = hashlib.sha256(body).hexdigest()
@@ -75,7 +75,7 @@ async def speak(request: Request) -> None:
 # --- what is asked for ------------------------------------------------------------------------------
 
 
-def read_wish(body: bytes) -> SpeechParams:
+def read_params(body: bytes) -> SpeechParams:
     """Raises ApiError 400, which names the parameter."""
     try:
         given = json.loads(body)

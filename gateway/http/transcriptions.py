@@ -22,7 +22,7 @@ from gateway.http.errors import envelope, of_provider
 from gateway.http.formats import CONTENT_TYPES, Transcript, as_object, as_text, transcript_of, usage_of
 from gateway.http.metering import SERVED_BY, first_in_time, first_success, metered
 from gateway.http.multipart import Form, read_form
-from gateway.http.params import TranscriptionParams, read_wishes
+from gateway.http.params import TranscriptionParams, read_params
 from gateway.http.request import Request, StreamingResponse
 from gateway.usage.metering import Usage
 from providers.adapters.base import (
@@ -93,7 +93,7 @@ async def _understood(request: Request, kind: Kind) -> AsyncIterator[Transcripti
     """Raises ApiError where the request makes no sense, before anything is paid for."""
     form = await read_form(request)
     try:
-        params = read_wishes(form)
+        params = read_params(form)
         targets = (await catalog_for(request.access)).find_for(kind.task, params.model)
         audio = await _taken_in(form, request.access.workspace.pk, targets)
         yield TranscriptionCall(kind, form, params, audio, _that_take(audio, targets))
@@ -129,15 +129,15 @@ def _longest(target: ModelTarget) -> float:
 
 
 async def _answer_at_once(request: Request, call: TranscriptionCall, usage: Usage) -> None:
-    target, (heard, raw) = await first_success(usage, call.targets, partial(_ask, call, usage))
-    transcript = _transcript(call, target, heard)
-    usage.input_tokens, usage.output_tokens = heard.input_tokens, heard.output_tokens
+    target, (transcription, raw) = await first_success(usage, call.targets, partial(_ask, call, usage))
+    transcript = _transcript(call, target, transcription)
+    usage.input_tokens, usage.output_tokens = transcription.input_tokens, transcription.output_tokens
     wanted = call.params.response_format
     if CONTENT_TYPES[wanted] == "application/json":
-        told = passthrough.with_details(as_object(transcript, wanted, call.params.times), raw)
+        payload = passthrough.with_details(as_object(transcript, wanted, call.params.timestamp_granularities), raw)
         if wanted == "diarized_json":
-            told["segments"] = passthrough.speakers(raw)
-        body = json.dumps(told, ensure_ascii=False).encode()
+            payload["segments"] = passthrough.speakers(raw)
+        body = json.dumps(payload, ensure_ascii=False).encode()
     else:
         body = as_text(transcript, wanted)
     usage.note_first_byte()
@@ -153,14 +153,14 @@ async def _ask(call: TranscriptionCall, usage: Usage, target: ModelTarget) -> tu
                 raw = await passthrough.relay_transcription(
                     endpoint, target.config, call.kind.operation, call.form, call.params, audio
                 )
-                heard = passthrough.heard(raw)
+                transcription = passthrough.transcription(raw)
             elif call.params.response_format == "diarized_json":
                 raise _no_speakers(target)
             else:
-                raw, heard = {}, await _ask_adapter(target, call, audio)
-    if call.params.response_format == "diarized_json" and heard.text and not passthrough.speakers(raw):
+                raw, transcription = {}, await _ask_adapter(target, call, audio)
+    if call.params.response_format == "diarized_json" and transcription.text and not passthrough.speakers(raw):
         raise _no_speakers(target)
-    return heard, raw
+    return transcription, raw
 
 
 def _no_speakers(target: ModelTarget) -> CapabilityNotSupported:
@@ -176,12 +176,12 @@ async def _ask_adapter(target: ModelTarget, call: TranscriptionCall, audio: Uplo
             answer = as_transcriber(target.adapter).transcribe(target.config, request)
         try:
             async with asyncio.timeout(settings.CALL_TIMEOUT_SECONDS):
-                heard = await answer
+                transcription = await answer
         except TimeoutError:
             raise ProviderError(Reason.TIMEOUT, "The model did not answer in time.", retryable=True) from None
-    if heard.truncated:  # a part would pass for the whole
+    if transcription.truncated:  # a part would pass for the whole
         raise ProviderError(Reason.CUT_OFF, "The text is longer than the model's answers may be. Cut the audio.")
-    return heard
+    return transcription
 
 
 def _request(
@@ -193,7 +193,7 @@ def _request(
         prompt=target.prompt(call.params.prompt),
         remote=remote,
         temperature=call.params.temperature,
-        times=call.params.times_needed(target.config.times),
+        timestamp_granularities=call.params.granularities_needed(target.config.timestamp_granularities),
     )
 
 
@@ -228,11 +228,11 @@ def _formats(audio: UploadedAudio, target: ModelTarget) -> Sequence[str]:
     return ["flac"] if target.store and not target.store.takes(audio.mime_type) else []
 
 
-def _transcript(call: TranscriptionCall, target: ModelTarget, heard: Transcription) -> Transcript:
+def _transcript(call: TranscriptionCall, target: ModelTarget, transcription: Transcription) -> Transcript:
     only = target.model.languages if len(target.model.languages) == 1 else []
     known = "en" if call.kind is TRANSLATION else call.params.language or "".join(only)
     return transcript_of(
-        heard,
+        transcription,
         task=call.kind.word,
         duration=call.audio.duration,
         language=known,
@@ -273,8 +273,8 @@ async def _parts(call: TranscriptionCall, usage: Usage, target: ModelTarget) -> 
                     yield part
                     part = await anext(parts, None)
     else:
-        heard, _ = await _ask(call, usage, target)
-        yield TranscriptionPart(whole=heard)
+        transcription, _ = await _ask(call, usage, target)
+        yield TranscriptionPart(final=transcription)
 
 
 async def _events(
@@ -287,23 +287,23 @@ async def _events(
     """The body of the answer. Raises ApiError where the provider fails, also where its stream ends without saying that
     it is whole: the answer breaks off."""
     part: TranscriptionPart | None = first
-    whole, sent = None, False
+    final, sent = None, False
     try:
         while part is not None:
-            whole = part.whole or whole
+            final = part.final or final
             # Who does not stream has a whole only.
-            if delta := part.delta or (whole.text if whole and not sent else ""):
+            if delta := part.delta or (final.text if final and not sent else ""):
                 yield _event({"type": "transcript.text.delta", "delta": delta})
                 sent = True
             part = await anext(rest, None)
-        if whole is None:
+        if final is None:
             raise _ended_early()
     except ProviderError as error:
         problem = of_provider(error, target.name)
         yield b"data: " + envelope(problem) + b"\n\n"
         raise problem from error
-    usage.input_tokens, usage.output_tokens = whole.input_tokens, whole.output_tokens
-    done = {"type": "transcript.text.done", "text": whole.text, "usage": usage_of(whole, call.audio.duration)}
+    usage.input_tokens, usage.output_tokens = final.input_tokens, final.output_tokens
+    done = {"type": "transcript.text.done", "text": final.text, "usage": usage_of(final, call.audio.duration)}
     yield _event(done) + b"data: [DONE]\n\n"
 
 

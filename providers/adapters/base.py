@@ -1,5 +1,8 @@
-"""What every provider kind offers. An adapter is made from a `ProviderConfig` and holds no database row, so that it may
-be used in any thread or event loop of the process that made it, and in no other process."""
+"""The interfaces and data types that all provider adapters share.
+
+An adapter is made from a `ProviderConfig` and holds no database row: any thread or event loop of the process that made
+it may use it, no other process may.
+"""
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -14,7 +17,7 @@ from providers.reasons import Reason
 
 
 class ProviderError(Exception):
-    """A call failed. `str(error)` is for a person, and holds no audio, text or key."""
+    """A call to a provider failed. `str(error)` is a message for people, without audio, transcript or key."""
 
     def __init__(
         self,
@@ -28,17 +31,18 @@ class ProviderError(Exception):
         super().__init__(storable(message))
         self.reason = reason
         self.retryable = retryable
-        self.status = status  # of the provider's HTTP answer; None: there was none
-        self.retry_after = retry_after  # seconds that the provider asks to wait
+        self.status = status  # HTTP status of the provider's response; None: there was no response
+        self.retry_after = retry_after  # seconds to wait before the next call, as the provider asked
 
     @property
     def refused(self) -> bool:
-        """Whether the provider has answered that it did nothing; otherwise it may have done what was asked."""
+        """Whether the response (4xx but 408, or 501) says that nothing was done; after other errors the call may have
+        had its effect."""
         return self.status == 501 or (self.status is not None and 400 <= self.status < 500 and self.status != 408)
 
 
 class CapabilityNotSupported(ProviderError):  # noqa: N818
-    """The provider, or this model of it, cannot do what was asked."""
+    """The provider or the model does not support the request."""
 
     def __init__(self, message: str) -> None:
         super().__init__(Reason.CAPABILITY_NOT_SUPPORTED, message)
@@ -46,7 +50,7 @@ class CapabilityNotSupported(ProviderError):  # noqa: N818
 
 @dataclass(frozen=True)
 class ProviderConfig:
-    """A provider row's settings, read once."""
+    """Settings of a `providers.models.Provider`, copied from its row."""
 
     kind: str
     name: str
@@ -56,51 +60,51 @@ class ProviderConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """A model row's settings, read once."""
+    """Settings of a `providers.models.SpeechModel`, copied from its row."""
 
     upstream_name: str
     options: dict[str, Any] = field(default_factory=dict)
     max_audio_seconds: float | None = None  # None: no known limit
-    max_audio_bytes: int | None = None  # of a file; None: no known limit
-    times: frozenset[Literal["word", "segment"]] = frozenset()  # that it can give
+    max_audio_bytes: int | None = None  # size of a file; None: no known limit
+    timestamp_granularities: frozenset[Literal["word", "segment"]] = frozenset()  # that the model supports
 
 
 class AudioSource(Protocol):
-    """Stored audio, read when and as the adapter wants it."""
+    """Audio that an adapter reads when it needs it: as a stream or as a local file."""
 
     @property
     def sha256(self) -> str:
-        """Of the bytes, hex: the same for the same audio."""
+        """SHA-256 of the bytes, in hex."""
 
     @property
     def duration(self) -> float:
-        """seconds"""
+        """Length of the audio, in seconds."""
 
     @property
     def size(self) -> int:
-        """bytes"""
+        """Size of the file, in bytes."""
 
     @property
     def mime_type(self) -> str: ...
 
     def open(self) -> BinaryIO:
-        """A new binary stream from the start; the caller closes it."""
+        """Return a new stream at the first byte; the caller closes it."""
 
     def local_path(self) -> AbstractContextManager[Path]:
-        """A file on this machine with the audio: the stored one, or a copy that is gone afterwards."""
+        """Provide the path of a local file with the audio: the stored file, or a copy that is deleted on exit."""
 
 
 @dataclass(frozen=True)
 class Instructions:
-    """What a model is told beside the audio."""
+    """The text that is sent to a model with the audio."""
 
     language: str = ""  # BCP-47
-    prompt: str = ""  # empty: the adapter's own
+    prompt: str = ""  # empty: the adapter's default
 
 
 @dataclass(frozen=True)
 class RemoteAudio:
-    """Audio that was put at the provider before."""
+    """Audio that was uploaded to the provider's file store."""
 
     uri: str
     mime_type: str
@@ -111,14 +115,14 @@ class TranscriptionRequest:
     audio: AudioSource
     language: str = ""  # BCP-47
     prompt: str = ""
-    remote: RemoteAudio | None = None  # where the audio was put at the provider before
-    temperature: float | None = None  # 0 to 1; None: the adapter's own
-    times: frozenset[Literal["word", "segment"]] = frozenset()  # asked for; models without them answer without them
+    remote: RemoteAudio | None = None  # the same audio in the provider's file store, if it was uploaded
+    temperature: float | None = None  # 0 to 1; None: the adapter's default
+    timestamp_granularities: frozenset[Literal["word", "segment"]] = frozenset()  # requested; ignored if unsupported
 
 
 @dataclass(frozen=True)
 class TimedText:
-    """A word or a segment, and when it is said: seconds from the audio's start."""
+    """A word or a segment with its start and end, in seconds from the start of the audio."""
 
     text: str
     start: float
@@ -128,21 +132,21 @@ class TimedText:
 @dataclass(frozen=True)
 class Transcription:
     text: str
-    processing_seconds: float | None  # what the provider needed, waiting for a free place apart; None: in a batch
+    processing_seconds: float | None  # duration of the call, without the wait for a slot; None: in a batch
     input_tokens: int | None = None
     output_tokens: int | None = None
-    truncated: bool = False  # the model stopped at its output limit, not at the audio's end
+    truncated: bool = False  # the model reached its output limit before the end of the audio
     words: tuple[TimedText, ...] = ()
     segments: tuple[TimedText, ...] = ()
-    language: str = ""  # what the model heard; empty: it does not say
+    language: str = ""  # as detected by the model; empty: not reported
 
 
 @dataclass(frozen=True)
 class TranscriptionPart:
-    """A piece of text as it comes; the last one holds the whole."""
+    """One part of a streamed transcription: a text delta, or in the last part the final transcription."""
 
     delta: str = ""
-    whole: Transcription | None = None
+    final: Transcription | None = None
 
 
 AudioEncoding = Literal["wav", "pcm", "mp3", "opus", "aac", "flac"]  # pcm: 16 bit little-endian mono, no header
@@ -151,15 +155,15 @@ AudioEncoding = Literal["wav", "pcm", "mp3", "opus", "aac", "flac"]  # pcm: 16 b
 @dataclass(frozen=True)
 class SpeechRequest:
     text: str
-    voice: str = ""  # empty: the model's own
-    speed: float = 1.0  # 1 is the voice's own pace
-    instructions: str = ""  # how to speak; models that take none ignore it
-    encoding: AudioEncoding = "wav"  # wished for when streaming: a provider that lacks it answers in another
+    voice: str = ""  # empty: the model's default
+    speed: float = 1.0  # factor; 1 is the normal speed of the voice
+    instructions: str = ""  # how to speak; ignored by models without support
+    encoding: AudioEncoding = "wav"  # preferred when streaming; the provider may use another
 
 
 @dataclass(frozen=True)
 class Speech:
-    audio: bytes  # a whole WAV file
+    audio: bytes  # a complete WAV file
     sample_rate: int  # Hz
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -167,12 +171,13 @@ class Speech:
 
 @dataclass(frozen=True)
 class SpeechPart:
-    """Audio as it comes: one stream cut anywhere, with one encoding and rate."""
+    """One part of streamed speech. All parts of a stream have the same encoding and sample rate; the cuts between them
+    may be anywhere, also within a frame."""
 
     audio: bytes
     encoding: AudioEncoding
     sample_rate: int  # Hz
-    input_tokens: int | None = None  # in the last part, where the provider counts them
+    input_tokens: int | None = None  # in the last part, if the provider reports them
     output_tokens: int | None = None
 
 
@@ -185,28 +190,28 @@ class ChatMessage:
 @dataclass(frozen=True)
 class ChatRequest:
     messages: tuple[ChatMessage, ...]
-    temperature: float | None = None  # None: the model's own
+    temperature: float | None = None  # None: the model's default
     max_output_tokens: int | None = None
 
 
 @dataclass(frozen=True)
 class ChatPart:
-    """Text as it comes."""
+    """One part of a streamed chat response."""
 
     text: str
-    input_tokens: int | None = None  # in the last part, where the provider counts them
+    input_tokens: int | None = None  # in the last part, if the provider reports them
     output_tokens: int | None = None
-    truncated: bool = False  # in the last part: the model stopped at its output limit
+    truncated: bool = False  # in the last part: the model reached its output limit
 
 
 @runtime_checkable
 class Transcriber(Protocol):
     async def transcribe(self, model: ModelConfig, request: TranscriptionRequest) -> Transcription:
-        """The text of the audio. Raises ProviderError."""
+        """Transcribe the audio. Raises ProviderError."""
 
 
-# Streams: closing the generator (`contextlib.aclosing`) closes the provider's stream. They raise ProviderError, also in
-# the middle; one that ends without raising is whole.
+# Streaming methods: closing the generator (`contextlib.aclosing`) closes the provider's stream. They raise
+# ProviderError, possibly after some parts; a stream that ends without an exception is complete.
 
 
 @runtime_checkable
@@ -214,45 +219,45 @@ class StreamingTranscriber(Protocol):
     def stream_transcription(
         self, model: ModelConfig, request: TranscriptionRequest
     ) -> AsyncGenerator[TranscriptionPart, None]:
-        """The text as the model writes it."""
+        """Transcribe the audio part by part, as the model writes."""
 
 
 @runtime_checkable
 class Translator(Protocol):
     async def translate(self, model: ModelConfig, request: TranscriptionRequest) -> Transcription:
-        """The text of the audio in English, whatever is spoken in it. Raises ProviderError."""
+        """Translate speech in any language to English text. Raises ProviderError."""
 
 
 @runtime_checkable
 class SpeechSynthesizer(Protocol):
     async def speak(self, model: ModelConfig, request: SpeechRequest) -> Speech:
-        """The text, spoken. Raises ProviderError."""
+        """Synthesize the text. Raises ProviderError."""
 
 
 @runtime_checkable
 class StreamingSynthesizer(Protocol):
     def stream_speech(self, model: ModelConfig, request: SpeechRequest) -> AsyncGenerator[SpeechPart, None]:
-        """The text, spoken, as it is made."""
+        """Synthesize the text part by part."""
 
 
 @runtime_checkable
 class ChatModel(Protocol):
     def stream_chat(self, model: ModelConfig, request: ChatRequest) -> AsyncGenerator[ChatPart, None]:
-        """The model's answer as it is written."""
+        """Answer the messages part by part."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a provider is reached by plain HTTP, and with what."""
+    """Address and headers for plain HTTP requests to a provider."""
 
-    base_url: str  # without a slash at its end; /audio/transcriptions comes right after it
-    headers: Mapping[str, str] = field(repr=False)  # they hold the key
-    public_only: bool  # somebody has entered the address: it may not lead into the site's own network
+    base_url: str  # without a trailing slash; paths such as /audio/transcriptions are appended
+    headers: Mapping[str, str] = field(repr=False)  # with the API key
+    public_only: bool  # a user entered the address: only public addresses may be called
 
 
 @runtime_checkable
 class OpenAICompatible(Protocol):
-    """A provider that speaks OpenAI's protocol itself, so that requests may be passed on as they are."""
+    """A provider that implements OpenAI's HTTP API, so that the gateway can pass requests through."""
 
     def endpoint(self) -> Endpoint: ...
 
@@ -260,25 +265,26 @@ class OpenAICompatible(Protocol):
 @runtime_checkable
 class ModelLister(Protocol):
     async def list_models(self) -> list[str]:
-        """The provider's own names of the models that it offers now. Raises ProviderError."""
+        """Return the names of the models that the provider offers now, as it writes them. Raises ProviderError."""
 
 
 class Adapter(Protocol):
-    """One provider kind. What it can do are the protocols here that it also has: Transcriber, Speaker, Chatter..."""
+    """One provider kind. Its capabilities are the protocols of this module that it implements too: Transcriber,
+    SpeechSynthesizer, ChatModel and so on."""
 
     kind: ClassVar[str]
     info: ClassVar[KindInfo]
 
     def __init__(self, config: ProviderConfig) -> None:
-        """Calls nothing and opens nothing yet."""
+        """Must not call the provider or open connections."""
 
     def close(self) -> None:
-        """Let go of connections and processes; the adapter is not used afterwards."""
+        """Close connections and child processes. The adapter is not used afterwards."""
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file at a provider, as it was when asked."""
+    """Snapshot of a file in a provider's file store."""
 
     name: str
     uri: str
@@ -289,72 +295,77 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class RemoteBatch:
-    """A batch job at a provider, as it was when asked."""
+    """Snapshot of a batch job at a provider."""
 
     name: str
-    # ended: with results, maybe not for all; refused: failed by what was asked, not by how it went
+    # ended: with results, perhaps not for every line; refused: the request itself is invalid, a retry would fail as
+    # well
     state: Literal["running", "ended", "failed", "refused", "cancelled", "expired"]
-    remote_state: str  # the provider's own word
-    error: str = ""  # the provider's own text
-    output_file: str = ""  # name of the file with the results; also of what did not succeed there may be one
+    remote_state: str  # as the provider names it
+    error: str = ""  # the provider's message
+    output_file: str = ""  # name of the result file; jobs that did not succeed may have one too
 
 
 @dataclass(frozen=True)
 class BatchLine:
     """One line of a batch's result file."""
 
-    key: str | None  # None: it cannot be told whose line it is
+    key: str | None  # of the request; None: unreadable
     answer: Transcription | ProviderError
 
 
 @runtime_checkable
 class FileStore(Protocol):
-    """A provider that audio is put at before a model can hear it, under names that the caller chooses. Every method
-    blocks, may be called from several threads at once, and raises ProviderError."""
+    """A provider with a file store, to which audio is uploaded before a model reads it. The caller chooses the names.
+    Every method blocks, is safe to call from several threads, and raises ProviderError."""
 
     def takes(self, mime_type: str) -> bool:
-        """Whether the models hear audio of this type; other audio is transcoded to FLAC first."""
+        """Whether the models accept this type; the caller transcodes other audio to FLAC."""
 
     def wants_upload(self, mime_type: str, size: int) -> bool:
-        """Whether audio must be put there before a direct call too: too large to be sent along, or of another type."""
+        """Whether direct calls need an upload too: the audio is too large to send inline, or of a type that cannot
+        be."""
 
     def upload_file(self, name: str, stream: BinaryIO, size: int, mime_type: str) -> RemoteFile:
-        """Put a file of `size` bytes under `name`. Where one of that name is there already, that one is returned."""
+        """Upload `size` bytes of `stream` as `name`. Returns the existing file if there is one of that name."""
 
     def get_file(self, name: str) -> RemoteFile | None:
-        """None where there is no such file (any more)."""
+        """Return the file, or None if it does not exist (any more)."""
 
     def delete_file(self, name: str) -> None:
-        """A file that is not there counts as deleted."""
+        """Delete the file. A missing file is no error."""
 
 
 @runtime_checkable
 class BatchTranscriber(FileStore, Protocol):
-    """A provider that takes many samples in one job."""
+    """A provider that transcribes many samples in one batch job."""
 
     def batch_line(self, key: str, audio: RemoteAudio, instructions: Instructions) -> bytes:
-        """A request of a batch's input file: one line of JSON."""
+        """Return one request as a line (JSON) of a batch's input file."""
 
     def create_batch(self, model: ModelConfig, input_file: str, display_name: str) -> RemoteBatch:
-        """Make the job. Not safe to repeat: after an error that leaves it open, look for it first."""
+        """Create the job. Not idempotent: after an error that may have come after its creation, call `find_batches`
+        first."""
 
     def find_batches(self, display_name: str) -> list[RemoteBatch]:
-        """The jobs of that name, oldest first."""
+        """Return the jobs with that display name, oldest first."""
 
     def get_batch(self, name: str) -> RemoteBatch | None:
-        """None where there is no such job (any more)."""
+        """Return the job, or None if it does not exist (any more)."""
 
     def cancel_batch(self, name: str) -> None:
-        """A job that has ended, or is not there, counts as cancelled."""
+        """Cancel the job. One that has ended or does not exist is no error."""
 
     def download_file(self, name: str) -> Iterator[bytes]:
-        """The file's bytes, in pieces."""
+        """Yield the file's bytes in chunks."""
 
-    def read_line(self, line: bytes) -> BatchLine: ...
+    def read_line(self, line: bytes) -> BatchLine:
+        """Parse one line of a result file."""
 
 
 def as_transcriber(adapter: Adapter) -> Transcriber:
-    """The adapter as one that transcribes; like its sisters below it raises CapabilityNotSupported."""
+    """Return `adapter` typed as a Transcriber. This and the functions below raise CapabilityNotSupported if the adapter
+    does not implement the protocol."""
     if not isinstance(adapter, Transcriber):
         raise _cannot(adapter, "do not transcribe speech")
     return adapter
@@ -372,7 +383,7 @@ def as_synthesizer(adapter: Adapter) -> SpeechSynthesizer:
     return adapter
 
 
-def as_chatter(adapter: Adapter) -> ChatModel:
+def as_chat_model(adapter: Adapter) -> ChatModel:
     if not isinstance(adapter, ChatModel):
         raise _cannot(adapter, "do not chat")
     return adapter

@@ -1,7 +1,8 @@
-"""What a provider takes, over all processes of all machines together: calls at once, calls a minute, and pauses.
+"""Limits of calls to a provider, shared by all processes on all machines: concurrency, calls a minute, back-off and
+circuit breaker.
 
-Whoever calls holds slots by a lease, a block at a time, and asks the database again a few times a second; no call
-costs a statement of its own. Workers use `SlotHolder`, asyncio code `limiter_for(provider).slot()`.
+A process leases slots from the database in blocks and renews the lease a few times a second, so that a single call
+needs no SQL statement. Workers use `SlotHolder`, asyncio code `limiter_for(provider).slot()`.
 """
 
 from providers.limits.allocation import reopen

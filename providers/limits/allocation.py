@@ -1,6 +1,7 @@
-"""The one transaction by which a holder of slots tells what it did and is told what it may do.
+"""The allocation of slots and start times: in one transaction a holder reports the outcomes of its calls and is
+allocated what it may do next.
 
-Times are the database's, so that clocks of machines may differ.
+All times are the database's: the clocks of the machines may differ.
 """
 
 from collections.abc import Sequence
@@ -18,13 +19,15 @@ from providers.limits.circuit_breaker import Outcomes, is_half_open, note_outcom
 from providers.models import Provider, ProviderThrottle, SlotLease
 from providers.reasons import Reason
 
-QUANTUM = timedelta(seconds=2)  # where there are fewer slots than holders, they take turns
+QUANTUM = timedelta(seconds=2)  # how long a holder keeps its only slot where there are fewer slots than holders
 
 
 def fair_shares(limit: int, leases: Sequence[SlotLease], now: datetime) -> dict[UUID, int]:
-    """By holder: as many as it wants, and where that is too much in all, the same for all who want more.
+    """Return slots by holder: as many as each wants or, where the sum exceeds `limit`, equal shares for those who want
+    more.
 
-    What does not divide goes first to whoever has got its first slot just now, then to those who have none.
+    The remainder of the division goes first to holders that got their first slot less than QUANTUM ago, then to those
+    without any.
     """
 
     def turn(lease: SlotLease) -> tuple[int, datetime, int]:
@@ -33,23 +36,23 @@ def fair_shares(limit: int, leases: Sequence[SlotLease], now: datetime) -> dict[
 
     shares = {lease.holder: 0 for lease in leases}
     wanted = {lease.holder: lease.wanted for lease in sorted(leases, key=turn)}
-    while limit > 0 and (hungry := [holder for holder in wanted if wanted[holder] > shares[holder]]):
-        each = max(1, limit // len(hungry))
-        for holder in hungry:
+    while limit > 0 and (unsatisfied := [holder for holder in wanted if wanted[holder] > shares[holder]]):
+        each = max(1, limit // len(unsatisfied))
+        for holder in unsatisfied:
             more = min(each, wanted[holder] - shares[holder], limit)
             shares[holder] += more
             limit -= more
     return shares
 
 
-BLOCK_SECONDS = 1.0  # of calls that a holder takes at once
-HORIZON = 2.0  # nobody takes times that are further off: they would be lost with whoever goes away
+BLOCK_SECONDS = 1.0  # worth of start times that a holder takes at once
+HORIZON = 2.0  # seconds; later start times are not given out: they would be lost if the holder died
 
 
 def take_start_times(throttle: ProviderThrottle, per_minute: int, wanted: int, now: datetime) -> list[float]:
-    """Times at which up to `wanted` calls may begin, seconds from now, in order; they are nobody else's.
+    """Reserve start times for up to `wanted` calls: seconds from now, in order.
 
-    Empty where the next free time is too far off: then `gate.next_start_at` says when.
+    Empty if the next free time is beyond HORIZON; `throttle.next_start_at` says when it is.
     """
     apart = 60 / per_minute
     first = max(0.0, (throttle.next_start_at - now).total_seconds()) if throttle.next_start_at else 0.0
@@ -61,17 +64,17 @@ def take_start_times(throttle: ProviderThrottle, per_minute: int, wanted: int, n
     return [first + number * apart for number in range(count)]
 
 
-LEASE = timedelta(seconds=15)  # after which slots of a holder that died are free
-HALF_OPEN_SECONDS = 1.0  # before looking again what became of another holder's probe
+LEASE = timedelta(seconds=15)  # after which the slots of a holder that died are free
+HALF_OPEN_SECONDS = 1.0  # wait until the trial call of another holder is checked again
 
 
 @dataclass(frozen=True)
 class AllocationRequest:
-    """What a holder has to say. With neither calls nor wishes it gives back what it has."""
+    """What a holder reports and wants. With `in_use` and `wanted` both 0 its lease is deleted."""
 
     in_use: int  # calls under way
-    wanted: int  # calls that it would have under way, these included, had it the slots
-    start_times: int = 0  # calls that it would begin within the next second, where there is a limit a minute
+    wanted: int  # calls that it would have under way if it had the slots, including `in_use`
+    start_times: int = 0  # calls that it would begin within the next second; only counts under a limit a minute
     outcomes: Outcomes = field(default_factory=Outcomes)
 
 
@@ -79,48 +82,49 @@ class AllocationRequest:
 class Allocation:
     """What a holder may do until it asks again."""
 
-    slots: int  # calls that may be under way; where more are already, none may begin until they have ended
-    start_times: list[float] | None  # seconds from now from which on each further call may begin; None: at any time
-    awaiting_slots: bool = False  # others hold slots that are this holder's by right, and give them back soon
-    wants_more: bool = False  # it would take more, were others to leave some
-    contended: bool = False  # all holders together want more than there is
+    slots: int  # calls that may be under way; no call may begin while more are
+    start_times: list[float] | None  # seconds from now at which the next calls may begin; None: no limit a minute
+    awaiting_slots: bool = False  # other holders still hold slots of this holder's share, and are to give them back
+    wants_more: bool = False  # it got fewer slots than it wanted
+    contended: bool = False  # all holders together want more slots than the limit
     wait: float = 0.0  # seconds before which no call can begin
-    until: datetime | None = None  # where the gate is closed
-    failures: int = 0  # in a row, of all holders
-    is_failing: bool = False  # calls have failed again and again, and none has succeeded since
-    reason: str = ""  # of a gate that is closed, or lets only a probe through
+    until: datetime | None = None  # end of the back-off or of the open circuit; None: calls may begin
+    failures: int = 0  # consecutive failures, over all holders
+    is_failing: bool = False  # the circuit is open or half-open
+    reason: str = ""  # `Reason` of the back-off or the open or half-open circuit
     message: str = ""
 
 
 @transaction.atomic
-def allocate(provider_id: int, holder: UUID, ask: AllocationRequest) -> Allocation:
-    """Raises ProviderError where the provider was deleted."""
+def allocate(provider_id: int, holder: UUID, request: AllocationRequest) -> Allocation:
+    """Record the outcomes in `request`, update the lease of `holder`, and return what it may do. Raises ProviderError
+    if the provider was deleted."""
     throttle, now = _locked_throttle(provider_id)
     before = model_to_dict(throttle)
-    note_outcomes(throttle, ask.outcomes, holder, now)
+    note_outcomes(throttle, request.outcomes, holder, now)
     others, mine = _leases(throttle, holder, now)
     had = mine.slots, mine.wanted
-    grant = _grant(throttle, ask, mine, others, now)
-    _save_lease(mine, had, ask, grant, now)
+    allocation = _allocate(throttle, request, mine, others, now)
+    _save_lease(mine, had, request, allocation, now)
     if model_to_dict(throttle) != before:
         throttle.save()
-    return grant
+    return allocation
 
 
 def give_back(provider_id: int, holder: UUID) -> None:
-    """Let go of the slots of a holder that has nothing to say."""
+    """Delete the lease of a holder that has no outcomes to report."""
     SlotLease.objects.filter(provider=provider_id, holder=holder).delete()
 
 
 def reopen(provider: Provider) -> None:
-    """Forget why calls were held back."""
+    """End the back-off and close the circuit: calls may begin at once."""
     ProviderThrottle.objects.filter(pk=provider.pk).update(
         backoff_until=None, backoffs=0, failures=0, open_until=None, openings=0, half_open_by=None
     )
 
 
 def _locked_throttle(provider_id: int) -> tuple[ProviderThrottle, datetime]:
-    """The gate with its provider, locked until the end of the transaction, and the time."""
+    """Return the throttle, locked until the end of the transaction, with its provider; and the database's time."""
     throttles: Any = (
         ProviderThrottle.objects.filter(pk=provider_id).select_for_update(of=("self",)).select_related("provider")
     )
@@ -135,7 +139,8 @@ def _locked_throttle(provider_id: int) -> tuple[ProviderThrottle, datetime]:
 
 
 def _leases(throttle: ProviderThrottle, holder: UUID, now: datetime) -> tuple[list[SlotLease], SlotLease]:
-    """The live ones of others, and the holder's own."""
+    """Return the live leases of other holders, and that of `holder` (a new one if it has none). Deletes expired
+    ones."""
     leases = list(SlotLease.objects.filter(provider=throttle.pk))
     if expired := [lease.pk for lease in leases if lease.until <= now and lease.holder != holder]:
         SlotLease.objects.filter(pk__in=expired).delete()
@@ -144,11 +149,11 @@ def _leases(throttle: ProviderThrottle, holder: UUID, now: datetime) -> tuple[li
     return others, own[0] if own else SlotLease(provider_id=throttle.pk, holder=holder, slots=0, wanted=0, since=now)
 
 
-def _grant(
-    throttle: ProviderThrottle, ask: AllocationRequest, mine: SlotLease, others: list[SlotLease], now: datetime
+def _allocate(
+    throttle: ProviderThrottle, request: AllocationRequest, mine: SlotLease, others: list[SlotLease], now: datetime
 ) -> Allocation:
     limit = throttle.provider.max_concurrency
-    mine.wanted = min(ask.wanted, limit)
+    mine.wanted = min(request.wanted, limit)
     if (end := throttle.closed_until(now)) is not None:
         return Allocation(
             0,
@@ -161,7 +166,7 @@ def _grant(
         )
     free = max(0, limit - sum(lease.slots for lease in others))
     if throttle.openings:
-        if not ask.wanted or not is_half_open(
+        if not request.wanted or not is_half_open(
             throttle, mine.holder, {mine.holder, *(lease.holder for lease in others)}
         ):
             return Allocation(
@@ -171,7 +176,7 @@ def _grant(
     else:
         share = fair_shares(limit, [mine, *others], now)[mine.holder]
     slots = min(share, free)
-    start_times, wait = _starts(throttle, ask, slots, now)
+    start_times, wait = _start_times(throttle, request, slots, now)
     return Allocation(
         slots,
         start_times,
@@ -184,29 +189,30 @@ def _grant(
     )
 
 
-def _starts(
-    throttle: ProviderThrottle, ask: AllocationRequest, slots: int, now: datetime
+def _start_times(
+    throttle: ProviderThrottle, request: AllocationRequest, slots: int, now: datetime
 ) -> tuple[list[float] | None, float]:
-    """Times for calls under a limit a minute, and how long to wait where there are none."""
+    """Return start times under a limit a minute (None: no limit), and the seconds until the next one if there are
+    none."""
     per_minute = throttle.provider.requests_per_minute
     if per_minute is None:
         return None, 0.0
-    if not ask.start_times or not slots:
+    if not request.start_times or not slots:
         return [], 0.0
-    start_times = take_start_times(throttle, per_minute, ask.start_times, now)
+    start_times = take_start_times(throttle, per_minute, request.start_times, now)
     if start_times or throttle.next_start_at is None:
         return start_times, 0.0
     return [], max(0.0, (throttle.next_start_at - now).total_seconds())
 
 
 def _save_lease(
-    mine: SlotLease, had: tuple[int, int], ask: AllocationRequest, grant: Allocation, now: datetime
+    mine: SlotLease, had: tuple[int, int], request: AllocationRequest, allocation: Allocation, now: datetime
 ) -> None:
-    if not ask.in_use and not ask.wanted:
+    if not request.in_use and not request.wanted:
         if mine.pk:
             mine.delete()
         return
-    slots = max(ask.in_use, grant.slots)
+    slots = max(request.in_use, allocation.slots)
     if mine.pk and had == (slots, mine.wanted) and mine.until > now + LEASE / 2:
         return
     if (mine.slots > 0) != (slots > 0):

@@ -1,5 +1,5 @@
-"""What the outcomes of calls do to a provider's gate: it is held while the provider asks for that, and paused where
-calls fail again and again. Functions change the row that they are given; saving it is the caller's part."""
+"""Back-off and circuit breaker of a provider: calls back off when it asks for that, and the circuit opens after
+FAILURES consecutive failures. The functions change the `ProviderThrottle` that they are given; the caller saves it."""
 
 from collections.abc import Container
 from dataclasses import dataclass
@@ -11,16 +11,18 @@ from providers.adapters.base import ProviderError
 from providers.models import ProviderThrottle
 from providers.reasons import Reason
 
-FAILURES = 5  # calls in a row, each for another sample or request, that pause a provider
-FIRST_PAUSE = 3.0  # seconds; doubled with each pause in a row, up to
-LONGEST_PAUSE = 60.0
-FIRST_HOLD = 0.5  # where the provider takes no more calls and does not say for how long; doubled up to
-LONGEST_HOLD = 30.0
-LONGEST_ASKED = 3600.0  # a provider may ask for a longer pause; it is asked again then
-HOLDS_APART = timedelta(seconds=60)  # holds that are further apart are not in a row
-JITTER = (1.0, 1.1)  # of a pause: it is never shorter than asked for
-# Faults that, where the provider has answered no status, are found before it is called and tell nothing of it.
-OURS = {
+FAILURES = 5  # consecutive failed calls, each for another sample or request, that open the circuit
+FIRST_OPENING = 3.0  # seconds that the circuit stays open; doubled each time it opens again, up to
+LONGEST_OPENING = 60.0
+FIRST_BACKOFF = 0.5  # seconds, where the provider sends no Retry-After; doubled each time, up to
+LONGEST_BACKOFF = 30.0
+LONGEST_RETRY_AFTER = 3600.0  # longer requests to wait are cut to this
+BACKOFF_STREAK_GAP = timedelta(
+    seconds=60
+)  # a back-off later than this after the last one starts again at FIRST_BACKOFF
+JITTER = (1.0, 1.1)  # of pauses: never shorter than the provider asked for
+# Errors that, without an HTTP status, arose before the provider was called: they do not count for or against it.
+FOUND_BEFORE_CALL = {
     Reason.AUDIO_TOO_LONG,
     Reason.AUDIO_UNREADABLE,
     Reason.CAPABILITY_NOT_SUPPORTED,
@@ -32,81 +34,87 @@ OURS = {
 
 @dataclass
 class Outcomes:
-    """What became of a holder's calls since it last told."""
+    """The outcomes of a holder's calls since its last report."""
 
-    succeeded: bool = False  # one was answered; what follows has happened since
-    failures: int = 0  # in a row
-    asked: float | None = None  # seconds to wait, the longest that was asked for; 0: it does not say
-    fault: ProviderError | None = None  # the latest failure or refusal
+    succeeded: bool = False  # a call succeeded; `failures` counts those after it
+    failures: int = 0  # consecutive
+    retry_after: float | None = (
+        None  # longest wait that the provider asked for, seconds; 0: it gave none; None: no rate limit
+    )
+    fault: ProviderError | None = None  # the latest failure or rate limit
 
     def is_urgent(self, failures_before: int) -> bool:
-        """Whether they close the gate, so that all should know at once. `failures_before`: in a row, told already."""
+        """Whether they start a back-off or open the circuit, so that they should be reported at once.
+        `failures_before`: consecutive failures that were reported before."""
         before = 0 if self.succeeded else failures_before
-        return self.asked is not None or (self.failures > 0 and before + self.failures >= FAILURES)
+        return self.retry_after is not None or (self.failures > 0 and before + self.failures >= FAILURES)
 
     def add(self, error: ProviderError | None, *, first: bool = True) -> None:
-        """Count a call that ended with `error`, or without one. A fault of what was sent is an answer, too.
+        """Count a finished call. An error that the caller's request is to blame for counts as a success.
 
-        Not `first`: something was sent again that has failed before, and may be at fault itself.
+        `first`: False for a retry, whose failures are not counted: the request itself may be the cause.
         """
         if error is None:
             self.succeeded, self.failures = True, 0
         elif error.reason == Reason.RATE_LIMITED or error.retry_after:
-            self.asked = max(self.asked or 0.0, error.retry_after or 0.0)
+            self.retry_after = max(self.retry_after or 0.0, error.retry_after or 0.0)
             self.fault = error
         elif is_outage(error):
             self.failures += first
             self.fault = error
-        elif error.status is not None or error.reason not in OURS:
+        elif error.status is not None or error.reason not in FOUND_BEFORE_CALL:
             self.succeeded, self.failures = True, 0
 
 
 def is_outage(error: ProviderError) -> bool:
-    """Whether the provider may be down: it did not answer, or said that it failed."""
+    """Whether the provider may be down: it did not answer in time, or reported an error of its own."""
     return error.retryable and error.reason in (Reason.PROVIDER_ERROR, Reason.TIMEOUT)
 
 
 def note_outcomes(throttle: ProviderThrottle, outcomes: Outcomes, holder: UUID, now: datetime) -> None:
-    """Let the gate know. Of calls that were under way when it closed, failures change nothing any more."""
-    if outcomes.succeeded or outcomes.asked is not None:
+    """Apply outcomes to `throttle`. While the circuit is open or half-open only failures of the half-open holder count:
+    the calls of others began before it opened."""
+    if outcomes.succeeded or outcomes.retry_after is not None:
         throttle.failures = throttle.openings = 0
         throttle.open_until = throttle.half_open_by = None
-    if outcomes.asked is not None:
-        _hold(throttle, outcomes, now)
-    if outcomes.failures and not outcomes.asked and (not throttle.openings or throttle.half_open_by == holder):
+    if outcomes.retry_after is not None:
+        _back_off(throttle, outcomes, now)
+    if outcomes.failures and not outcomes.retry_after and (not throttle.openings or throttle.half_open_by == holder):
         throttle.failures += outcomes.failures
         if throttle.openings or throttle.failures >= FAILURES:
-            _pause(throttle, outcomes, now)
+            _open_circuit(throttle, outcomes, now)
 
 
-def _hold(throttle: ProviderThrottle, outcomes: Outcomes, now: datetime) -> None:
+def _back_off(throttle: ProviderThrottle, outcomes: Outcomes, now: datetime) -> None:
     backoff_until = throttle.backoff_until
-    if backoff_until is None or backoff_until <= now:  # else: calls that were under way already
-        throttle.backoffs = throttle.backoffs + 1 if backoff_until and backoff_until > now - HOLDS_APART else 1
-    if outcomes.asked:
-        seconds = spread(min(outcomes.asked, LONGEST_ASKED), *JITTER)
+    if backoff_until is None or backoff_until <= now:  # else: calls that began before the current back-off
+        throttle.backoffs = throttle.backoffs + 1 if backoff_until and backoff_until > now - BACKOFF_STREAK_GAP else 1
+    if outcomes.retry_after:
+        seconds = spread(min(outcomes.retry_after, LONGEST_RETRY_AFTER), *JITTER)
     else:
-        seconds = exponential_backoff(throttle.backoffs - 1, first=FIRST_HOLD, longest=LONGEST_HOLD, jitter=JITTER)
+        seconds = exponential_backoff(
+            throttle.backoffs - 1, first=FIRST_BACKOFF, longest=LONGEST_BACKOFF, jitter=JITTER
+        )
     end = now + timedelta(seconds=seconds)
     throttle.backoff_until = max(end, backoff_until) if backoff_until else end
-    _say_why(throttle, outcomes)
+    _note_fault(throttle, outcomes)
 
 
-def _pause(throttle: ProviderThrottle, outcomes: Outcomes, now: datetime) -> None:
+def _open_circuit(throttle: ProviderThrottle, outcomes: Outcomes, now: datetime) -> None:
     throttle.openings += 1
     throttle.half_open_by = None
-    seconds = exponential_backoff(throttle.openings - 1, first=FIRST_PAUSE, longest=LONGEST_PAUSE, jitter=JITTER)
+    seconds = exponential_backoff(throttle.openings - 1, first=FIRST_OPENING, longest=LONGEST_OPENING, jitter=JITTER)
     throttle.open_until = now + timedelta(seconds=seconds)
-    _say_why(throttle, outcomes)
+    _note_fault(throttle, outcomes)
 
 
-def _say_why(throttle: ProviderThrottle, outcomes: Outcomes) -> None:
+def _note_fault(throttle: ProviderThrottle, outcomes: Outcomes) -> None:
     if outcomes.fault is not None:
         throttle.reason, throttle.message = outcomes.fault.reason, str(outcomes.fault)
 
 
 def is_half_open(throttle: ProviderThrottle, holder: UUID, live: Container[UUID]) -> bool:
-    """After a pause: whether `holder` is the one that tries a call. It becomes that where no live holder is."""
+    """Whether `holder` may make the one trial call of a half-open circuit. It is chosen if no live holder is yet."""
     if throttle.half_open_by is None or throttle.half_open_by not in live:
         throttle.half_open_by = holder
     return throttle.half_open_by == holder

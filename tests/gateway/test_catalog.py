@@ -222,7 +222,7 @@ def test_a_provider_that_asks_for_a_pause_gets_it_from_everybody(live, http, stu
     assert live.only_record(request_id="held-back").served_by == ""
     with closing(SlotHolder(studio_row(live).pk)) as worker:
         assert not worker.ready(wanted=5)
-        assert worker.grant.reason == "rate_limited"
+        assert worker.allocation.reason == "rate_limited"
         assert 20 < worker.wait < 35
 
 
@@ -236,7 +236,7 @@ def test_a_provider_that_fails_again_and_again_is_left_alone(live, http, studio)
 def test_calls_at_once_hold_for_workers_and_the_gateway_together(live, http, studio):
     Provider.objects.filter(pk=studio_row(live).pk).update(max_concurrency=3)
     worker = SlotHolder(studio_row(live).pk)
-    wait_for(lambda: worker.ready(wanted=9) and worker.grant.slots == 3)
+    wait_for(lambda: worker.ready(wanted=9) and worker.allocation.slots == 3)
     for _ in range(3):
         worker.begin()
     answer = ask(http, "studio/whisper")  # waits, and gives up

@@ -15,7 +15,7 @@ from providers.adapters.openai import OpenAIAdapter, OpenAICompatibleAdapter
 from providers.connection_test import WavAudio
 from tests.audio import make_wav
 
-WHISPER = ModelConfig("whisper-1", times=frozenset({"word", "segment"}))
+WHISPER = ModelConfig("whisper-1", timestamp_granularities=frozenset({"word", "segment"}))
 GPT = ModelConfig("gpt-transcribe")
 VOICE = ModelConfig("tts-1")
 CHAT = ModelConfig("gpt-4.1-mini")

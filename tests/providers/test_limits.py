@@ -124,8 +124,8 @@ def test_calls_of_all_holders_are_spaced_by_the_limit_a_minute(provider):
     second.ask(wanted=20)
     assert begin_all(first, wanted=20) == 1
     assert begin_all(second, wanted=20) == 0
-    assert first.grant.start_times == pytest.approx([0, 0.5], abs=0.1)
-    assert second.grant.start_times == pytest.approx([1, 1.5], abs=0.2)
+    assert first.allocation.start_times == pytest.approx([0, 0.5], abs=0.1)
+    assert second.allocation.start_times == pytest.approx([1, 1.5], abs=0.2)
 
 
 def test_a_call_whose_turn_is_far_off_is_told_how_long_it_has_to_wait(provider):
@@ -143,9 +143,9 @@ def test_failures_in_a_row_pause_the_provider_for_every_holder(provider):
         first.end(DOWN)
     assert not first.ready(wanted=5)
     assert not second.ready(wanted=5)
-    assert second.grant.is_failing
+    assert second.allocation.is_failing
     assert second.wait > 2
-    assert second.grant.message == "503: down"
+    assert second.allocation.message == "503: down"
 
 
 def test_a_success_between_failures_keeps_the_provider_open(provider):
@@ -176,7 +176,7 @@ def test_what_no_provider_was_asked_about_does_not_open_it_again(provider, error
     assert begin_all(share, wanted=20) == 1
     share.end(error)
     share.ask(wanted=20)
-    assert share.grant.is_failing == (error is not REFUSED)
+    assert share.allocation.is_failing == (error is not REFUSED)
 
 
 def test_what_fails_again_tells_nothing_new_of_the_provider(provider):

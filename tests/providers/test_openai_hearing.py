@@ -40,7 +40,7 @@ def test_languages_are_told_by_their_code_of_two_letters_or_not_at_all(openai, t
 
 def test_times_of_words_and_segments_are_asked_for_and_read(openai):
     openai.settings(text="good morning everyone", seconds=3.0)
-    heard = hear(openai, times=frozenset({"word", "segment"}))
+    heard = hear(openai, timestamp_granularities=frozenset({"word", "segment"}))
     assert heard.words == (
         TimedText("good", 0.0, 1.0),
         TimedText("morning", 1.0, 2.0),
@@ -51,13 +51,13 @@ def test_times_of_words_and_segments_are_asked_for_and_read(openai):
 
 
 def test_only_the_times_that_were_asked_for_are_asked_for(openai):
-    heard = hear(openai, times=frozenset({"word"}))
+    heard = hear(openai, timestamp_granularities=frozenset({"word"}))
     assert fields(openai)["timestamp_granularities[]"] == ["word"]
     assert (len(heard.words), heard.segments) == (10, ())
 
 
 def test_a_model_without_times_answers_without_them(openai):
-    heard = hear(openai, GPT, times=frozenset({"word", "segment"}))
+    heard = hear(openai, GPT, timestamp_granularities=frozenset({"word", "segment"}))
     assert (heard.text != "", heard.words, heard.segments) == (True, (), ())
     assert fields(openai) == {"model": ["gpt-transcribe"], "response_format": ["json"]}
 
@@ -89,7 +89,9 @@ def test_speech_is_translated_into_english(openai):
 
 def test_a_translation_has_times_of_segments(openai):
     openai.settings(translation="good morning", seconds=2.0)
-    assert translate(openai, times=frozenset({"segment"})).segments == (TimedText("good morning", 0.0, 2.0),)
+    assert translate(openai, timestamp_granularities=frozenset({"segment"})).segments == (
+        TimedText("good morning", 0.0, 2.0),
+    )
 
 
 def test_silence_is_heard_as_an_empty_text(openai):
@@ -167,10 +169,10 @@ def test_a_transcript_comes_word_by_word_and_whole_at_the_end(openai):
     openai.settings(text="good morning everyone", usage="tokens")
     *parts, last = hear_parts(openai, language="en")
     assert [part.delta for part in parts] == ["good", " morning", " everyone"]
-    assert (last.whole.text, last.whole.output_tokens) == ("good morning everyone", 3)
+    assert (last.final.text, last.final.output_tokens) == ("good morning everyone", 3)
     assert (fields(openai)["stream"], fields(openai)["language"]) == (["true"], ["en"])
 
 
 def test_a_model_that_does_not_stream_answers_in_one_part(openai):
     openai.settings(text="good morning")
-    assert [part.whole.text for part in hear_parts(openai, WHISPER)] == ["good morning"]
+    assert [part.final.text for part in hear_parts(openai, WHISPER)] == ["good morning"]

@@ -13,7 +13,7 @@ from providers.adapters.base import (
     ChatRequest,
     ProviderError,
     SpeechRequest,
-    as_chatter,
+    as_chat_model,
     as_synthesizer,
     as_transcriber,
 )
@@ -66,8 +66,8 @@ def test_a_key_in_the_environment_gives_each_workspace_the_catalogues_models(wor
     }
     assert models["gpt-transcribe"].max_audio_bytes == 25 * 1024 * 1024
     assert models["gpt-transcribe"].prices.get().usd == Decimal("0.0045")
-    assert model_config(models["whisper-1"]).times == {"word", "segment"}
-    assert model_config(models["gpt-transcribe"]).times == frozenset()
+    assert model_config(models["whisper-1"]).timestamp_granularities == {"word", "segment"}
+    assert model_config(models["gpt-transcribe"]).timestamp_granularities == frozenset()
 
 
 def test_without_a_key_there_is_no_such_provider(workspace):
@@ -86,7 +86,7 @@ def test_all_that_the_catalogue_offers_works(workspace, environment, stand_in):
         if "tts" in model.tasks:
             return (await as_synthesizer(adapter).speak(model_config(model), SpeechRequest("Hello."))).audio
         asked = ChatRequest((ChatMessage("user", "Hello."),))
-        return await collect(as_chatter(adapter).stream_chat(model_config(model), asked))
+        return await collect(as_chat_model(adapter).stream_chat(model_config(model), asked))
 
     for model in provider.models.all():
         assert asyncio.run(ask(model)), model.name

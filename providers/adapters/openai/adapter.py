@@ -88,7 +88,7 @@ class OpenAICompatibleAdapter:
         return await self._hear(model, request, translate=True)
 
     async def _hear(self, model: ModelConfig, request: TranscriptionRequest, *, translate: bool) -> Transcription:
-        call = self._call(request.prompt, hears=True)
+        call = self._call(request.prompt, is_transcription=True)
         fields = request_fields(model, request, translate=translate)
         seconds = hearing_seconds(model, request)
         async with audio_file(model, request.audio) as file:
@@ -113,7 +113,7 @@ class OpenAICompatibleAdapter:
         self, model: ModelConfig, request: TranscriptionRequest
     ) -> AsyncGenerator[TranscriptionPart, None]:
         """Models that do not stream answer in one part."""
-        call = self._call(request.prompt, hears=True)
+        call = self._call(request.prompt, is_transcription=True)
         fields = request_fields(model, request, translate=False)
         how = self._how(hearing_seconds(model, request))
         async with audio_file(model, request.audio) as file:
@@ -124,8 +124,8 @@ class OpenAICompatibleAdapter:
                 async with endpoint.create(file=file, stream=True, **fields, **how) as answer:
                     if not is_event_stream(answer.http_response):
                         await answer.read()
-                        whole = read_transcription(answer.http_response, time.monotonic() - started, call)
-                        yield TranscriptionPart(whole=whole)
+                        final = read_transcription(answer.http_response, time.monotonic() - started, call)
+                        yield TranscriptionPart(final=final)
                         return
                     events = event_stream(client, answer.http_response)
                     async with aclosing(transcript_parts(events, started)) as parts:
@@ -205,8 +205,8 @@ class OpenAICompatibleAdapter:
         """How the SDK's methods call."""
         return {"timeout": _timeout(seconds), "extra_headers": self._headers}
 
-    def _call(self, *texts: str, hears: bool = False) -> Call:
-        return Call(private=(self._key, *texts), hears=hears)
+    def _call(self, *texts: str, is_transcription: bool = False) -> Call:
+        return Call(private=(self._key, *texts), is_transcription=is_transcription)
 
 
 class OpenAIAdapter(OpenAICompatibleAdapter):

@@ -66,7 +66,7 @@ class Call:
     """What is asked, as far as its errors are concerned."""
 
     private: tuple[str, ...] = ()  # texts and keys that no error may hold
-    hears: bool = False  # audio was sent
+    is_transcription: bool = False  # audio was sent
 
 
 @contextmanager
@@ -157,9 +157,9 @@ def _reason(status: int | None, codes: set[str], said: str, call: Call) -> Reaso
             return reason
     if status in BY_STATUS:
         return BY_STATUS[status]
-    if call.hears and status in BY_AUDIO_STATUS:
+    if call.is_transcription and status in BY_AUDIO_STATUS:
         return BY_AUDIO_STATUS[status]
-    if call.hears and status in (400, 422):
+    if call.is_transcription and status in (400, 422):
         for pattern, reason in BY_AUDIO_MESSAGE:
             if pattern.search(said):
                 return reason

@@ -21,7 +21,7 @@ def language_code(tag: str) -> str:
 
 def request_fields(model: ModelConfig, request: TranscriptionRequest, *, translate: bool) -> dict[str, Any]:
     """The form's fields beside the file."""
-    wanted = request.times & model.times
+    wanted = request.timestamp_granularities & model.timestamp_granularities
     fields: dict[str, Any] = {"model": model.upstream_name}
     fields["response_format"] = "verbose_json" if wanted else model.options.get("response_format", "json")
     if wanted and not translate:

@@ -14,7 +14,7 @@ async def transcript_parts(events: AsyncIterator[Event], started: float) -> Asyn
     text, finished, usage = "", False, None
     async for event in events:
         if event.get("type") == "transcript.text.done":
-            yield TranscriptionPart(whole=transcription_of(event, time.monotonic() - started))
+            yield TranscriptionPart(final=transcription_of(event, time.monotonic() - started))
             return
         delta, last = _delta(event)
         text, finished, usage = text + delta, finished or last, event.get("usage") or usage
@@ -23,8 +23,8 @@ async def transcript_parts(events: AsyncIterator[Event], started: float) -> Asyn
     if not finished:
         raise broken_off()
     input_tokens, output_tokens = tokens_of(usage)
-    whole = Transcription(text.strip(), time.monotonic() - started, input_tokens, output_tokens)
-    yield TranscriptionPart(whole=whole)
+    final = Transcription(text.strip(), time.monotonic() - started, input_tokens, output_tokens)
+    yield TranscriptionPart(final=final)
 
 
 def _delta(event: Event) -> tuple[str, bool]:
