@@ -1,4 +1,4 @@
-"""From the name that a client asks for to the models that may serve it, in the order in which they are tried."""
+"""Resolves the model name of a request to the models that may serve it, in the order in which they are tried."""
 
 import asyncio
 import math
@@ -22,11 +22,11 @@ from providers.registry import adapter_for, model_config
 
 Task = Literal["stt", "tts", "chat", "translation"]
 
-FRESH = 2.0  # seconds that a workspace's models are remembered; afterwards they are loaded anew beside the request,
-STALE = 6.0  # and after these before it
-IMPATIENCE = 0.5  # seconds that a call waits for its turn where another model may serve it
-PAUSE = 0.05  # seconds until then: the request that noticed goes first
-DOES = {
+FRESH_SECONDS = 2.0  # seconds that a cached catalog is used as it is; older ones are reloaded in the background,
+STALE_SECONDS = 6.0  # and above this age (seconds) before the request is served
+SHORT_PATIENCE = 0.5  # seconds that a call waits for a slot if another model is left to try
+RELOAD_DELAY = 0.05  # seconds before a reload in the background: the request that caused it goes first
+ABILITIES = {
     "stt": "transcribes speech",
     "tts": "speaks texts",
     "chat": "answers texts",
@@ -36,7 +36,7 @@ DOES = {
 
 @dataclass(frozen=True)
 class ModelTarget:
-    """One model that a request may be sent to."""
+    """A model that may serve a request."""
 
     model: SpeechModel
 
@@ -45,25 +45,26 @@ class ModelTarget:
         return self.model.public_name
 
     def slot(self, *, is_last: bool) -> AbstractAsyncContextManager[None]:
-        """Inside, one call to the provider is under way: within its limits, which hold for all processes together.
-        Raises ProviderPaused, soon where another target is left. Embedded engines keep their own order."""
+        """Hold a slot of the provider's limits for one call. Raises ProviderPaused if there is none within PATIENCE, or
+        within SHORT_PATIENCE unless `is_last`. Embedded engines have a queue of their own and no limits."""
         if self.adapter.info.embedded:
             return nullcontext()
-        return limiter_for(self.model.provider).slot(PATIENCE if is_last else IMPATIENCE)
+        return limiter_for(self.model.provider).slot(PATIENCE if is_last else SHORT_PATIENCE)
 
     @cached_property
     def adapter(self) -> Adapter:
-        """Raises ProviderError."""
+        """The adapter of the model's provider. Raises ProviderError if it cannot be made."""
         return adapter_for(self.model.provider)
 
     @cached_property
-    def wire(self) -> OpenAICompatible | None:
-        """The adapter, where its provider speaks OpenAI's protocol itself. Raises ProviderError."""
+    def openai_compatible(self) -> OpenAICompatible | None:
+        """The adapter if its provider implements OpenAI's HTTP API, else None. Raises ProviderError."""
         return self.adapter if isinstance(self.adapter, OpenAICompatible) else None
 
     @cached_property
     def store(self) -> FileStore | None:
-        """The adapter, where its provider has a store for audio that a request cannot hold. Raises ProviderError."""
+        """The adapter if its provider has a file store, for audio too large for a request, else None. Raises
+        ProviderError."""
         return self.adapter if isinstance(self.adapter, FileStore) else None
 
     @cached_property
@@ -71,8 +72,8 @@ class ModelTarget:
         return model_config(self.model)
 
     def prompt(self, hint: str) -> str:
-        """What the model is told beside the audio. `hint`: what may be said in it, or was said before; models that do
-        nothing unasked are told what to do as well. Raises ProviderError."""
+        """Return the prompt for a transcription. `hint`: the client's prompt, such as words that may occur or the text
+        before this audio; it is appended to the default prompt of kinds that have one. Raises ProviderError."""
         own = self.adapter.info.default_prompt
         return f"{own}\nFor context and spelling only, not to be answered: {hint}" if own and hint else own or hint
 
@@ -80,11 +81,11 @@ class ModelTarget:
 @dataclass(frozen=True)
 class Alias:
     name: str
-    targets: tuple[ModelTarget, ...]  # in their order
-    weights: tuple[int, ...]  # empty: they are tried in their order
+    targets: tuple[ModelTarget, ...]  # in the alias's order
+    weights: tuple[int, ...]  # of the targets; empty: they are tried in order
 
     def order(self) -> list[ModelTarget]:
-        """The targets in the order of trying them, drawn anew where they have weights."""
+        """Return the targets in the order in which to try them; targets with weights are drawn anew each time."""
         if not self.weights:
             return list(self.targets)
         # Efraimidis and Spirakis: the first is drawn by weight, then the second among the rest, and so on.
@@ -93,21 +94,21 @@ class Alias:
 
 
 class ModelCatalog:
-    """What one workspace can ask for."""
+    """The models and aliases of one workspace."""
 
     def __init__(self, models: Sequence[SpeechModel], aliases: Sequence[ModelAlias]) -> None:
         self.loaded_at = time.monotonic()
         self.targets = {model.public_name: ModelTarget(model) for model in models}
         by_id = {target.model.pk: target for target in self.targets.values()}
-        made = [_alias(alias, by_id) for alias in aliases]
-        self.aliases = {alias.name: alias for alias in made if alias.targets}
+        built = [_alias(alias, by_id) for alias in aliases]
+        self.aliases = {alias.name: alias for alias in built if alias.targets}
         self._by_model_name: dict[str, list[ModelTarget]] = {}
         for target in self.targets.values():
             self._by_model_name.setdefault(target.model.name, []).append(target)
 
     def find(self, name: str) -> list[ModelTarget]:
-        """The models behind `name`: an alias, a public name, or a model's own name where only one provider has it.
-        Raises ApiError 404."""
+        """Return the models that `name` refers to: an alias, a public name (provider/model), or a model's name if only
+        one provider has it. Raises ApiError 404."""
         if name in self.aliases:
             return self.aliases[name].order()
         if name in self.targets:
@@ -123,11 +124,11 @@ class ModelCatalog:
         return found
 
     def find_for(self, task: Task, name: str) -> list[ModelTarget]:
-        """Those behind `name` that do `task`. Raises ApiError 404, and 400 where none does it."""
+        """Return the models that `name` refers to and that support `task`. Raises ApiError 404, or 400 if none does."""
         found = self.find(name)
         able = [target for target in found if task in target.model.tasks and target.model.supports_direct]
         if not able:
-            raise invalid(_cannot(task, name, found), param="model", code="capability_not_supported")
+            raise invalid(_unsupported_message(task, name, found), param="model", code="capability_not_supported")
         return able
 
 
@@ -141,27 +142,27 @@ def _alias(alias: ModelAlias, usable: Mapping[int, ModelTarget]) -> Alias:
     )
 
 
-def _cannot(task: Task, name: str, found: list[ModelTarget]) -> str:
+def _unsupported_message(task: Task, name: str, found: list[ModelTarget]) -> str:
     tasks = sorted({each for target in found for each in target.model.tasks})
     if task in tasks:
         return f"The model {name!r} works in batches only, not request by request. Use another model."
-    abilities = " and ".join(DOES[each] for each in tasks) or "is not set up for anything"
-    return f"The model {name!r} is none that {DOES[task]}: it {abilities}. Use another model."
+    abilities = " and ".join(ABILITIES[each] for each in tasks) or "is not set up for anything"
+    return f"The model {name!r} is none that {ABILITIES[task]}: it {abilities}. Use another model."
 
 
-_catalogs: dict[int, ModelCatalog] = {}  # by workspace
+_catalogs: dict[int, ModelCatalog] = {}  # by workspace id
 _loading: dict[int, asyncio.Future[ModelCatalog]] = {}
 
 
 async def catalog_for(access: Access) -> ModelCatalog:
-    """What the caller's workspace offers, at most a few seconds old."""
+    """Return the catalog of the caller's workspace, at most STALE_SECONDS old."""
     key = access.workspace.pk
     known = _catalogs.get(key)
     age = time.monotonic() - known.loaded_at if known else math.inf
-    if age > FRESH and key not in _loading:
-        _loading[key] = asyncio.ensure_future(_load_after(PAUSE if age <= STALE else 0, access))
+    if age > FRESH_SECONDS and key not in _loading:
+        _loading[key] = asyncio.ensure_future(_load_after(RELOAD_DELAY if age <= STALE_SECONDS else 0, access))
         _loading[key].add_done_callback(partial(_loaded, key))
-    if known is None or age > STALE:  # everybody who comes meanwhile waits for the same answer
+    if known is None or age > STALE_SECONDS:  # all requests share one load
         return await asyncio.shield(_loading[key])
     return known
 
@@ -183,8 +184,8 @@ def _load(access: Access) -> ModelCatalog:
         aliases = ModelAlias.objects.for_workspace(access.workspace).with_targets()
         catalog = ModelCatalog(list(models), list(aliases))
         for target in catalog.targets.values():
-            with suppress(ProviderError):  # told to whoever asks for the model
-                _ = target.adapter  # made here and not in the event loop: some need a second
+            with suppress(ProviderError):  # raised again when the model is used
+                _ = target.adapter  # made in this thread, as some take a second
         return catalog
     finally:
         close_old_connections()

@@ -1,4 +1,4 @@
-"""What `/v1/` answers where it does not do what was asked for."""
+"""Error responses of `/v1/`."""
 
 from collections.abc import Mapping
 
@@ -8,8 +8,7 @@ INVALID = "invalid_request_error"
 
 
 class ApiError(EarshotError):
-    """A call ends with this answer. The message is for a person, and holds no audio, text or key of anybody's but the
-    caller's own."""
+    """An error response. The message is for people; it contains no audio, text or key but the caller's own."""
 
     def __init__(
         self,
@@ -30,11 +29,11 @@ class ApiError(EarshotError):
 
 
 def invalid(message: str, param: str | None = None, code: str = "") -> ApiError:
-    """400: the caller's request cannot be served as it is."""
+    """Return an error 400: the request is invalid."""
     return ApiError(400, message, param=param, code=code)
 
 
 def unavailable() -> ApiError:
-    """The database cannot be written to: nothing is called that could not be accounted for."""
+    """Return an error 503: the database does not answer, and no call is made that could not be recorded."""
     message = "Usage cannot be recorded just now, so nothing was called. Try again in a few seconds."
     return ApiError(503, message, kind="server_error", code="unavailable", headers={"Retry-After": "2"})

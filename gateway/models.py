@@ -1,4 +1,4 @@
-"""What goes through the gateway: usage, budgets and model aliases."""
+"""Database models of the gateway: usage records, budgets, rate limits and model aliases."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -38,7 +38,7 @@ class UsageRecordQuerySet(WorkspaceOwnedQuerySet):
         return self.filter(state="reserved")
 
     def lost(self, now: datetime) -> Self:
-        """Calls under way that nobody renews: their process died."""
+        """Reservations that have expired: their process died."""
         return self.under_way().filter(expires_at__lt=now)
 
     def in_month(self, month: date) -> Self:
@@ -168,7 +168,7 @@ class MonthlySpend(models.Model):
 
 
 class Budget(models.Model):
-    """What a workspace, or one key of it, may spend in a calendar month (UTC)."""
+    """The most that a workspace, or one of its keys, may spend in a calendar month (UTC)."""
 
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="budgets")
     api_key = models.ForeignKey(
@@ -228,12 +228,12 @@ class RateBucket(models.Model):
 
 class ModelAliasQuerySet(WorkspaceOwnedQuerySet):
     def with_targets(self) -> Self:
-        """With all that a call needs to know of its models, in their order."""
+        """Prefetch the targets in order, with their models and providers."""
         return self.prefetch_related("targets__model__provider")
 
 
 class ModelAlias(models.Model):
-    """A name under which several models can be asked for: when one fails, the next is tried."""
+    """A model name that stands for several models: when one fails, the next is tried."""
 
     class Strategy(models.TextChoices):
         ORDERED = "ordered", "In order"

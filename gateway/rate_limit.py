@@ -1,7 +1,7 @@
-"""How many calls a minute a key may make, over all processes and machines together.
+"""Rate limit of API keys, in calls a minute, shared by all processes on all machines: a token bucket in two levels.
 
-A key's row is filled up evenly by its limit, up to a minute's worth. A process takes about a second's worth from it at
-once, so that the row is written about once a second and not with every call.
+A key's row (`RateBucket`) fills evenly at the limit, up to a minute's worth. Each process moves about a second's worth
+at once into a local bucket, so that the row is written about once a second and not with every call.
 """
 
 import threading
@@ -15,12 +15,12 @@ from django.utils import timezone
 
 from gateway.models import RateBucket
 
-SHORTEST_WAIT = 1.0  # seconds before a process asks again for a key that has nothing left
+SHORTEST_WAIT = 1.0  # seconds before a process reads an empty row again
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One call by a key that may make `limit` a minute."""
+    """One call by a key with a limit of `limit` calls a minute."""
 
     api_key_id: int
     limit: int
@@ -28,21 +28,22 @@ class Need:
 
 @dataclass(slots=True)
 class LocalBucket:
-    """What this process has taken for a key and not used yet."""
+    """The calls that this process has taken from a key's row and not used yet."""
 
     calls: int = 0
-    empty_until: float = 0.0  # time.monotonic()
+    empty_until: float = 0.0  # by time.monotonic(); until then the row is not read again
 
 
 class LocalBuckets:
-    """Those of all keys; for any thread."""
+    """The local buckets of all keys. Thread-safe."""
 
     def __init__(self) -> None:
         self._by_key: dict[int, LocalBucket] = {}
         self._lock = threading.Lock()
 
     def spend(self, api_key_id: int) -> float | None:
-        """Seconds to wait for a call: 0 where one is covered; None where that is for the key's row to say."""
+        """Use one call. Returns 0, or the seconds until a call may be left; None if the key's row must be read
+        first."""
         with self._lock:
             bucket = self._by_key.setdefault(api_key_id, LocalBucket())
             if bucket.calls:
@@ -52,7 +53,7 @@ class LocalBuckets:
             return wait if wait > 0 else None
 
     def fill(self, api_key_id: int, calls: int, wait: float) -> None:
-        """Add what was taken; without any left afterwards, the row is asked again after `wait` seconds."""
+        """Add `calls` that were taken from the row; once they are used, the row is not read for `wait` seconds."""
         with self._lock:
             bucket = self._by_key.setdefault(api_key_id, LocalBucket())
             bucket.calls += calls
@@ -67,7 +68,7 @@ local_buckets = LocalBuckets()
 
 
 def take(needs: Sequence[Need]) -> list[None]:
-    """Take what is needed, and a second's worth at least, from the keys' rows into the local_buckets."""
+    """Move the calls that are needed, but at least a second's worth, from the keys' rows into the local buckets."""
     wanted = Counter(need.api_key_id for need in needs)
     limits = {need.api_key_id: need.limit for need in needs}
     with transaction.atomic():
@@ -78,7 +79,8 @@ def take(needs: Sequence[Need]) -> list[None]:
 
 
 def _take(row: RateBucket, limit: int, wanted: int) -> tuple[int, float]:
-    """Calls, and the seconds until there is another where these were not enough."""
+    """Take calls from the row. Returns their number, and the seconds until the next call if they are fewer than
+    `wanted`."""
     row.fill(limit, timezone.now())
     calls = min(int(row.calls), max(wanted, limit // 60))
     row.calls -= calls
@@ -87,7 +89,7 @@ def _take(row: RateBucket, limit: int, wanted: int) -> tuple[int, float]:
 
 
 def _locked(limits: dict[int, int]) -> list[RateBucket]:
-    """The rows of the keys, always in the same order; a new one is full."""
+    """Return the keys' rows, locked in the order of their ids to avoid deadlocks. Creates missing rows, full."""
     rows = RateBucket.objects.select_for_update().filter(pk__in=limits).order_by("pk")
     found = list(rows)
     if len(found) == len(limits):

@@ -1,4 +1,4 @@
-"""Changes of budgets and model aliases."""
+"""Services that change budgets and model aliases."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from providers.models import SpeechModel
 
 @dataclass(frozen=True)
 class ModelTarget:
-    """A model of an alias; `weight` counts where they are drawn by weight."""
+    """A model of an alias. `weight` only counts with the strategy `weighted`."""
 
     model: SpeechModel
     weight: int = 1
 
 
 def create_budget(*, workspace: Workspace, monthly_usd: Decimal, api_key: ApiKey | None = None) -> Budget:
-    """Raises AlreadyExists: a workspace has one budget of its own, and each key one."""
+    """Create the budget of a workspace, or of one of its keys. Raises AlreadyExists if it has one."""
     try:
         with transaction.atomic():
             return Budget.objects.create(workspace=workspace, api_key=api_key, monthly_usd=monthly_usd)
@@ -31,7 +31,7 @@ def create_budget(*, workspace: Workspace, monthly_usd: Decimal, api_key: ApiKey
 
 
 def change_budget(*, budget: Budget, monthly_usd: Decimal) -> None:
-    """Holds for every new call at once, and within seconds before bodies are read."""
+    """Change a budget. It applies to new reservations at once, and to authentication within seconds."""
     budget.monthly_usd = monthly_usd
     budget.save(update_fields=["monthly_usd"])
 
@@ -42,9 +42,9 @@ def save_alias(
     alias: ModelAlias,
     targets: Sequence[ModelTarget] | None = None,
 ) -> ModelAlias:
-    """Make or change an alias; `targets` are its models in their order, None leaves them as they are.
+    """Create or change an alias. `targets`: its models in order; None leaves them unchanged.
 
-    Raises AlreadyExists for a name that there is already, InvalidInput for models that cannot stand in for each other.
+    Raises AlreadyExists if the name is taken, InvalidInput if the models cannot replace each other.
     """
     if targets is not None and (problem := problem_of_targets(alias.workspace, [each.model for each in targets])):
         raise InvalidInput(problem, field="targets")
@@ -63,7 +63,7 @@ def save_alias(
 
 
 def problem_of_targets(workspace: Workspace, models: Iterable[SpeechModel]) -> str:
-    """Why these models cannot share a name; empty where they can."""
+    """Say why these models cannot share an alias; empty if they can."""
     chosen = list(models)
     if not chosen:
         return "Name one model at least."

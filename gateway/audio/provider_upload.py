@@ -1,4 +1,4 @@
-"""Audio that is put at a provider for one call, since a request cannot hold it."""
+"""Uploads audio to a provider's file store for one call, if it cannot be sent inline."""
 
 import asyncio
 import logging
@@ -14,13 +14,13 @@ from providers.reasons import Reason
 
 logger = logging.getLogger(__name__)
 
-PAUSE = 0.3  # seconds between two looks at a file that the provider is still processing
+PAUSE = 0.3  # seconds between two polls of a file that the provider is still processing
 
 
 @asynccontextmanager
-async def put_at(store: FileStore, audio: AudioSource) -> AsyncIterator[RemoteAudio]:
-    """Where the provider finds the audio. It is deleted there however the call ends; of a process that is killed, it
-    is left to the provider's own expiry. Raises ProviderError."""
+async def uploaded_to(store: FileStore, audio: AudioSource) -> AsyncIterator[RemoteAudio]:
+    """Upload the audio on entry and delete it on exit. If the process is killed, the file is left to the provider's own
+    expiry. Raises ProviderError."""
     name = f"gateway-{secrets.token_hex(16)}"
     with audio.open() as stream:
         putting = asyncio.ensure_future(asyncio.to_thread(_put, store, name, stream, audio))
@@ -28,7 +28,7 @@ async def put_at(store: FileStore, audio: AudioSource) -> AsyncIterator[RemoteAu
             file = await _in_time(store, putting)
             yield RemoteAudio(file.uri, audio.mime_type)
         finally:
-            stream.close()  # which ends an upload that nobody waits for any more
+            stream.close()  # makes an upload that is still running fail
             await asyncio.gather(putting, return_exceptions=True)
             await asyncio.to_thread(_delete, store, name)
 
@@ -47,7 +47,7 @@ async def _in_time(store: FileStore, putting: asyncio.Future[RemoteFile]) -> Rem
 
 
 async def _active(store: FileStore, file: RemoteFile) -> RemoteFile:
-    """The file once the provider has processed it."""
+    """Wait until the provider has processed the file."""
     current: RemoteFile | None = file
     while current is not None and current.state == "processing":
         await asyncio.sleep(PAUSE)

@@ -1,4 +1,4 @@
-"""Speech on its way from a provider to whoever asked for it, in the encoding that was asked for."""
+"""Streaming transcoder: converts speech from a provider to the encoding that the client asked for."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -13,7 +13,7 @@ from gateway.audio.encoders import SAMPLE_RATE, encoder_of
 from providers.adapters.base import AudioEncoding, ProviderError, SpeechPart
 from providers.reasons import Reason
 
-PIECE = 8 * 1024  # bytes that are transcoded in one go: a whole file at once still comes out as a stream
+PIECE = 8 * 1024  # bytes that are transcoded at once, so that a complete file is streamed too
 
 Made = TypeVar("Made")
 
@@ -21,24 +21,24 @@ _threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="transcoding")
 
 
 class Transcoder:
-    """One stream of audio, turned into another encoding piece by piece. For one thread at a time.
+    """Transcodes one stream of audio piece by piece. Not thread-safe.
 
-    A frame that cannot be decoded ends the stream: sound that is silently left out would pass for the model's.
+    A frame that cannot be decoded ends the stream with an error: no audio is left out silently.
     """
 
     def __init__(self, source: AudioEncoding, sample_rate: int, target: AudioEncoding) -> None:
         self._decoder = decoder_of(source, sample_rate)
         self._encoder = encoder_of(target)
-        self._heard = False
+        self._has_audio = False
 
     def feed(self, audio: bytes) -> bytes:
-        """What can be played after these bytes, and could not before them. Raises ProviderError."""
+        """Decode these bytes; returns the output that is complete so far. Raises ProviderError."""
         return self._run(lambda: self._decoder.feed(audio))
 
     def end(self) -> bytes:
-        """The rest. Nothing is fed afterwards. Raises ProviderError, also where there was no sound at all."""
+        """Return the rest of the output; call it once, at the end. Raises ProviderError, also if there was no audio."""
         rest = self._run(self._decoder.end)
-        if not self._heard:
+        if not self._has_audio:
             raise _unreadable()
         return rest + self._encoder.end()
 
@@ -48,15 +48,14 @@ class Transcoder:
             out = b"".join([self._encoder.feed(frame) for frame in frames])
         except Exception as error:  # FFmpeg's bindings raise nearly anything on damaged bytes
             raise _unreadable() from error
-        self._heard = self._heard or bool(frames)
+        self._has_audio = self._has_audio or bool(frames)
         return out
 
 
 async def in_encoding(parts: AsyncGenerator[SpeechPart, None], encoding: AudioEncoding) -> AsyncGenerator[bytes, None]:
-    """The stream in `encoding`, as it comes: untouched where it is in that already, else made into 24 kHz mono.
+    """Yield the stream in `encoding`: unchanged if it already is, else transcoded to 24 kHz mono.
 
-    The next part is only asked for when what was made of the last one was taken. Closing this closes `parts`.
-    Raises ProviderError.
+    Parts are pulled one at a time (back-pressure). Closing this closes `parts`. Raises ProviderError.
     """
     transcoder: Transcoder | None = None
     async with aclosing(parts):

@@ -1,4 +1,4 @@
-"""Uploaded audio: what it is, how long it is, and the same in a format that a model takes."""
+"""Uploaded audio: its format and duration, and the conversion to a format that a model accepts."""
 
 import asyncio
 import hashlib
@@ -23,22 +23,22 @@ from providers.adapters.base import CapabilityNotSupported
 
 T = TypeVar("T")
 
-WRITERS = {"flac": as_flac, "wav": as_wav}  # the smaller first
+WRITERS = {"flac": as_flac, "wav": as_wav}  # the format with the smaller files first
 
 
 class UploadedAudio:
-    """A file whose content was looked at. It is an `AudioSource`; close it when the request is over."""
+    """An `AudioSource` whose format and duration were determined from its content. The request closes it."""
 
     def __init__(self, file: BinaryIO, container: Container, duration: float, size: int, workspace_id: int) -> None:
         self._file = file
         self.container = container
-        self.duration = duration  # seconds, by what is really there
+        self.duration = duration  # seconds, as measured
         self.size = size  # bytes
         self.workspace_id = workspace_id
 
     @cached_property
     def sha256(self) -> str:
-        """Read when asked for: few providers care."""
+        """SHA-256 in hex; computed on demand, as few providers need it."""
         digest = hashlib.sha256()
         with self.open() as stream:
             while piece := stream.read(1024 * 1024):
@@ -51,7 +51,8 @@ class UploadedAudio:
 
     @property
     def file_name(self) -> str:
-        """For providers that tell the format by it. The caller's own name is nobody's business."""
+        """A neutral name with the right extension, by which some providers detect the format. The client's own file
+        name is kept private."""
         return f"audio.{self.container.extension}"
 
     def open(self) -> BinaryIO:
@@ -69,11 +70,11 @@ class UploadedAudio:
 
 
 async def ingest(file: BinaryIO, *, workspace_id: int, max_seconds: float = math.inf) -> UploadedAudio:
-    """Look at an uploaded file: an `io.BytesIO`, or a named temporary file, which is gone when it is closed.
+    """Determine format and duration of an uploaded file: an `io.BytesIO` or a named temporary file.
 
-    Plain WAV is measured by its header and its size, in microseconds; everything else is decoded from start to end in
-    a process of its own, since headers lie and decoders crash. Raises InvalidAudio, also where the audio is longer
-    than `max_seconds`; the file stays the caller's then.
+    Plain WAV is measured by its header and its size, which takes microseconds; all else is decoded completely in a
+    child process, as headers may be wrong and decoders may crash. Raises InvalidAudio, also above `max_seconds`; the
+    caller closes the file then, else the returned object owns it.
     """
     container = identify(file)
     size = file.seek(0, io.SEEK_END)
@@ -88,11 +89,11 @@ async def ingest(file: BinaryIO, *, workspace_id: int, max_seconds: float = math
     return UploadedAudio(file, container, seconds, size, workspace_id)
 
 
-async def as_taken(audio: UploadedAudio, formats: Collection[str]) -> UploadedAudio:
-    """The audio in one of `formats` (names of containers, or their file extensions; none: any will do).
+async def in_accepted_format(audio: UploadedAudio, formats: Collection[str]) -> UploadedAudio:
+    """Return the audio in one of `formats` (names of containers or file extensions; empty: any).
 
-    It is `audio` itself where that is one of them; otherwise a new one, which the caller closes too. Raises
-    CapabilityNotSupported where nothing can be written that the model takes, and InvalidAudio.
+    It is `audio` itself if it is in one of them, else a transcoded copy, which the caller closes as well. Raises
+    CapabilityNotSupported if none of the formats can be written, and InvalidAudio.
     """
     if not formats or {audio.container.name, audio.container.extension} & set(formats):
         return audio
@@ -108,7 +109,7 @@ async def as_taken(audio: UploadedAudio, formats: Collection[str]) -> UploadedAu
 
 
 def _measured(file: BinaryIO, container: Container, workspace_id: int, max_seconds: float) -> float:
-    """Seconds."""
+    """Return the duration in seconds."""
     with _on_disk(file, container) as path:
         return probe_safely(path, workspace_id=workspace_id, max_seconds=max_seconds).duration
 
@@ -119,7 +120,7 @@ def _transcoded(audio: UploadedAudio, target: str) -> BinaryIO:
 
 
 async def _in_own_thread(function: Callable[[], T]) -> T:
-    """What `function` returns. It may wait for minutes, and the threads that the event loop has are few."""
+    """Run `function` in a new thread: it may wait for minutes, and the event loop's default pool is small."""
     thread = ThreadPoolExecutor(1, thread_name_prefix="measuring")
     try:
         return await asyncio.get_running_loop().run_in_executor(thread, function)

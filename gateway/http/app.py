@@ -1,4 +1,4 @@
-"""`/v1/`: an ASGI application beside Django's, since a request may cost no more than a millisecond or two here."""
+"""The ASGI application of `/v1/`, apart from Django: its overhead must stay within a millisecond or two a request."""
 
 import asyncio
 import logging
@@ -21,13 +21,13 @@ logger = logging.getLogger(__name__)
 
 Handler = Callable[[Request], Awaitable[None]]
 
-REQUEST = "earshot.request"  # in the scope
+REQUEST = "earshot.request"  # key of the scope
 
 
 class Endpoint:
-    """A handler of requests that have a valid key, as an ASGI application.
+    """Wraps a handler as an ASGI application that authenticates the request first.
 
-    The handler sends its answer itself, by `Request.respond`: a call is settled only once its answer is sent.
+    The handler sends the response itself, by `Request.respond`, as a call is settled only after its response is sent.
     """
 
     def __init__(self, handler: Handler) -> None:
@@ -49,17 +49,17 @@ ROUTES = [
 
 
 class Gateway:
-    """The ASGI application of `routes`. Whatever goes wrong in a request is answered as OpenAI does.
+    """The ASGI application of `routes`. All errors are answered in OpenAI's format.
 
-    In place of the class `Starlette`, whose outermost part has the server log each fault with its text, which may be
-    what somebody said.
+    It replaces the class `Starlette`, whose error middleware logs exceptions with their text, which may quote a
+    request.
     """
 
     def __init__(self, routes: Sequence[BaseRoute]) -> None:
         self._router = Router(routes, redirect_slashes=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["app"] = self  # in an application the router raises 404 and 405, alone it answers them
+        scope["app"] = self  # makes the router raise 404 and 405 instead of answering them
         if scope["type"] == "http":
             await self._serve(Request(scope, receive, send), send)
         else:
@@ -75,7 +75,7 @@ class Gateway:
                 await _fail(request, _stopping())
         finally:
             await request.end()
-            del request.scope[REQUEST]  # circles of objects are garbage that takes a collection
+            del request.scope[REQUEST]  # reference cycles would be left to the garbage collector
 
     async def _route(self, request: Request, send: Send) -> None:
         request.scope[REQUEST] = request
@@ -95,7 +95,7 @@ class Gateway:
 
 
 def _not_routed(request: Request, error: HTTPException) -> ApiError:
-    """404 or 405."""
+    """Return the error for a path (404) or method (405) without a route."""
     path = request.scope["path"]
     if error.status_code == 404:
         return ApiError(404, f"There is no {quote(path)} here.", code="unknown_url")
@@ -105,14 +105,14 @@ def _not_routed(request: Request, error: HTTPException) -> ApiError:
 
 
 def _stopping() -> ApiError:
-    """The server was told to stop, and has waited for as long as it may."""
+    """Return the error for requests that are still running when the server's time to stop is over."""
     message = "The server stops just now. Send the request again."
     return ApiError(503, message, kind="server_error", code="stopping", headers={"Retry-After": "1"})
 
 
 async def _fail(request: Request, error: ApiError) -> None:
-    """An answer that has begun is left as it is: without an end, which the server turns into a broken connection."""
-    if error.status > 500:  # the rest has been told of, or is the caller's
+    """Respond with `error`. A response that has begun is left without an end: the server closes the connection."""
+    if error.status > 500:  # 500 is logged where it is caught; 4xx are the caller's
         logger.warning("Request %s ends with %s (%s).", request.request_id, error.status, error.code)
     if request.status is None:
         await request.respond(response_of(error))

@@ -1,4 +1,4 @@
-"""Errors as OpenAI's SDKs expect them: an envelope with all four keys, and a status that says whose fault it is."""
+"""Errors in OpenAI's format, and the mapping of provider errors to HTTP statuses."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from providers.reasons import Reason
 
 
 def envelope(error: ApiError) -> bytes:
-    """The body of the answer, JSON."""
+    """Return the body of the response, JSON: {"error": {"message", "type", "param", "code"}}."""
     payload = {"message": error.message, "type": error.kind, "param": error.field, "code": error.code or None}
     return json.dumps({"error": payload}).encode()
 
@@ -21,10 +21,14 @@ def response_of(error: ApiError) -> Response:
     return Response(envelope(error), error.status, error.headers, media_type="application/json")
 
 
-CALLERS_FAULT = frozenset({400, 413, 415, 422})  # statuses of a provider that say so
+CALLERS_FAULT = frozenset({400, 413, 415, 422})  # a provider's statuses that become 400
 
-OUR_ACCOUNT = {Reason.INVALID_CREDENTIALS, Reason.RATE_LIMITED, Reason.QUOTA_EXHAUSTED}  # whatever the status is
-# What failures mean that came without an HTTP answer of the provider, or before it was asked.
+OUR_ACCOUNT = {
+    Reason.INVALID_CREDENTIALS,
+    Reason.RATE_LIMITED,
+    Reason.QUOTA_EXHAUSTED,
+}  # about the site's account, whatever the status
+# Status for errors without an HTTP response of the provider.
 STATUS_OF_REASON = {
     Reason.TIMEOUT: 504,
     Reason.RATE_LIMITED: 429,
@@ -43,7 +47,7 @@ STATUS_OF_REASON = {
 
 
 def status_of(error: ProviderError) -> int:
-    """The status that a failure at a provider has for our caller: 4xx only for what the caller can mend."""
+    """Return the HTTP status for a provider's error: 4xx only if the caller can do something about it."""
     if isinstance(error, ProviderPaused) and error.reason != Reason.RATE_LIMITED:
         return 503
     if error.status is None or error.reason in OUR_ACCOUNT:
@@ -56,7 +60,7 @@ def status_of(error: ProviderError) -> int:
 
 
 def of_provider(error: ProviderError, model_name: str) -> ApiError:
-    """`model_name`: the public one, of the model that failed."""
+    """Return the API error for a provider's error. `model_name`: the public name of the model that failed."""
     status = status_of(error)
     wait = max(1, math.ceil(error.retry_after or 0))
     headers = {} if error.retry_after is None else {"Retry-After": str(wait)}

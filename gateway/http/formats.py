@@ -1,4 +1,5 @@
-"""The answers to a transcription, all made from one thing: a text with the times at which its parts are said."""
+"""Response formats of transcriptions (json, text, srt, verbose_json, vtt, diarized_json), all made from a
+`Transcript`."""
 
 import re
 import zlib
@@ -19,21 +20,23 @@ CONTENT_TYPES: dict[ResponseFormat, str] = {
     "vtt": "text/vtt; charset=utf-8",
 }
 
-# Where a segment ends that is made of words.
-PAUSE = 0.8  # seconds of silence
-LONGEST = 8.0  # seconds
-SENTENCE_END = re.compile(r"[.?!…\u3002\uff01\uff1f][\"')\]»\u201d\u2019]*\s*\Z")  # Chinese and Japanese ones too
+# Segments that are made of words end after
+PAUSE = 0.8  # seconds of silence, or at
+LONGEST = 8.0  # seconds, or at
+SENTENCE_END = re.compile(
+    r"[.?!…\u3002\uff01\uff1f][\"')\]»\u201d\u2019]*\s*\Z"
+)  # including Chinese and Japanese marks
 
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was said, when, and how it is to be told."""
+    """A transcription with all that the response formats need."""
 
     task: Literal["transcribe", "translate"]
     text: str
-    language: str  # empty: not known
+    language: str  # empty: unknown
     duration: float  # seconds
-    segments: tuple[TimedText, ...]  # none only where there is no text
+    segments: tuple[TimedText, ...]  # empty only if the text is
     words: tuple[TimedText, ...]
     usage: dict[str, Any]
     temperature: float
@@ -47,7 +50,7 @@ def transcript_of(
     language: str,
     temperature: float,
 ) -> Transcript:
-    """`duration`: of the audio, seconds. `language`: what is known of it beside what the model says."""
+    """Make a `Transcript`. `duration`: of the audio, in seconds. `language`: used if the model reports none."""
     return Transcript(
         task=task,
         text=transcription.text,
@@ -63,7 +66,7 @@ def transcript_of(
 
 
 def usage_of(transcription: Transcription, duration: float) -> dict[str, Any]:
-    """In tokens where the provider counts them, otherwise in seconds."""
+    """Return the `usage` object: in tokens if the provider reports them, else in seconds."""
     if transcription.input_tokens is None or transcription.output_tokens is None:
         return duration_usage(duration)
     total = transcription.input_tokens + transcription.output_tokens
@@ -80,8 +83,8 @@ def duration_usage(duration: float) -> dict[str, Any]:
 
 
 def as_object(transcript: Transcript, wanted: ResponseFormat, granularities: frozenset[str]) -> dict[str, Any]:
-    """The answer in json or verbose_json (`granularities`: which of them it is to hold), or in diarized_json without
-    its segments: only models that tell speakers apart can make them."""
+    """Return the body in json, in verbose_json with the timestamps in `granularities`, or in diarized_json without
+    segments, which the caller adds."""
     if wanted == "verbose_json":
         return _verbose(transcript, granularities)
     if wanted == "diarized_json":
@@ -91,7 +94,7 @@ def as_object(transcript: Transcript, wanted: ResponseFormat, granularities: fro
 
 
 def as_text(transcript: Transcript, wanted: ResponseFormat) -> bytes:
-    """The answer in text, srt or vtt."""
+    """Return the body in text, srt or vtt."""
     if wanted == "srt":
         return "".join(_srt(transcript.segments)).encode()
     if wanted == "vtt":
@@ -100,7 +103,7 @@ def as_text(transcript: Transcript, wanted: ResponseFormat) -> bytes:
 
 
 def _verbose(transcript: Transcript, granularities: frozenset[str]) -> dict[str, Any]:
-    """What models keep to themselves (log probabilities) is null, never made up."""
+    """Return the body in verbose_json. Values that are not known here, such as log probabilities, are null."""
     answer: dict[str, Any] = {
         "task": transcript.task,
         "language": transcript.language,
@@ -129,7 +132,7 @@ def _verbose(transcript: Transcript, granularities: frozenset[str]) -> dict[str,
 
 
 def _compression_ratio(text: str) -> float:
-    """How much shorter a text gets by compression: high where a model repeats itself."""
+    """Return size / compressed size, as Whisper does: it is high where a model repeats itself."""
     raw = text.encode()
     return round(len(raw) / len(zlib.compress(raw)), 3)
 
@@ -150,7 +153,7 @@ def _vtt(segments: Sequence[TimedText]) -> Iterator[str]:
 
 
 def _one_line(text: str) -> str:
-    """An empty line would end the subtitle."""
+    """Join the lines: an empty line would end the subtitle."""
     return " ".join(text.split())
 
 
@@ -165,12 +168,12 @@ def _clock(seconds: float, point: str) -> str:
 
 
 def _one_segment(text: str, duration: float) -> tuple[TimedText, ...]:
-    """All that is known: that it is said somewhere in the audio."""
+    """Return one segment over the whole audio; none without text."""
     return (TimedText(text.strip(), 0.0, round(duration, 3)),) if text.strip() else ()
 
 
 def _segments_of_words(transcription: Transcription) -> tuple[TimedText, ...]:
-    """Words together up to a pause, the end of a sentence, or a length that can still be read as a subtitle."""
+    """Group the words into segments that end at a pause, at the end of a sentence, or after LONGEST seconds."""
     groups: list[list[int]] = []
     written = _written(transcription)
     for number, word in enumerate(transcription.words):
@@ -198,9 +201,10 @@ def _ends_before(word: TimedText, first: TimedText, last: TimedText, written: st
 
 
 def _written(transcription: Transcription) -> list[str]:
-    """Each word as it stands in the text, with the punctuation and spaces after it, which timed words often lack.
+    """Return each word as it is written in the text, with the punctuation and spaces after it, which timed words often
+    lack.
 
-    Where the text does not hold them one after the other, the words themselves with a space after each.
+    If the text does not contain the words in order, each word is returned with a space after it.
     """
     starts: list[int] = []
     at = 0
@@ -213,4 +217,4 @@ def _written(transcription: Transcription) -> list[str]:
     ends = [*starts[1:], len(transcription.text)]
     return [
         transcription.text[start:end] for start, end in zip(starts, ends, strict=False)
-    ]  # without words there is no end
+    ]  # `ends` is longer if there are no words

@@ -114,6 +114,6 @@ CODES = {
 
 
 def language_code(written: str) -> str | None:
-    """BCP-47; None where it is no language."""
+    """Return the BCP-47 code of a language as a client wrote it; None if it is not known."""
     written = written.strip().replace("_", "-")
     return CODES.get(written.lower()) or (written if BCP_47.fullmatch(written) else None)

@@ -1,4 +1,4 @@
-"""The calls of a request: each is recorded, however it ends, and made at the first model that works."""
+"""Metering and fallback: records the call of a request, and tries the models of an alias in turn."""
 
 import asyncio
 import uuid
@@ -27,7 +27,8 @@ SERVED_BY = "x-earshot-model"
 
 @asynccontextmanager
 async def metered(request: Request, endpoint: Endpoint, model_name: str) -> AsyncIterator[Usage]:
-    """Inside, providers may be called, and the caller is answered. Raises ApiError where the budget is spent."""
+    """Reserve a call on entry and settle it on exit, when the response has been sent. Raises ApiError as `reserve`
+    does."""
     reservation = await _reserve(request, endpoint, model_name)
     usage = Usage(request.asked_at)
     async with settled(reservation, usage):
@@ -46,7 +47,7 @@ async def metered(request: Request, endpoint: Endpoint, model_name: str) -> Asyn
 
 
 async def _reserve(request: Request, endpoint: Endpoint, model_name: str) -> Reservation:
-    """Under the caller's request id; where they have used it before, with something added that tells the two apart."""
+    """Reserve the call under the caller's request id; if that is taken, with a random suffix."""
     try:
         return await reserve(Call(request.access, endpoint, model_name, request.request_id))
     except ApiError as error:
@@ -59,11 +60,12 @@ async def _reserve(request: Request, endpoint: Endpoint, model_name: str) -> Res
 async def first_success(
     usage: Usage, targets: Sequence[ModelTarget], attempt: Callable[[ModelTarget], Awaitable[T]]
 ) -> tuple[ModelTarget, T]:
-    """The first of `targets` that `attempt` works for, and what it gave.
+    """Try `targets` in order; returns the first for which `attempt` succeeds, with its result.
 
-    The next one is tried where the provider is at fault (its failures, limits, pauses and time-outs), never where the
-    request is. An attempt ends with the answer's first byte: afterwards nothing can be taken back. Raises ApiError:
-    the last failure of a provider, for what another than the first refuses was not asked of it (such as a voice).
+    The next target is tried after errors of the provider (failures, limits, pauses, time-outs), never after errors of
+    the request (4xx but 429). An attempt covers the call up to the first byte of the response, which cannot be taken
+    back. Raises ApiError: the error of the last provider that failed. A later target's 4xx is not reported instead, as
+    the request (such as its voice) was made for the first.
     """
     failed: ApiError | None = None
     for tried, target in enumerate(targets, start=1):
@@ -81,8 +83,8 @@ async def first_success(
 
 
 async def first_in_time(parts: AsyncGenerator[T, None]) -> T | None:
-    """The first of what a provider streams; None where there is nothing. Raises ProviderError, also where nothing comes
-    for too long."""
+    """Return the first part of a provider's stream; None if it is empty. Raises ProviderError, also after
+    CALL_TIMEOUT_SECONDS without a part."""
     try:
         async with asyncio.timeout(settings.CALL_TIMEOUT_SECONDS):
             return await anext(parts, None)

@@ -1,4 +1,4 @@
-"""`GET /v1/models`: what the caller's workspace can ask for."""
+"""`GET /v1/models`: the models and aliases of the caller's workspace."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ async def show_model(request: Request) -> None:
 
 
 def _described(catalog: ModelCatalog, name: str) -> dict[str, Any]:
-    """Beside what OpenAI tells: what the model can be asked for, and for aliases the models behind the name."""
+    """Return OpenAI's model object, with the additional fields `tasks` and, for aliases, `models`."""
     alias = catalog.aliases.get(name)
     targets = catalog.aliases[name].targets if alias else catalog.find(name)
     described: dict[str, Any] = {

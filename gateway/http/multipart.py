@@ -1,4 +1,4 @@
-"""`multipart/form-data`, read as it comes: no length is needed, and of a large file only a piece is in memory."""
+"""Streaming parser of `multipart/form-data`: needs no Content-Length, and keeps large files on disk."""
 
 import asyncio
 import hashlib
@@ -18,19 +18,19 @@ from core.temporary import named_file
 from gateway.errors import ApiError, invalid
 from gateway.http.request import Request
 
-IN_MEMORY = 1024 * 1024  # bytes of a file; what is larger goes to disk
-PIECE = 256 * 1024  # bytes looked at, and written to disk, at once
-MAX_FIELD_BYTES = 256 * 1024  # all fields but the file, together
+IN_MEMORY = 1024 * 1024  # bytes of a file; larger ones are written to disk
+PIECE = 256 * 1024  # bytes that are parsed, and written to disk, at once
+MAX_FIELD_BYTES = 256 * 1024  # of all fields together, without the file
 MAX_PARTS = 100
-OVERHEAD = 1024 * 1024  # bytes that a body may have beside the file
+OVERHEAD = 1024 * 1024  # bytes that a body may have besides the file
 
 
 class BodyHash:
-    """SHA-256 of a body that comes in pieces. It takes longer than all else that is done with a body: a thread beside
-    makes it, or whoever asks, where that one has enough to do."""
+    """SHA-256 of a body that arrives in pieces. As hashing costs more than all other work on a body, a thread shared by
+    all requests does it, or the caller while that thread is busy."""
 
-    _beside = ThreadPoolExecutor(1, thread_name_prefix="body hash")
-    _room = BoundedSemaphore(4)  # pieces that wait for it, and take memory
+    _hash_thread = ThreadPoolExecutor(1, thread_name_prefix="body hash")
+    _room = BoundedSemaphore(4)  # pieces queued for the thread, which take memory
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
@@ -40,15 +40,15 @@ class BodyHash:
         if self._last is not None:
             await asyncio.wrap_future(self._last)
         if self._room.acquire(blocking=False):
-            self._last = self._beside.submit(self._digest.update, piece)
-            # Also where it never begins: a caller who leaves while one waits for it calls it off.
+            self._last = self._hash_thread.submit(self._digest.update, piece)
+            # A callback, as the future may be cancelled before it runs: when the client leaves while `add` waits.
             self._last.add_done_callback(lambda _: self._room.release())
         else:
             self._last = None
             self._digest.update(piece)
 
     def hex(self) -> str:
-        """Long since made where a provider was called meanwhile; else it is waited for, a millisecond or so."""
+        """Return the digest in hex. May block for about a millisecond if the last piece is not hashed yet."""
         if self._last is not None:
             self._last.result()
         return self._digest.hexdigest()
@@ -56,21 +56,21 @@ class BodyHash:
 
 @dataclass
 class Form:
-    """What a form holds: its fields as texts, and one file."""
+    """A parsed form: its text fields and one file."""
 
     fields: dict[str, list[str]] = field(default_factory=dict)
-    file: BinaryIO | None = None  # an `io.BytesIO`, or a named temporary file; at its end
-    body_hash: BodyHash = field(default_factory=BodyHash)  # of all of the form
+    file: BinaryIO | None = None  # an `io.BytesIO` or a named temporary file, positioned at its end
+    body_hash: BodyHash = field(default_factory=BodyHash)  # of the whole body
 
     def one(self, name: str) -> str | None:
-        """The text of a field; None where it is missing or empty. Raises ApiError where there are several."""
+        """Return the value of a field; None if it is missing or empty. Raises ApiError if it is given several times."""
         given = self.fields.get(name, [])
         if len(given) > 1:
             raise invalid(f"{name!r} is given {len(given)} times; give it once.", name)
         return given[0] or None if given else None
 
     def several(self, name: str) -> list[str]:
-        """The texts of a list, which may be sent as `name[]`, as `name` again and again, or with commas."""
+        """Return the values of a list, which may be sent as `name[]`, as repeated `name`, or separated by commas."""
         given = [*self.fields.get(f"{name}[]", []), *self.fields.get(name, [])]
         return [text.strip() for each in given for text in each.split(",") if text.strip()]
 
@@ -80,7 +80,7 @@ class Form:
 
 
 async def read_form(request: Request) -> Form:
-    """Read the request's body. Raises ApiError: 400 where it is no form, 413 where it is too large."""
+    """Parse the request's body. Raises ApiError: 400 if it is no valid form, 413 if it is too large."""
     max_file = settings.GATEWAY_MAX_AUDIO_MB * 1024 * 1024
     reader = _Reader(_boundary(request), max_file)
     announced = request.headers.get("content-length", "")
@@ -101,8 +101,8 @@ async def read_form(request: Request) -> Form:
 
 
 async def _next_pieces(body: AsyncGenerator[bytes, None]) -> bytes:
-    """The next PIECE bytes of the body and a little more; less only at its end. As they come they are smaller, and
-    each would cost as much as one that is large."""
+    """Read at least PIECE bytes of the body, fewer only at its end: the server's pieces are smaller, and the overhead
+    is by the piece."""
     pieces, size = [], 0
     while size < PIECE and (piece := await anext(body, b"")):
         pieces.append(piece)
@@ -126,18 +126,18 @@ def _file_too_large(max_bytes: int) -> ApiError:
 
 
 class _Reader:
-    """Takes the body in pieces cut anywhere, and fills in a form."""
+    """Feeds the parser, whose callbacks fill in the form."""
 
     def __init__(self, boundary: bytes, max_file: int) -> None:
         self.form = Form()
         self._max_file = max_file
         self._file_size = self._field_bytes = self._parts = self._body_bytes = 0
         self._spooled = self._ended = False
-        self._waiting = bytearray()  # of a file on disk: what is not written yet
+        self._waiting = bytearray()  # bytes of a file on disk that are not written yet
         self._header = bytearray()
         self._value = bytearray()
         self._headers: dict[bytes, bytes] = {}
-        self._part: bytearray | None = None  # of a field; None: the part is passed over, or it is the file
+        self._part: bytearray | None = None  # content of the current field; None: the current part is the file
         self._name = ""
         try:
             self._parser = MultipartParser(
@@ -179,7 +179,7 @@ class _Reader:
         return self._file_size > IN_MEMORY
 
     def to_disk(self) -> None:
-        """Put on disk what there is of the file so far."""
+        """Write the bytes of the file that are in memory to disk."""
         if not self._spooled:
             held, self._spooled = self.form.file, True
             assert isinstance(held, io.BytesIO)  # noqa: S101 - a file that is not on disk
@@ -191,7 +191,7 @@ class _Reader:
         self.form.file.flush()
         self._waiting.clear()
 
-    # --- what the parser finds --------------------------------------------------------------------
+    # --- callbacks of the parser --------------------------------------------------------------------
 
     def _on_part_begin(self) -> None:
         self._parts += 1

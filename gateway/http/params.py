@@ -1,4 +1,4 @@
-"""What a transcription or translation is asked for, read from its form."""
+"""Parameters of a transcription or translation, parsed from its form."""
 
 import json
 import math
@@ -21,14 +21,15 @@ YES, NO = {"true", "1", "yes"}, {"false", "0", "no"}
 class TranscriptionParams:
     model: str
     response_format: ResponseFormat
-    language: str  # BCP-47; empty: the model shall find out
+    language: str  # BCP-47; empty: the model detects it
     prompt: str
     temperature: float | None
-    timestamp_granularities: frozenset[Granularity]  # that the answer shall hold, where it holds any
+    timestamp_granularities: frozenset[Granularity]  # of verbose_json
     stream: bool
 
     def granularities_needed(self, able: frozenset[Granularity]) -> frozenset[Granularity]:
-        """The times to ask a model for that is `able` to give these: segments can be made of words as well."""
+        """Return the granularities to request from a model that supports `able`. Segments can be made of words if
+        needed."""
         wanted = self.timestamp_granularities if self.response_format in TIMED else frozenset[Granularity]()
         if "segment" in wanted - able:
             wanted |= {"word"}
@@ -36,7 +37,7 @@ class TranscriptionParams:
 
 
 def read_params(form: Form) -> TranscriptionParams:
-    """Raises ApiError 400, which names what is wrong and what would be right."""
+    """Parse and check the fields of the form. Raises ApiError 400 with the name of the wrong field."""
     model = form.one("model")
     missing = [name for name, given in (("file", form.file), ("model", model)) if not given]
     if missing or model is None:
@@ -117,7 +118,7 @@ def _stream(form: Form, wanted: ResponseFormat) -> bool:
 
 
 def _refuse_unknown_include(form: Form, wanted: ResponseFormat) -> None:
-    """Log probabilities are passed on where the provider has them; an answer without them is one it has none for."""
+    """Check `include`. Only `logprobs` is known; providers without them leave them out of the response."""
     given = form.several("include")
     if unknown := sorted(set(given) - {"logprobs"}):
         raise invalid(
@@ -128,7 +129,7 @@ def _refuse_unknown_include(form: Form, wanted: ResponseFormat) -> None:
 
 
 def _refuse_unknown_chunking(form: Form) -> None:
-    """How audio is cut into pieces is the provider's to say; ours is to refuse what nobody could mean."""
+    """Check `chunking_strategy`, which only the provider makes use of."""
     given = form.one("chunking_strategy") or form.one("chunking_strategy[type]") or "auto"
     if given.startswith("{"):
         try:

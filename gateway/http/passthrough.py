@@ -1,6 +1,7 @@
-"""Requests passed on to providers that speak OpenAI's protocol themselves: the same form, under the model's own name.
+"""Passes requests through to providers that implement OpenAI's HTTP API: the same form, with the provider's name of the
+model.
 
-No SDK and no model of the answer lie between; only as much of it is read as its usage and its times need.
+No SDK is used, and only the text, usage and timestamps of the response are interpreted.
 """
 
 import asyncio
@@ -34,16 +35,16 @@ from providers.reasons import Reason
 
 Operation = Literal["transcriptions", "translations"]
 
-PIECE = 256 * 1024  # bytes of a file read and sent at once
-BOUNDARY = secrets.token_hex(16)  # of this process: nobody can put it into a file
+PIECE = 256 * 1024  # bytes of the file that are read and sent at once
+BOUNDARY = secrets.token_hex(16)  # random, so that no file can contain it on purpose
 
-# Ours to say, whatever the client has said.
+# Fields of the client's form that are replaced or left out.
 REPLACED = {"model", "file", "response_format", "stream", "language", "timestamp_granularities"}
-OURS = {"usage", "segments", "words"}  # in answers, as far as it is asked for
+OURS = {"usage", "segments", "words"}  # fields of the response that are built here, not copied from the provider's
 
 
 def can_relay_transcription(endpoint: Endpoint, model: ModelConfig, audio: UploadedAudio) -> bool:
-    """Whether the model takes the audio as it is, and its provider a plain request: otherwise the adapter knows how."""
+    """Whether the request can be passed through; if not (format, size or proxy), the adapter has to make it."""
     formats, largest = model.options.get("audio_formats"), model.max_audio_bytes
     return (
         model.options.get("response_format", "json") == "json"
@@ -61,7 +62,7 @@ async def relay_transcription(
     params: TranscriptionParams,
     audio: UploadedAudio,
 ) -> dict[str, Any]:
-    """The provider's answer, which has a `text`. Raises ProviderError."""
+    """Send the request; returns the provider's response, which contains `text`. Raises ProviderError."""
     start, end = _form([*_fields(model, operation, form, params)], audio)
     headers = {
         **endpoint.headers,
@@ -98,7 +99,7 @@ def _fields(
 
 
 def _form(fields: list[tuple[str, str]], audio: UploadedAudio) -> tuple[bytes, bytes]:
-    """What comes before the file's bytes, and after them."""
+    """Return the parts of the body before and after the bytes of the file."""
     parts = [
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{_quoted(name)}"\r\n\r\n{value}\r\n'
         for name, value in fields
@@ -109,7 +110,7 @@ def _form(fields: list[tuple[str, str]], audio: UploadedAudio) -> tuple[bytes, b
 
 
 async def _body(start: bytes, file: BinaryIO, end: bytes) -> AsyncIterator[bytes]:
-    """The whole in pieces, none of them copied: uvloop writes those together that come without a pause."""
+    """Yield the body in pieces. They are not joined, as uvloop writes consecutive pieces in one system call."""
     yield start
     while piece := file.read(PIECE):
         yield piece
@@ -135,7 +136,7 @@ def _read(answer: Answer, call: Call) -> dict[str, Any]:
 
 
 def transcription(answer: dict[str, Any]) -> Transcription:
-    """The answer as the adapter would have read it. Raises ProviderError."""
+    """Parse the response as the adapter would. Raises ProviderError."""
     try:
         return transcription_of(answer, 0.0)
     except (ValueError, LookupError, TypeError):
@@ -144,14 +145,14 @@ def transcription(answer: dict[str, Any]) -> Transcription:
 
 
 def speakers(answer: dict[str, Any]) -> list[Any]:
-    """The segments of an answer in diarized_json; none where they name no speakers."""
+    """Return the segments of a response in diarized_json; none if they do not name speakers."""
     given = answer.get("segments")
     segments = given if isinstance(given, list) else []
     return segments if all(isinstance(each, dict) and "speaker" in each for each in segments) else []
 
 
 def with_details(payload: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-    """Our answer with what the provider says beyond it: log probabilities, details of its tokens, and so on."""
+    """Add the fields of the provider's response that `payload` lacks, such as log probabilities or token details."""
     usage, segments = answer.get("usage"), answer.get("segments")
     payload = {**{name: value for name, value in answer.items() if name not in OURS}, **payload}
     if isinstance(usage, dict) and usage.get("type") == payload["usage"]["type"] == "tokens":
@@ -161,11 +162,11 @@ def with_details(payload: dict[str, Any], answer: dict[str, Any]) -> dict[str, A
     return payload
 
 
-LONGEST_ERROR = 64 * 1024  # bytes that are read of an answer which is none
+LONGEST_ERROR = 64 * 1024  # bytes that are read of an error response
 
 
 def can_relay_speech(adapter: Adapter, model: ModelConfig) -> TypeGuard[OpenAICompatible]:
-    """Whether the provider takes a plain request and answers with plain audio: otherwise the adapter knows how."""
+    """Whether the request can be passed through; if not, the adapter has to make it."""
     return (
         isinstance(adapter, OpenAICompatible)
         and "stream_format" not in model.options
@@ -176,7 +177,7 @@ def can_relay_speech(adapter: Adapter, model: ModelConfig) -> TypeGuard[OpenAICo
 async def relay_speech(
     wire: OpenAICompatible, model: ModelConfig, speech: SpeechRequest
 ) -> AsyncGenerator[SpeechPart, None]:
-    """What the provider says, as it comes. Raises ProviderError."""
+    """Send the request, and yield the speech as it arrives. Raises ProviderError."""
     endpoint, call = wire.endpoint(), Call(private=(speech.text, speech.instructions))
     encoding = encoding_for(model, speech.encoding)
     body = json.dumps(request_fields(model, speech, encoding)).encode()
@@ -192,7 +193,7 @@ async def relay_speech(
 
 
 async def _pieces(answer: aiohttp.ClientResponse) -> AsyncIterator[tuple[bytes, None]]:
-    """Providers' events, which hold tokens, are for the adapter: there are no counts here."""
+    """Yield the bytes of the body, each with None in place of token counts, which only event streams have."""
     while True:
         try:
             async with asyncio.timeout(settings.PROVIDER_TIMEOUT_SECONDS):

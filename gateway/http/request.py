@@ -1,5 +1,5 @@
-"""A request as Starlette reads it, with what Starlette lacks: an id, an end to waiting for a slow body, and the
-cancellation of what serves a client that has gone."""
+"""Extends Starlette's request by a request id, a time-out for slow bodies, and the cancellation of the handler when the
+client disconnects."""
 
 import asyncio
 import random
@@ -14,28 +14,28 @@ from starlette.types import Message, Receive, Scope, Send
 from accounts.access import Access
 from gateway.errors import ApiError
 
-BODY_PATIENCE = 60.0  # seconds without a byte of the body
+BODY_PATIENCE = 60.0  # seconds to wait for the next bytes of the body
 REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 
 
 class Request(requests.Request):
-    """Once its body is read, the task that serves it is cancelled as soon as the client goes away."""
+    """A request. Once its body is read, the task that handles it is cancelled if the client disconnects."""
 
-    access: Access  # set before any handler is called
+    access: Access  # set before the handler is called
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__(scope, receive)
         self._server_send = send
         given = self.headers.get("x-request-id", "")
         self.request_id = given if REQUEST_ID.fullmatch(given) else f"req_{random.getrandbits(128):032x}"
-        self.asked_at = time.monotonic()  # when the request was whole
+        self.asked_at = time.monotonic()  # when the body was complete, by `time.monotonic`
         self.disconnected = False
-        self.status: int | None = None  # of the answer, once it has begun
+        self.status: int | None = None  # of the response; None: it has not begun
         self._answered = False
         self._watcher: asyncio.Task[None] | None = None
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
-        """The body as it comes. Raises ClientDisconnect, and ApiError 408 where nothing comes."""
+        """Yield the body as it arrives. Raises ClientDisconnect, and ApiError 408 after BODY_PATIENCE without bytes."""
         more = True
         while more:
             try:
@@ -50,11 +50,11 @@ class Request(requests.Request):
                 self.asked_at = time.monotonic()
                 self._watch()
             if message.get("body"):
-                yield message.pop("body")  # held by nobody while the next one is waited for
+                yield message.pop("body")  # `pop`: the bytes can be freed before the next message arrives
 
     async def read_all(self, limit: int) -> bytes:
-        """The whole body. Raises ApiError: 413 above `limit` bytes (Starlette's own limit answers in plain text), and
-        408."""
+        """Read the whole body. Raises ApiError: 413 above `limit` bytes (Starlette's own limit responds in plain text),
+        and 408."""
         pieces, size = [], 0
         async with aclosing(self.stream()) as stream:
             async for piece in stream:
@@ -65,14 +65,14 @@ class Request(requests.Request):
         return b"".join(pieces)
 
     async def respond(self, response: responses.Response) -> None:
-        """Send an answer; returns when the server has taken all of it. A stream that raises is left without an end,
-        which the server turns into a broken connection."""
+        """Send a response; returns when the server has accepted all of it. If a stream raises, the response is left
+        without an end and the server closes the connection."""
         response.headers["x-request-id"] = self.request_id
         self.status = response.status_code
         await response(self.scope, self.receive, self._send_noting_end)
 
     async def end(self) -> None:
-        """Stop watching for the client's leaving."""
+        """Stop watching for a disconnect."""
         if self._watcher is not None:
             self._watcher.cancel()
             with suppress(asyncio.CancelledError):
@@ -97,8 +97,8 @@ class Request(requests.Request):
 
 
 class StreamingResponse(responses.StreamingResponse):
-    """Pieces, sent as they are made. Starlette's own watches for the client's leaving in a task beside, and then ends
-    as if the answer were whole; here the request's task is cancelled."""
+    """Sends pieces as they are made. Unlike Starlette's own it does not watch for a disconnect, upon which that one
+    ends without an error: here the request's task is cancelled."""
 
     def __init__(self, pieces: AsyncGenerator[bytes, None], media_type: str, headers: Mapping[str, str]) -> None:
         super().__init__(pieces, media_type=media_type, headers=headers)

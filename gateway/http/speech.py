@@ -1,4 +1,4 @@
-"""`POST /v1/audio/speech`: a text, spoken, sent on while it is being made."""
+"""`POST /v1/audio/speech`: synthesizes a text and streams the audio."""
 
 import base64
 import hashlib
@@ -27,9 +27,9 @@ from providers.adapters.base import (
 )
 from providers.reasons import Reason
 
-MAX_BODY = 256 * 1024  # bytes: the longest text, escaped, and long instructions
+MAX_BODY = 256 * 1024  # bytes: fits the longest text in JSON escapes, with instructions
 MAX_CHARACTERS = 4096
-STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # proxies, pass it on as it comes
+STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # for proxies: no buffering
 SLOWEST, FASTEST = 0.25, 4.0
 CONTENT_TYPES: dict[AudioEncoding, str] = {
     "mp3": "audio/mpeg",
@@ -43,7 +43,7 @@ CONTENT_TYPES: dict[AudioEncoding, str] = {
 
 @dataclass(frozen=True)
 class SpeechParams:
-    """What is asked for."""
+    """Parameters of the request."""
 
     model: str
     speech: SpeechRequest
@@ -55,9 +55,9 @@ class SpeechParams:
 
 
 async def speak(request: Request) -> None:
-    """Answers with the audio, or with events that hold it, from the provider's first byte on.
+    """Stream the audio, or server-sent events that contain it.
 
-    Until then other models of an alias are tried; afterwards a failure breaks the answer off.
+    Until the provider's first byte other models of an alias are tried; a later failure breaks off the response.
     """
     body = await request.read_all(MAX_BODY)
     params = read_params(body)
@@ -72,11 +72,11 @@ async def speak(request: Request) -> None:
             await request.respond(StreamingResponse(pieces, _content_type(params), headers))
 
 
-# --- what is asked for ------------------------------------------------------------------------------
+# --- parameters -------------------------------------------------------------------------------------
 
 
 def read_params(body: bytes) -> SpeechParams:
-    """Raises ApiError 400, which names the parameter."""
+    """Parse and check the body. Raises ApiError 400 with the name of the wrong parameter."""
     try:
         given = json.loads(body)
     except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError too
@@ -117,7 +117,7 @@ def _text(given: dict[str, Any], name: str) -> str:
 
 
 def _voice(given: dict[str, Any]) -> str:
-    """A name, or an object with an id, as for voices that somebody made."""
+    """Return the voice, given as a name or, for custom voices, as an object with an `id`."""
     if isinstance(given.get("voice"), dict):
         given = {"voice": given["voice"].get("id")}
     return _text(given, "voice")
@@ -137,12 +137,14 @@ def _one_of(given: dict[str, Any], name: str, choices: tuple[str, ...], usual: s
     return str(value)
 
 
-# --- what is answered -------------------------------------------------------------------------------
+# --- response ---------------------------------------------------------------------------------------
 
 
 async def _begin(target: ModelTarget, params: SpeechParams, usage: Usage) -> tuple[bytes, AsyncGenerator[bytes, None]]:
-    """The first of the audio, and the rest, which the caller closes. Raises ProviderError."""
-    usage.characters = params.characters  # also where the caller leaves before the first byte: it may be charged
+    """Return the first piece of the audio, and the rest, which the caller closes. Raises ProviderError."""
+    usage.characters = (
+        params.characters
+    )  # set before the call: it may be charged even if the client disconnects before the first byte
     audio = in_encoding(_parts(target, params.speech, usage), params.speech.encoding)
     try:
         first = await anext(audio, None)
@@ -155,7 +157,7 @@ async def _begin(target: ModelTarget, params: SpeechParams, usage: Usage) -> tup
 
 
 async def _parts(target: ModelTarget, speech: SpeechRequest, usage: Usage) -> AsyncGenerator[SpeechPart, None]:
-    """What the provider says, as it comes; its tokens go to the usage."""
+    """Yield the speech as the provider sends it, and copy its token counts to `usage`."""
     async with target.slot(is_last=usage.is_last), aclosing(_spoken(target, speech)) as parts:
         part = await first_in_time(parts)
         while part is not None:
@@ -166,7 +168,7 @@ async def _parts(target: ModelTarget, speech: SpeechRequest, usage: Usage) -> As
 
 
 def _spoken(target: ModelTarget, speech: SpeechRequest) -> AsyncGenerator[SpeechPart, None]:
-    """By the shortest way that there is. Raises ProviderError."""
+    """Synthesize by pass-through if possible, else by the adapter, streaming if it can. Raises ProviderError."""
     adapter = target.adapter
     if can_relay_speech(adapter, target.config):
         return relay_speech(adapter, target.config, speech)
@@ -191,7 +193,7 @@ def _content_type(params: SpeechParams) -> str:
 async def _pieces(
     params: SpeechParams, usage: Usage, target: ModelTarget, first: bytes, rest: AsyncGenerator[bytes, None]
 ) -> AsyncGenerator[bytes, None]:
-    """The body of the answer. Raises ApiError where the provider fails: the answer breaks off."""
+    """Yield the body of the response. Raises ApiError if the provider fails, which breaks off the response."""
     yield _piece(params, first)
     try:
         async for audio in rest:
@@ -212,7 +214,7 @@ def _piece(params: SpeechParams, audio: bytes) -> bytes:
 
 
 def _last_event(params: SpeechParams, usage: Usage) -> bytes:
-    """Beside OpenAI's counts, which few providers know, the characters that were spoken."""
+    """Return the final event, with `characters` besides OpenAI's token counts, which few providers report."""
     read, spoken = usage.input_tokens, usage.output_tokens
     total = None if read is None or spoken is None else read + spoken
     counts = {"input_tokens": read, "output_tokens": spoken, "total_tokens": total, "characters": params.characters}

@@ -1,4 +1,4 @@
-"""`POST /v1/audio/transcriptions` and `/translations`: an audio file in, its text out, in the format asked for."""
+"""`POST /v1/audio/transcriptions` and `/translations`: transcribes or translates an audio file."""
 
 import asyncio
 import json
@@ -13,8 +13,8 @@ from django.conf import settings
 from starlette.responses import Response
 
 from datasets.errors import AudioReason, InvalidAudio
-from gateway.audio.provider_upload import put_at
-from gateway.audio.upload import UploadedAudio, as_taken, ingest
+from gateway.audio.provider_upload import uploaded_to
+from gateway.audio.upload import UploadedAudio, in_accepted_format, ingest
 from gateway.catalog import ModelTarget, Task, catalog_for
 from gateway.errors import invalid
 from gateway.http import passthrough
@@ -44,7 +44,7 @@ STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 @dataclass(frozen=True)
 class Kind:
-    """What the two endpoints differ in."""
+    """The differences between the two endpoints."""
 
     task: Task
     endpoint: Literal["transcription", "translation"]
@@ -58,7 +58,7 @@ TRANSLATION = Kind("translation", "translation", "translations", "translate")
 
 @dataclass(frozen=True)
 class TranscriptionCall:
-    """One request, understood."""
+    """A request with its parsed parameters, its audio and the models that may serve it."""
 
     kind: Kind
     form: Form
@@ -76,36 +76,36 @@ async def translate(request: Request) -> None:
 
 
 async def _serve(request: Request, kind: Kind) -> None:
-    async with _understood(request, kind) as call:
+    async with _parsed_call(request, kind) as call:
         async with metered(request, kind.endpoint, call.params.model) as usage:
             usage.audio_seconds = call.audio.duration
             try:
                 if call.params.stream:
-                    await _answer_in_events(request, call, usage)
+                    await _respond_streaming(request, call, usage)
                 else:
-                    await _answer_at_once(request, call, usage)
+                    await _respond_whole(request, call, usage)
             finally:
                 usage.body_sha256 = call.form.body_hash.hex()
 
 
 @asynccontextmanager
-async def _understood(request: Request, kind: Kind) -> AsyncIterator[TranscriptionCall]:
-    """Raises ApiError where the request makes no sense, before anything is paid for."""
+async def _parsed_call(request: Request, kind: Kind) -> AsyncIterator[TranscriptionCall]:
+    """Parse the request; its audio is deleted on exit. Raises ApiError for an invalid request."""
     form = await read_form(request)
     try:
         params = read_params(form)
         targets = (await catalog_for(request.access)).find_for(kind.task, params.model)
-        audio = await _taken_in(form, request.access.workspace.pk, targets)
-        yield TranscriptionCall(kind, form, params, audio, _that_take(audio, targets))
+        audio = await _ingested(form, request.access.workspace.pk, targets)
+        yield TranscriptionCall(kind, form, params, audio, _accepting(audio, targets))
     finally:
         form.close()
 
 
-async def _taken_in(form: Form, workspace_id: int, targets: list[ModelTarget]) -> UploadedAudio:
-    """Raises ApiError 400, also where the audio is longer than each of the models takes."""
+async def _ingested(form: Form, workspace_id: int, targets: list[ModelTarget]) -> UploadedAudio:
+    """Read the uploaded file. Raises ApiError 400, also if the audio is too long for every model."""
     if form.file is None or not form.file.tell():
         raise invalid("The file is empty.", "file", "empty_file")
-    longest = max(map(_longest, targets))
+    longest = max(map(_max_seconds, targets))
     try:
         return await ingest(form.file, workspace_id=workspace_id, max_seconds=longest)
     except InvalidAudio as error:
@@ -115,21 +115,23 @@ async def _taken_in(form: Form, workspace_id: int, targets: list[ModelTarget]) -
         raise invalid(message, "file", f"audio_{error.code}") from error
 
 
-def _that_take(audio: UploadedAudio, targets: list[ModelTarget]) -> list[ModelTarget]:
-    """Those that take audio of this length."""
-    return [target for target in targets if audio.duration <= _longest(target)]
+def _accepting(audio: UploadedAudio, targets: list[ModelTarget]) -> list[ModelTarget]:
+    """Return the targets that accept audio of this length."""
+    return [target for target in targets if audio.duration <= _max_seconds(target)]
 
 
-def _longest(target: ModelTarget) -> float:
-    """Seconds of audio that the model takes."""
+def _max_seconds(target: ModelTarget) -> float:
+    """Return the longest audio that the model accepts, in seconds."""
     return target.model.max_audio_seconds or math.inf
 
 
-# --- the whole answer at once -------------------------------------------------------------------------
+# --- without streaming --------------------------------------------------------------------------------
 
 
-async def _answer_at_once(request: Request, call: TranscriptionCall, usage: Usage) -> None:
-    target, (transcription, raw) = await first_success(usage, call.targets, partial(_ask, call, usage))
+async def _respond_whole(request: Request, call: TranscriptionCall, usage: Usage) -> None:
+    target, (transcription, raw) = await first_success(
+        usage, call.targets, partial(_request_transcription, call, usage)
+    )
     transcript = _transcript(call, target, transcription)
     usage.input_tokens, usage.output_tokens = transcription.input_tokens, transcription.output_tokens
     wanted = call.params.response_format
@@ -144,10 +146,13 @@ async def _answer_at_once(request: Request, call: TranscriptionCall, usage: Usag
     await request.respond(Response(body, headers={SERVED_BY: target.name}, media_type=CONTENT_TYPES[wanted]))
 
 
-async def _ask(call: TranscriptionCall, usage: Usage, target: ModelTarget) -> tuple[Transcription, dict[str, Any]]:
-    """What the model hears, and its provider's own answer where the request was passed on as it is."""
-    async with _in_format(call.audio, target) as audio:
-        endpoint = target.wire.endpoint() if target.wire else None
+async def _request_transcription(
+    call: TranscriptionCall, usage: Usage, target: ModelTarget
+) -> tuple[Transcription, dict[str, Any]]:
+    """Transcribe by `target`. Returns the transcription, and the provider's response if the request was passed through,
+    else {}. Raises ProviderError."""
+    async with _accepted_audio(call.audio, target) as audio:
+        endpoint = target.openai_compatible.endpoint() if target.openai_compatible else None
         async with target.slot(is_last=usage.is_last):
             if endpoint and passthrough.can_relay_transcription(endpoint, target.config, audio):
                 raw = await passthrough.relay_transcription(
@@ -157,7 +162,7 @@ async def _ask(call: TranscriptionCall, usage: Usage, target: ModelTarget) -> tu
             elif call.params.response_format == "diarized_json":
                 raise _no_speakers(target)
             else:
-                raw, transcription = {}, await _ask_adapter(target, call, audio)
+                raw, transcription = {}, await _transcribe_by_adapter(target, call, audio)
     if call.params.response_format == "diarized_json" and transcription.text and not passthrough.speakers(raw):
         raise _no_speakers(target)
     return transcription, raw
@@ -167,8 +172,8 @@ def _no_speakers(target: ModelTarget) -> CapabilityNotSupported:
     return CapabilityNotSupported(f"{target.name} does not tell speakers apart: it makes no diarized_json.")
 
 
-async def _ask_adapter(target: ModelTarget, call: TranscriptionCall, audio: UploadedAudio) -> Transcription:
-    async with _put_there(audio, target) as remote:
+async def _transcribe_by_adapter(target: ModelTarget, call: TranscriptionCall, audio: UploadedAudio) -> Transcription:
+    async with _uploaded(audio, target) as remote:
         request = _request(call, target, audio, remote)
         if call.kind is TRANSLATION:
             answer = as_translator(target.adapter).translate(target.config, request)
@@ -179,7 +184,7 @@ async def _ask_adapter(target: ModelTarget, call: TranscriptionCall, audio: Uplo
                 transcription = await answer
         except TimeoutError:
             raise ProviderError(Reason.TIMEOUT, "The model did not answer in time.", retryable=True) from None
-    if transcription.truncated:  # a part would pass for the whole
+    if transcription.truncated:  # an incomplete text must not look complete
         raise ProviderError(Reason.CUT_OFF, "The text is longer than the model's answers may be. Cut the audio.")
     return transcription
 
@@ -198,20 +203,21 @@ def _request(
 
 
 @asynccontextmanager
-async def _put_there(audio: UploadedAudio, target: ModelTarget) -> AsyncIterator[RemoteAudio | None]:
-    """Where the provider finds audio that no request to it can hold; None for all other. Raises ProviderError."""
+async def _uploaded(audio: UploadedAudio, target: ModelTarget) -> AsyncIterator[RemoteAudio | None]:
+    """Upload audio that the provider does not accept inline to its file store; yields None for other audio. Raises
+    ProviderError."""
     if target.store and target.store.wants_upload(audio.mime_type, audio.size):
-        async with put_at(target.store, audio) as remote:
+        async with uploaded_to(target.store, audio) as remote:
             yield remote
     else:
         yield None
 
 
 @asynccontextmanager
-async def _in_format(audio: UploadedAudio, target: ModelTarget) -> AsyncIterator[UploadedAudio]:
-    """The audio as the model takes it. Raises ProviderError."""
+async def _accepted_audio(audio: UploadedAudio, target: ModelTarget) -> AsyncIterator[UploadedAudio]:
+    """Yield the audio in a format that the model accepts. Raises ProviderError."""
     try:
-        taken = await as_taken(audio, _formats(audio, target))
+        taken = await in_accepted_format(audio, _formats(audio, target))
     except InvalidAudio as error:
         raise ProviderError(Reason.UNSUPPORTED_FORMAT, error.message) from error
     try:
@@ -222,7 +228,7 @@ async def _in_format(audio: UploadedAudio, target: ModelTarget) -> AsyncIterator
 
 
 def _formats(audio: UploadedAudio, target: ModelTarget) -> Sequence[str]:
-    """Of which the model takes one; none: any."""
+    """Return the formats of which the model accepts any; empty: all formats."""
     if formats := target.config.options.get("audio_formats"):
         return list(formats)
     return ["flac"] if target.store and not target.store.takes(audio.mime_type) else []
@@ -240,40 +246,40 @@ def _transcript(call: TranscriptionCall, target: ModelTarget, transcription: Tra
     )
 
 
-# --- as it is written ---------------------------------------------------------------------------------
+# --- streaming ----------------------------------------------------------------------------------------
 
 
-async def _answer_in_events(request: Request, call: TranscriptionCall, usage: Usage) -> None:
-    target, (first, rest) = await first_success(usage, call.targets, partial(_begin, call, usage))
+async def _respond_streaming(request: Request, call: TranscriptionCall, usage: Usage) -> None:
+    target, (first, rest) = await first_success(usage, call.targets, partial(_first_part, call, usage))
     async with aclosing(rest):
         usage.note_first_byte()
         headers = {SERVED_BY: target.name, **STREAM_HEADERS}
         await request.respond(StreamingResponse(_events(call, usage, target, first, rest), EVENTS, headers))
 
 
-async def _begin(
+async def _first_part(
     call: TranscriptionCall, usage: Usage, target: ModelTarget
 ) -> tuple[TranscriptionPart, AsyncGenerator[TranscriptionPart, None]]:
-    """The first part of the text, and the rest as it comes."""
+    """Return the first part of the stream, and the rest. Raises ProviderError."""
     parts = _parts(call, usage, target)
     first = await anext(parts, None)
     if first is None:
-        raise _ended_early()
+        raise _incomplete_stream()
     return first, parts
 
 
 async def _parts(call: TranscriptionCall, usage: Usage, target: ModelTarget) -> AsyncGenerator[TranscriptionPart, None]:
-    """The text as the model writes it; where its provider does not stream, all of it at the end."""
+    """Yield the parts of the transcription; only the final one if the provider does not stream."""
     adapter = target.adapter
     if isinstance(adapter, StreamingTranscriber) and call.kind is TRANSCRIPTION:
-        async with _in_format(call.audio, target) as audio, target.slot(is_last=usage.is_last):
+        async with _accepted_audio(call.audio, target) as audio, target.slot(is_last=usage.is_last):
             async with aclosing(adapter.stream_transcription(target.config, _request(call, target, audio))) as parts:
                 part = await first_in_time(parts)
                 while part is not None:
                     yield part
                     part = await anext(parts, None)
     else:
-        transcription, _ = await _ask(call, usage, target)
+        transcription, _ = await _request_transcription(call, usage, target)
         yield TranscriptionPart(final=transcription)
 
 
@@ -284,20 +290,20 @@ async def _events(
     first: TranscriptionPart,
     rest: AsyncGenerator[TranscriptionPart, None],
 ) -> AsyncGenerator[bytes, None]:
-    """The body of the answer. Raises ApiError where the provider fails, also where its stream ends without saying that
-    it is whole: the answer breaks off."""
+    """Yield the body of the response. Raises ApiError, which breaks off the response, if the provider fails or its
+    stream ends without a final part."""
     part: TranscriptionPart | None = first
     final, sent = None, False
     try:
         while part is not None:
             final = part.final or final
-            # Who does not stream has a whole only.
+            # Without streaming there is only the final part: send its text as one delta.
             if delta := part.delta or (final.text if final and not sent else ""):
                 yield _event({"type": "transcript.text.delta", "delta": delta})
                 sent = True
             part = await anext(rest, None)
         if final is None:
-            raise _ended_early()
+            raise _incomplete_stream()
     except ProviderError as error:
         problem = of_provider(error, target.name)
         yield b"data: " + envelope(problem) + b"\n\n"
@@ -307,7 +313,7 @@ async def _events(
     yield _event(done) + b"data: [DONE]\n\n"
 
 
-def _ended_early() -> ProviderError:
+def _incomplete_stream() -> ProviderError:
     return ProviderError(Reason.PROVIDER_ERROR, "The provider's answer ended before its end.", retryable=True)
 
 

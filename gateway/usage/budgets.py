@@ -1,4 +1,4 @@
-"""What workspaces and keys have spent this month, and whether that is within their budgets."""
+"""Monthly spending of workspaces and API keys, and the check against their budgets."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ SUMS = ("spent_usd", "reserved_usd", "calls", "unknown")
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whose spending: a workspace's, or that of one of its keys."""
+    """Identifies a row of `MonthlySpend`: a month of a workspace or, with `api_key_id`, of one of its keys."""
 
     workspace_id: int
     api_key_id: int | None
@@ -26,12 +26,12 @@ class Account:
 
 
 def month_of(at: datetime) -> date:
-    """The first day of its calendar month (UTC)."""
+    """Return the first day of the calendar month (UTC) of `at`."""
     return at.astimezone(UTC).date().replace(day=1)
 
 
 def month_named(text: str) -> date:
-    """The first day of a month that is written as 2026-11. Raises ValueError."""
+    """Parse a month such as 2026-11; returns its first day. Raises ValueError."""
     month = date.fromisoformat(f"{text}-01")
     if month.year == MAXYEAR:
         raise ValueError("no month follows the last one")
@@ -39,14 +39,14 @@ def month_named(text: str) -> date:
 
 
 def accounts_of(workspace_id: int, api_key_id: int | None, at: datetime) -> list[Account]:
-    """Those that a call of this moment counts for: the workspace's first."""
+    """Return the accounts that a call at this moment counts for: the workspace's, then the key's."""
     month = month_of(at)
     return [Account(workspace_id, key, month) for key in ([None] if api_key_id is None else [None, api_key_id])]
 
 
 @dataclass(slots=True)
 class Spent:
-    """An account's row."""
+    """The values of an account's row."""
 
     row_id: int
     spent_usd: Decimal
@@ -56,25 +56,25 @@ class Spent:
 
     @property
     def average_call(self) -> Decimal | None:
-        """US dollars; None before the first call whose cost is known."""
+        """Mean cost of a call in US dollars; None before the first call of known cost."""
         known = self.calls - self.unknown
         return (self.spent_usd / known).quantize(SMALLEST) if known else None
 
     def leaves(self, budget: Decimal, estimate: Decimal) -> bool:
-        """True where a call that may cost `estimate` is within the budget."""
+        """Whether a call that may cost `estimate` (US dollars) is within the budget."""
         used = self.spent_usd + self.reserved_usd
         return used < budget and used + estimate <= budget
 
 
 class Spending:
-    """The rows of some accounts, locked: to be read, changed and saved in one transaction."""
+    """The locked rows of some accounts, changed and then saved in one transaction."""
 
     def __init__(self, accounts: Iterable[Account]) -> None:
         self._rows = _locked(set(accounts))
         self._budgets: dict[tuple[int, int | None], Decimal] | None = None
 
     def problem(self, accounts: Iterable[Account], estimate: Decimal) -> ApiError | None:
-        """Why a call that may cost `estimate` is not let through; None where it is."""
+        """Return the error for a call that may cost `estimate` (US dollars); None if it is within all budgets."""
         if self._budgets is None:
             self._budgets = _budgets_of(self._rows)
         for account in accounts:
@@ -84,17 +84,17 @@ class Spending:
         return None
 
     def average_call(self, accounts: Iterable[Account]) -> Decimal:
-        """US dollars that a call of this month came to, by the key's where it has any; 0 before the first."""
+        """Return the mean cost of a call this month in US dollars: the key's, else the workspace's, else 0."""
         means = [mean for account in accounts if (mean := self._rows[account].average_call) is not None]
         return means[-1] if means else Decimal(0)
 
     def hold(self, accounts: Iterable[Account], usd: Decimal) -> None:
-        """A call is under way."""
+        """Reserve `usd` for a call that is about to be made."""
         for account in accounts:
             self._rows[account].reserved_usd += usd
 
     def settle(self, accounts: Iterable[Account], held: Decimal, cost: Decimal | None) -> None:
-        """A call is over: what was held for it is free, what it cost is spent."""
+        """Replace the reservation `held` by the cost of the finished call; None: unknown."""
         for account in accounts:
             row = self._rows[account]
             row.reserved_usd -= held
@@ -103,7 +103,7 @@ class Spending:
             row.unknown += cost is None
 
     def correct(self, accounts: Iterable[Account], cost: Decimal | None) -> None:
-        """A call that was taken for lost, at an unknown cost, has ended after all."""
+        """Add the cost of a call that was counted as lost, at an unknown cost, and has finished after all."""
         for account in accounts:
             row = self._rows[account]
             row.spent_usd += cost or 0
@@ -119,28 +119,29 @@ class Spending:
 
 
 def over_budget(accounts: Iterable[Account]) -> dict[Account, ApiError]:
-    """Those of the accounts whose budget is used up, as things stand; nothing is locked."""
+    """Return the error for each account whose budget is used up. Reads without locks."""
     wanted = set(accounts)
     budgets = _budgets_of(wanted)
     if not budgets:
         return {}
     months = {account.month for account in wanted}
-    rows = MonthlySpend.objects.filter(_of(wanted), month__in=months)
+    rows = MonthlySpend.objects.filter(_matching(wanted), month__in=months)
     spent = {
         Account(workspace_id, api_key_id, month): Spent(*sums)
         for workspace_id, api_key_id, month, *sums in rows.values_list("workspace", "api_key", "month", "pk", *SUMS)
     }
-    beyond = {}
+    exceeded = {}
     for account in wanted:
         budget = budgets.get((account.workspace_id, account.api_key_id))
         row = spent.get(account, Spent(0, Decimal(0), Decimal(0), 0, 0))
         if budget is not None and not row.leaves(budget, Decimal(0)):
-            beyond[account] = _over_budget(account, budget, row)
-    return beyond
+            exceeded[account] = _over_budget(account, budget, row)
+    return exceeded
 
 
 def with_spending(budgets: QuerySet[Budget], month: date) -> QuerySet[Budget]:
-    """With `spent_usd`, `reserved_usd` and `unknown`, a number of calls, of the month with that first day."""
+    """Annotate `spent_usd`, `reserved_usd` and `unknown` (calls of unknown cost) of the month that begins on
+    `month`."""
     rows = MonthlySpend.objects.filter(month=month)
     of_key = rows.filter(api_key=OuterRef("api_key"))
     of_workspace = rows.filter(api_key=None, workspace=OuterRef("workspace"))
@@ -153,34 +154,34 @@ def with_spending(budgets: QuerySet[Budget], month: date) -> QuerySet[Budget]:
     return budgets.annotate(**{name: sum_of(name) for name in nothing})
 
 
-# Always in the same order: processes that lock them wait for each other, but never in a ring.
+# Ordered by id: processes that lock the same rows cannot deadlock.
 _lock_rows = Select(
     lambda ids: MonthlySpend.objects.select_for_update().filter(pk__in=ids).order_by("pk").values_list("pk", *SUMS)
 )
 _read_budgets = Select(
     lambda ids: Budget.objects.filter(workspace__in=ids).values_list("workspace", "api_key", "monthly_usd")
 )
-_row_ids: dict[Account, int] = {}  # of rows that are known to be there
-MOST_KNOWN = 10_000
+_row_ids: dict[Account, int] = {}  # cache of the ids of rows
+MOST_CACHED = 10_000
 
 
 def _locked(accounts: set[Account]) -> dict[Account, Spent]:
     if not accounts.issubset(_row_ids):
-        _look_up(accounts)
+        _load_row_ids(accounts)
     rows = {row[0]: Spent(*row) for row in _lock_rows.rows([_row_ids[account] for account in accounts])}
-    if len(rows) < len(accounts):  # somebody has deleted some
-        _look_up(accounts)
+    if len(rows) < len(accounts):  # some were deleted meanwhile
+        _load_row_ids(accounts)
         rows = {row[0]: Spent(*row) for row in _lock_rows.rows([_row_ids[account] for account in accounts])}
     return {account: rows[_row_ids[account]] for account in accounts}
 
 
-def _look_up(accounts: set[Account]) -> None:
-    """Learn the rows' ids; rows that are missing are made."""
-    if len(_row_ids) > MOST_KNOWN:
+def _load_row_ids(accounts: set[Account]) -> None:
+    """Cache the ids of the accounts' rows; creates missing rows."""
+    if len(_row_ids) > MOST_CACHED:
         _row_ids.clear()
     new = [MonthlySpend(workspace_id=a.workspace_id, api_key_id=a.api_key_id, month=a.month) for a in accounts]
     MonthlySpend.objects.bulk_create(sorted(new, key=_order), ignore_conflicts=True)
-    rows = MonthlySpend.objects.filter(_of(accounts), month__in={account.month for account in accounts})
+    rows = MonthlySpend.objects.filter(_matching(accounts), month__in={account.month for account in accounts})
     for workspace_id, api_key_id, month, row_id in rows.values_list("workspace", "api_key", "month", "pk"):
         _row_ids[Account(workspace_id, api_key_id, month)] = row_id
 
@@ -189,7 +190,7 @@ def _order(row: MonthlySpend) -> tuple[int, int]:
     return row.workspace_id, row.api_key_id or 0
 
 
-def _of(accounts: Iterable[Account]) -> Q:
+def _matching(accounts: Iterable[Account]) -> Q:
     workspaces = {account.workspace_id for account in accounts if account.api_key_id is None}
     keys = {account.api_key_id for account in accounts if account.api_key_id is not None}
     return Q(api_key=None, workspace__in=workspaces) | Q(api_key__in=keys)

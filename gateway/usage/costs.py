@@ -1,4 +1,4 @@
-"""What calls cost."""
+"""The cost of a call, by cached prices."""
 
 import time
 from datetime import date
@@ -8,15 +8,14 @@ from gateway.usage.types import Outcome
 from providers.models import SpeechModel
 from providers.pricing import SMALLEST, PriceList, price_list
 
-KEPT = 30.0  # seconds until a price that was changed holds here
+KEPT = 30.0  # seconds that prices are cached
 
 _prices: dict[tuple[int, date], tuple[float, PriceList]] = {}
 
 
 def cost_of(outcome: Outcome, on: date) -> Decimal | None:
-    """US dollars by the prices of the day; None where they are not known, or what they are for is not.
-
-    A call that no model served cost nothing. For the writer's thread alone.
+    """Return the cost of a call in US dollars by the prices of the day `on`; None if a price or the measured quantity
+    is unknown. A call that no model served costs 0. Not thread-safe: for the writer's thread.
     """
     if outcome.result == "lost":
         return None
@@ -29,7 +28,7 @@ def cost_of(outcome: Outcome, on: date) -> Decimal | None:
 
 
 def forget() -> None:
-    """Read all prices again."""
+    """Clear the cached prices."""
     _prices.clear()
 
 

@@ -1,4 +1,4 @@
-"""The gateway's database work: one thread a process, off every event loop."""
+"""The gateway's database thread, one for each process: it handles many requests in one transaction (group commit)."""
 
 import asyncio
 import logging
@@ -17,10 +17,10 @@ logger = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 250  # requests in one transaction
 LONGEST_PAUSE = 2.0  # seconds between two tries while the database does not answer
-GONE = (OperationalError, InterfaceError)  # what a database that does not answer raises
-PATIENCE = 10.0  # seconds that the end of the process waits for what is not yet written
+DATABASE_ERRORS = (OperationalError, InterfaceError)  # raised if the database does not answer
+PATIENCE = 10.0  # seconds that the exiting process waits for unwritten requests
 
-# Answers many requests at once, in a transaction of its own: an answer, or an exception, for each in its order.
+# Handles the arguments of many requests in one transaction: returns a result or an exception for each, in order.
 Handler = Callable[[Sequence[Any]], Sequence[Any]]
 
 
@@ -34,27 +34,26 @@ class Request:
 
 
 class Writer:
-    """Whatever is waiting when the thread has time goes to its handler together (group commits): the busier the
-    process, the fewer transactions a request.
+    """Passes all waiting requests to their handlers at once: the busier the process, the fewer transactions a request.
 
-    The thread starts with the first request, and has a database connection of its own, opened again when it breaks.
+    The thread starts with the first request. It has its own database connection, which is opened again when it breaks.
     """
 
-    def __init__(self, *, periodic: Callable[[], None], chore_every: Callable[[], float]) -> None:
-        """`chore` is done in the thread too, every `chore_every()` seconds."""
-        self._chore, self._chore_every = periodic, chore_every
+    def __init__(self, *, periodic: Callable[[], None], period: Callable[[], float]) -> None:
+        """`periodic` is called in the thread every `period()` seconds."""
+        self._periodic, self._period = periodic, period
         self._waiting: list[Request] = []
-        self._unwritten: list[Request] = []  # what must be written, and could not be yet
+        self._unwritten: list[Request] = []  # requests with `must` that failed as the database did not answer
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closing = False
-        self._is_away = False  # the database
+        self._is_unavailable = False  # the database does not answer
 
     def submit(self, handler: Handler, argument: Any, *, must: bool = False) -> "asyncio.Future[Any]":
-        """The answer, for the running event loop. Cancelling it takes nothing back.
+        """Have the thread handle `argument`; returns a future of the running event loop. Cancelling it undoes nothing.
 
-        While the database does not answer, what must be written is tried until it does; the rest is refused
-        (`ApiError`, 503).
+        While the database does not answer, requests with `must` are repeated until it does; others fail with ApiError
+        503.
         """
         loop = asyncio.get_running_loop()
         request = Request(handler, argument, must, loop, loop.create_future())
@@ -68,7 +67,7 @@ class Writer:
         return request.answer
 
     def close(self, patience: float = PATIENCE) -> None:
-        """Write what is waiting and end the thread, in `patience` seconds at most. A later request starts it again."""
+        """Handle what is waiting and end the thread, within `patience` seconds. A later request starts it again."""
         with self._changed:
             thread = self._thread
             self._closing = True
@@ -79,55 +78,56 @@ class Writer:
                 logger.error("gateway: the database does not answer; the sweep will settle what is not yet written")
 
     def _run(self) -> None:
-        chore_at = time.monotonic() + self._chore_every()
+        next_periodic = time.monotonic() + self._period()
         pause = 0.0
-        while self._work(pause or chore_at - time.monotonic()):
+        while self._work(pause or next_periodic - time.monotonic()):
             pause = min(2 * pause + 0.05, LONGEST_PAUSE) if self._unwritten else 0.0
-            if time.monotonic() >= chore_at:
-                self._do_chore()
-                chore_at = time.monotonic() + self._chore_every()
+            if time.monotonic() >= next_periodic:
+                self._run_periodic()
+                next_periodic = time.monotonic() + self._period()
         connection.close()
 
     def _work(self, patience: float) -> bool:
-        """Write what is waiting; False at the end. Afterwards nothing here refers to it any more: reservations that
-        their holders drop are to be seen as dropped."""
+        """Handle what is waiting; returns False when the thread is to end. It is a function of its own so that no local
+        variable of the loop keeps a reservation alive that its holder has dropped."""
         requests = self._next(patience)
         for group in _by_handler(requests or []):
             self._unwritten += self._handle(group)
         return requests is not None
 
     def _handle(self, requests: list[Request]) -> list[Request]:
-        """Have requests of one handler answered; those that are to be tried again."""
+        """Handle requests of one handler. Returns those to repeat later."""
         try:
-            answers = _ask(requests[0].handler, [request.argument for request in requests])
-        except GONE as error:
-            self._note_away(error)
+            answers = _call_handler(requests[0].handler, [request.argument for request in requests])
+        except DATABASE_ERRORS as error:
+            self._note_unavailable(error)
             _deliver((request, unavailable()) for request in requests if not request.must)
             return [request for request in requests if request.must]
-        except Exception as error:  # it is of one of them: the others must not suffer for it
+        except Exception as error:  # one request is at fault: handle each alone
             if len(requests) > 1:
                 return [kept for request in requests for kept in self._handle([request])]
             logger.error("gateway: a usage record could not be written (%s)", type(error).__name__)
             answers = [error]
         else:
-            self._note_back()
+            self._note_available()
         _deliver(zip(requests, answers, strict=True))
         return []
 
-    def _note_away(self, error: Exception) -> None:
-        """Said once: under load it would fill the log."""
+    def _note_unavailable(self, error: Exception) -> None:
+        """Log the first failure only: under load all of them would fill the log."""
         connection.close()
-        if not self._is_away:
+        if not self._is_unavailable:
             logger.error("gateway: the database does not answer (%s); calls are refused", type(error).__name__)
-        self._is_away = True
+        self._is_unavailable = True
 
-    def _note_back(self) -> None:
-        if self._is_away:
+    def _note_available(self) -> None:
+        if self._is_unavailable:
             logger.info("gateway: the database answers again")
-        self._is_away = False
+        self._is_unavailable = False
 
     def _next(self, patience: float) -> list[Request] | None:
-        """What to write next, after `patience` seconds at most; None when everything is written and it is to end."""
+        """Wait up to `patience` seconds for requests, and return them; None when all are handled and the thread is to
+        end."""
         with self._changed:
             if not self._waiting and (self._unwritten or not self._closing):
                 self._changed.wait(max(patience, 0))
@@ -136,11 +136,11 @@ class Writer:
                 return None
             return _take(self._unwritten) + _take(self._waiting)
 
-    def _do_chore(self) -> None:
+    def _run_periodic(self) -> None:
         try:
-            self._chore()
-        except GONE as error:
-            self._note_away(error)
+            self._periodic()
+        except DATABASE_ERRORS as error:
+            self._note_unavailable(error)
 
 
 def _take(requests: list[Request]) -> list[Request]:
@@ -156,21 +156,21 @@ def _by_handler(requests: Iterable[Request]) -> Iterable[list[Request]]:
     return groups.values()
 
 
-def _ask(handler: Handler, arguments: list[Any]) -> Sequence[Any]:
+def _call_handler(handler: Handler, arguments: list[Any]) -> Sequence[Any]:
     try:
         return handler(arguments)
-    except GONE:
-        connection.close()  # a kept connection that broke meanwhile is no reason to refuse anybody
+    except DATABASE_ERRORS:
+        connection.close()  # the idle connection may have broken: try once with a new one
         return handler(arguments)
 
 
 def _deliver(answered: Iterable[tuple[Request, Any]]) -> None:
-    """Wake each event loop once."""
+    """Set the results of the requests' futures. Wakes each event loop once."""
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Request, Any]]] = {}
     for request, answer in answered:
         by_loop.setdefault(request.loop, []).append((request, answer))
     for loop, pairs in by_loop.items():
-        with suppress(RuntimeError):  # it was closed meanwhile: nobody waits any more
+        with suppress(RuntimeError):  # the loop was closed meanwhile
             loop.call_soon_threadsafe(_resolve, pairs)
 
 

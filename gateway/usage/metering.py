@@ -1,4 +1,4 @@
-"""Every call to a provider is recorded: reserved before it, settled exactly once after it, however it ends."""
+"""Collects what a usage record needs while a call is under way, and settles it exactly once however the call ends."""
 
 import time
 from collections.abc import AsyncIterator
@@ -14,26 +14,26 @@ CLIENT_GONE = 499  # as nginx calls it
 
 @dataclass
 class Usage:
-    """What is known of a call so far; whoever makes it fills it in. None: not known."""
+    """The measurements of a call so far, filled in by the code that makes it. None: unknown."""
 
-    begun: float = field(default_factory=time.monotonic)  # when it was asked for, by `time.monotonic`
-    target: ModelTarget | None = None  # who serves it, or is about to
-    is_last: bool = True  # no other target is left to try
+    begun: float = field(default_factory=time.monotonic)  # arrival of the request, by `time.monotonic`
+    target: ModelTarget | None = None  # the model that serves the call, or is being tried
+    is_last: bool = True  # no other model is left to try
     audio_seconds: float | None = None
     characters: int | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
-    first_byte: float | None = None  # seconds
+    first_byte: float | None = None  # seconds from `begun`
     body_sha256: str = ""
     outcome: Outcome | None = None
 
     def note_first_byte(self) -> None:
-        """The first byte of the answer is there, or about to go out."""
+        """Set `first_byte`, at the first byte of the response."""
         if self.first_byte is None:
             self.first_byte = time.monotonic() - self.begun
 
     def end(self, result: Result, status: int, reason: str = "") -> Outcome:
-        """The call is over, with what is known of it now."""
+        """Set `outcome` from the measurements."""
         self.outcome = Outcome(
             result=result,
             status=status,
@@ -52,8 +52,7 @@ class Usage:
 
 @asynccontextmanager
 async def settled(reservation: Reservation, usage: Usage) -> AsyncIterator[None]:
-    """Inside, providers may be called. Afterwards it is recorded how `usage` has ended; where nobody has said so, it
-    is an internal error."""
+    """Settle `reservation` with the outcome of `usage` on exit; without an outcome, as an internal error."""
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Usage records: written and settled many at once, in one transaction with the spending that they add to."""
+"""Reads and writes of usage records: many in one transaction, together with the monthly spending that they add to."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -41,8 +41,8 @@ _lock_records = Select(
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Ended:
-    """A settlement with its price."""
+class PricedSettlement:
+    """A settlement with the cost of its call."""
 
     settlement: Settlement
     cost: Decimal | None
@@ -50,7 +50,7 @@ class Ended:
     served_by: str
 
     @classmethod
-    def of(cls, settlement: Settlement) -> "Ended":
+    def of(cls, settlement: Settlement) -> "PricedSettlement":
         outcome, model = settlement.outcome, settlement.outcome.model
         cost = cost_of(outcome, settlement.reservation.created_at.date())
         if model is None:
@@ -62,18 +62,18 @@ class Ended:
         return self.settlement.reservation.record_id
 
     def values(self, now: datetime) -> Row:
-        """Of the fields SETTLED, and the record's id."""
+        """Return the values of the fields SETTLED, then the record's id."""
         copied = _copied(self.settlement.outcome)
         return *copied, UsageRecord.State.SETTLED, self.model_id, self.served_by, self.cost, now, self.record_id
 
 
 def write(entries: Sequence[Call | Settlement]) -> list[Answer]:
-    """Reserve every call and settle every settlement, all in one transaction; answers in their order.
+    """Reserve the calls and write the settlements in one transaction. Returns a result for each entry, in order.
 
-    A call is answered with its reservation, or with why it is refused; a settlement with True where this settled it,
-    False where it was settled before. Raises IntegrityError where one of several cannot be written.
+    For a call: its reservation, or the ApiError that refuses it. For a settlement: True if this settled the record,
+    False if it was settled before. Raises IntegrityError if one of several entries cannot be written.
     """
-    work = [entry if isinstance(entry, Call) else Ended.of(entry) for entry in entries]
+    work = [entry if isinstance(entry, Call) else PricedSettlement.of(entry) for entry in entries]
     try:
         return _write(work)
     except IntegrityError:
@@ -81,11 +81,11 @@ def write(entries: Sequence[Call | Settlement]) -> list[Answer]:
             raise
     if isinstance(work[0], Call):
         return [_request_id_taken()]
-    return _write([replace(work[0], model_id=None)])  # the model was deleted meanwhile
+    return _write([replace(work[0], model_id=None)])  # the model was deleted meanwhile: keep its name only
 
 
 def renew(reservations: Iterable[Reservation]) -> None:
-    """Keep calls that are still under way from expiring."""
+    """Extend the expiry of calls that are still under way."""
     ids = [reservation.record_id for reservation in reservations]
     for start in range(0, len(ids), 500):
         some = UsageRecord.objects.under_way().filter(pk__in=ids[start : start + 500])
@@ -93,9 +93,9 @@ def renew(reservations: Iterable[Reservation]) -> None:
 
 
 @transaction.atomic
-def _write(work: Sequence[Call | Ended]) -> list[Answer]:
+def _write(work: Sequence[Call | PricedSettlement]) -> list[Answer]:
     now = timezone.now()
-    under_way, lost = _claim([entry for entry in work if isinstance(entry, Ended)], now)
+    under_way, lost = _claim([entry for entry in work if isinstance(entry, PricedSettlement)], now)
     accounts = {entry: _accounts(entry, now) for entry in work}
     spending = Spending(account for each in accounts.values() for account in each)
     for entry in under_way:
@@ -111,16 +111,17 @@ def _write(work: Sequence[Call | Ended]) -> list[Answer]:
     return [reserved[entry] if isinstance(entry, Call) else entry.record_id in ids for entry in work]
 
 
-def _claim(ended: list[Ended], now: datetime) -> tuple[list[Ended], list[Ended]]:
-    """Lock the records that are still to be settled: those of calls under way, and of calls that were given up for
-    lost but have ended after all. A call is only lost as long as nobody has renewed it."""
-    ids = [entry.record_id for entry in ended]
+def _claim(settlements: list[PricedSettlement], now: datetime) -> tuple[list[PricedSettlement], list[PricedSettlement]]:
+    """Lock the records, and return the settlements to write: those of calls under way, and those of calls that the
+    sweep had settled as lost but that have ended after all. A settlement as lost only counts if the record has
+    expired."""
+    ids = [entry.record_id for entry in settlements]
     if not ids:
         return [], []
     found = {row[0]: row[1:] for row in _lock_records.rows(ids)}
     under_way, lost = [], []
-    for entry in ended:
-        state, result, expires_at = found.pop(entry.record_id, ("", "", now))  # only the first of several counts
+    for entry in settlements:
+        state, result, expires_at = found.pop(entry.record_id, ("", "", now))  # a record is settled once
         gives_up = entry.settlement.outcome.result == UsageRecord.Result.LOST
         if state == UsageRecord.State.RESERVED and (expires_at < now or not gives_up):
             under_way.append(entry)
@@ -147,7 +148,7 @@ def _reserve(calls: dict[Call, list[Account]], spending: Spending, now: datetime
 
 
 def _values(call: Call, held: Decimal, now: datetime) -> Row:
-    """Of the fields RESERVED."""
+    """Return the values of the fields RESERVED."""
     access = call.access
     key_name = access.api_key.name if access.api_key else ""
     asked = (storable(call.model_name)[:LONGEST_NAME], call.endpoint, call.request_id, call.session_id)
@@ -155,8 +156,8 @@ def _values(call: Call, held: Decimal, now: datetime) -> Row:
     return access.workspace.pk, access.api_key_id, key_name, *asked, held, now, _expiry(now), *state
 
 
-def _accounts(entry: Call | Ended, now: datetime) -> list[Account]:
-    """Those of the month in which the call began."""
+def _accounts(entry: Call | PricedSettlement, now: datetime) -> list[Account]:
+    """Return the accounts of the month in which the call began."""
     if isinstance(entry, Call):
         return accounts_of(entry.access.workspace.pk, entry.access.api_key_id, now)
     reservation = entry.settlement.reservation

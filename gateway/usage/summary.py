@@ -1,4 +1,4 @@
-"""What many calls come to."""
+"""Totals of usage records."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ SUMS += ["input_tokens", "output_tokens", "latency_sum", "cost_usd"]
 
 @dataclass
 class Total:
-    """Of a day, a model, a key, or everything."""
+    """The totals of a day, a model, a key, or of all calls."""
 
     calls: int = 0
     successes: int = 0
-    failed: int = 0  # or lost
+    failed: int = 0  # including lost calls
     under_way: int = 0
-    unknown: int = 0  # calls whose cost is not known: not part of cost_usd
+    unknown: int = 0  # calls of unknown cost, which cost_usd lacks
     audio_seconds: float = 0.0
     characters: int = 0
     input_tokens: int = 0
@@ -27,7 +27,7 @@ class Total:
 
     @classmethod
     def of(cls, lines: Iterable[Mapping[str, Any]]) -> "Total":
-        """Of lines of `UsageRecordQuerySet.totals_by`."""
+        """Add up rows of `UsageRecordQuerySet.totals_by`."""
         total = cls()
         for line in lines:
             for name in SUMS:
@@ -36,10 +36,10 @@ class Total:
 
     @property
     def known_cost(self) -> Decimal | None:
-        """US dollars; None where nothing of it is known"""
+        """Cost in US dollars; None if the cost of no call is known."""
         return None if self.unknown and not self.cost_usd else self.cost_usd
 
     @property
     def mean_latency(self) -> float | None:
-        """seconds of a call that succeeded; None without any"""
+        """Mean latency of successful calls in seconds; None without any."""
         return self.latency_sum / self.successes if self.successes else None

@@ -1,4 +1,4 @@
-"""Calls whose process died are given up for lost."""
+"""Settles the calls of processes that died as lost."""
 
 import logging
 
@@ -14,7 +14,7 @@ AT_ONCE = 200
 
 
 def settle_lost() -> int:
-    """Settle every reservation that has expired: what it cost is unknown. How many there were."""
+    """Settle all expired reservations as lost, at an unknown cost. Returns their number."""
     settled = 0
     while lost := list(UsageRecord.objects.lost(timezone.now())[:AT_ONCE]):
         settled += sum(map(bool, write([Settlement(_reservation(record), Outcome("lost")) for record in lost])))

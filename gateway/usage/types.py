@@ -1,4 +1,4 @@
-"""A call, as it is announced and as it ended."""
+"""Data types of metering: a call, its reservation, its outcome and its settlement."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,24 +14,24 @@ Result = Literal["success", "failed", "cancelled", "disconnected", "lost"]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Call:
-    """What is about to be asked for. `request_id` is unique in its workspace, 128 characters at most."""
+    """A call that is about to be made. `request_id` is unique in its workspace and has at most 128 characters."""
 
     access: Access
     endpoint: Endpoint
     model_name: str  # as the caller wrote it
     request_id: str
     session_id: int | None = None
-    estimate_usd: Decimal | None = None  # held against budgets; None: what calls cost on average this month
+    estimate_usd: Decimal | None = None  # reserved in budgets; None: this month's mean cost of a call
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a call ended. Counts that are not known are None, never 0; times in seconds from the request's arrival."""
+    """The outcome of a call. Unknown counts are None, never 0; times are seconds from the arrival of the request."""
 
     result: Result
-    status: int | None = None  # of the HTTP answer
+    status: int | None = None  # of the HTTP response
     reason: str = ""
-    model: SpeechModel | None = None  # which served it; None: none did, and it cost nothing
+    model: SpeechModel | None = None  # that served the call; None: none did, and it cost nothing
     audio_seconds: float | None = None
     characters: int | None = None
     input_tokens: int | None = None
@@ -43,7 +43,7 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False)
 class Reservation:
-    """A call's committed usage record, to be settled once. It is kept from expiring while somebody holds this."""
+    """The committed usage record of a call under way. It is renewed as long as this object lives."""
 
     record_id: int
     workspace_id: int
@@ -54,5 +54,7 @@ class Reservation:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Settlement:
+    """The outcome to write to a reservation's record."""
+
     reservation: Reservation
     outcome: Outcome

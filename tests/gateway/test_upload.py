@@ -11,7 +11,7 @@ import pytest
 
 from datasets.errors import AudioReason, InvalidAudio
 from datasets.fair_turns import FairTurns
-from gateway.audio.upload import as_taken, ingest
+from gateway.audio.upload import in_accepted_format, ingest
 from providers.adapters.base import CapabilityNotSupported
 from tests.audio import encode, make_wav
 
@@ -90,14 +90,14 @@ def test_a_wav_that_was_recorded_to_a_pipe_is_measured():
 def test_audio_that_the_model_takes_is_passed_as_it_is():
     audio = taken_in(encode("m4a", 0.5))
     for formats in ([], ["mp4"], ["wav", "m4a"]):
-        assert asyncio.run(as_taken(audio, formats)) is audio
+        assert asyncio.run(in_accepted_format(audio, formats)) is audio
 
 
 @pytest.mark.parametrize(("formats", "made"), [(["mp3", "flac", "wav"], "flac"), (["wav", "mp3"], "wav")])
 @pytest.mark.parametrize("format", ["webm", "ogg", "m4a"])
 def test_audio_that_the_model_does_not_take_is_transcoded(format, formats, made):
     audio = taken_in(encode(format, 1.0))
-    with closing(asyncio.run(as_taken(audio, formats))) as other:
+    with closing(asyncio.run(in_accepted_format(audio, formats))) as other:
         assert other.container.name == made
         assert other.duration == audio.duration
         with other.open() as stream, av.open(stream) as file:
@@ -108,7 +108,7 @@ def test_audio_that_the_model_does_not_take_is_transcoded(format, formats, made)
 
 def test_a_model_that_takes_nothing_that_can_be_written_is_named_so():
     with pytest.raises(CapabilityNotSupported, match=r"takes mp3, and this is ogg\. Convert"):
-        asyncio.run(as_taken(taken_in(encode("ogg", 0.5)), ["mp3"]))
+        asyncio.run(in_accepted_format(taken_in(encode("ogg", 0.5)), ["mp3"]))
 
 
 def test_transcoding_waits_for_its_turn_among_the_decoders(monkeypatch):
@@ -116,5 +116,5 @@ def test_transcoding_waits_for_its_turn_among_the_decoders(monkeypatch):
     turn = FairTurns.turn
     monkeypatch.setattr(FairTurns, "turn", lambda self, *who, **how: turns.append(who) or turn(self, *who, **how))
     audio = asyncio.run(ingest(io.BytesIO(encode("ogg", 0.5)), workspace_id=7))
-    asyncio.run(as_taken(audio, ["flac"])).close()
+    asyncio.run(in_accepted_format(audio, ["flac"])).close()
     assert turns == [(7,), (7,)]

@@ -49,7 +49,7 @@ def test_the_word_bearer_is_taken_in_any_case(secret):
 
 
 def test_a_revoked_key_is_refused_within_seconds(secret, monkeypatch):
-    monkeypatch.setattr(auth, "KNOWN_FOR", 0.0)
+    monkeypatch.setattr(auth, "CACHE_SECONDS", 0.0)
     ask(secret)
     revoke_api_key(api_key=ApiKey.objects.get())
     assert errors(ask(secret)) == [(401, "invalid_api_key")]
@@ -123,7 +123,7 @@ def test_without_a_limit_a_key_may_call_as_often_as_it_likes(secret):
 
 
 def test_a_limit_that_was_lowered_holds_for_what_was_left_as_well(secret, monkeypatch):
-    monkeypatch.setattr(auth, "KNOWN_FOR", 0.0)
+    monkeypatch.setattr(auth, "CACHE_SECONDS", 0.0)
     ApiKey.objects.update(requests_per_minute=50)
     ask(secret)
     ApiKey.objects.update(requests_per_minute=5)

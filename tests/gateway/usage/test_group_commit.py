@@ -27,7 +27,7 @@ class Broken:
 
 @pytest.fixture
 def writer():
-    writer = Writer(periodic=lambda: None, chore_every=lambda: 60.0)
+    writer = Writer(periodic=lambda: None, period=lambda: 60.0)
     yield writer
     writer.close()
 
