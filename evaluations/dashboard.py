@@ -1,4 +1,4 @@
-"""The admin's first page: what is going on, what came out last, and where to begin."""
+"""The admin's first page: runs under way, the last outcomes, and first steps on a new site."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Outcome:
-    """A run that is over, with its best model; None where nothing was scored."""
+    """A finished run with its best model; None where nothing was scored."""
 
     run: Run
     best_model: str | None
@@ -26,7 +26,7 @@ class Outcome:
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Adds what the dashboard shows to Django's context of the admin index. A fixed number of queries."""
+    """Add what the dashboard shows to the context of the admin index. A fixed number of queries."""
     access = access_of(request)
     if access is None:
         return context

@@ -1,4 +1,4 @@
-"""What a run will process and cost, before it starts."""
+"""Estimates what a run will process and cost, before it starts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ class ModelEstimate:
     model: SpeechModel
     in_batches: bool
     cost_usd: Decimal | None  # None: unknown
-    problem: str  # why the model cannot do it; empty where it can
-    warning: str  # why it may do it badly
+    problem: str  # why the model cannot take part; empty where it can
+    warning: str  # why its results may be poor; may be empty
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,10 @@ class Estimate:
 def estimate_run(
     *, dataset: Dataset, models: Sequence[SpeechModel], mode: str = "auto", language: str = ""
 ) -> Estimate:
-    """Batches cost half of what single calls do. Of tokens the estimate is by experience, see `cost_of_audio`.
-    Without a `language` (BCP-47) warnings are for the dataset's."""
+    """Estimate samples, seconds of audio and cost of a run. Costs by tokens are a rule of thumb, see `cost_of_audio`.
+
+    Warnings are for `language` (BCP-47), or the dataset's language without one.
+    """
     totals = dataset.samples.aggregate(samples=Count("pk"), seconds=Sum("audio__duration"))
     seconds = totals["seconds"] or 0.0
     today = timezone.localdate()

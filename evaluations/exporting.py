@@ -1,4 +1,4 @@
-"""A run's results as a file."""
+"""Exports a run's results as csv or jsonl."""
 
 import csv
 import io
@@ -43,7 +43,7 @@ COLUMNS = [
 
 
 def export_run(run: Run, file_format: str) -> Iterator[bytes]:
-    """Every result of the run with its sample and score, in the order of their ids, a slice at a time.
+    """Yield every result of the run with its sample and score, by id, as parts of the file.
 
     `file_format` is one of FORMATS. jsonl is exact; in csv a text that a spreadsheet would run begins with an
     apostrophe, and what is unknown is empty.
@@ -59,7 +59,7 @@ def export_run(run: Run, file_format: str) -> Iterator[bytes]:
 
 
 def _slices(results: ResultQuerySet) -> Iterator[list[Any]]:
-    """Each slice is a query of its own: no cursor or transaction is open while a slow client takes the last one."""
+    """Query the results in slices, so that no cursor or transaction stays open while a slow client reads."""
     last_id = 0
     while batch := list(results.filter(pk__gt=last_id).order_by("pk")[:SLICE]):
         yield batch

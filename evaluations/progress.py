@@ -1,4 +1,4 @@
-"""How far a run is."""
+"""Counts how far a run is, and estimates its time left."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -38,13 +38,13 @@ class JobProgress(Counts):
 @dataclass(frozen=True)
 class RunProgress(Counts):
     status: str
-    seconds_elapsed: float | None  # None: not begun
-    seconds_left: float | None  # None: not known yet, or over
+    seconds_elapsed: float | None  # None: not started
+    seconds_left: float | None  # None: unknown yet, or the run has ended
     jobs: list[JobProgress]
 
 
 def run_progress(run: Run) -> RunProgress:
-    """Counted from the results themselves, as they are now. Five queries at most, whatever the number of jobs."""
+    """Count the run's results as they are now. At most five queries, whatever the number of jobs."""
     by_job: dict[int, Counter[tuple[str, str]]] = {}
     states = Result.objects.filter(run=run).order_by().values_list("job", "status", "reason")
     for job_id, status, reason, count in states.annotate(count=Count("pk")):
@@ -89,6 +89,6 @@ def _elapsed(run: Run) -> float | None:
 
 
 def _left(elapsed: float | None, totals: dict[str, int]) -> float | None:
-    """By the pace so far."""
+    """Estimate the seconds left by the pace so far; None where nothing has ended."""
     done = totals["total"] - totals["pending"]
     return elapsed * totals["pending"] / done if elapsed and done else None

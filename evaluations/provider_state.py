@@ -1,4 +1,4 @@
-"""What a run has at its providers: batches that are waited for, files that are alive."""
+"""Describes what a run has at its providers: batches under way, and files."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from evaluations.models import Batch, Run, Shard, Upload
 from providers.limits import why_closed
 
 State = Batch.State
-ERRORS = 3  # of deletions, that are shown
+ERRORS = 3  # of deletions, shown at most
 
 
 @dataclass(frozen=True)
@@ -17,22 +17,22 @@ class Files:
     """Counts of the files that a run has put at its providers: alive + gone = total."""
 
     total: int
-    alive: int  # are there, or may be
+    alive: int  # exist at a provider, or may
     gone: int
-    deletion_failures: int  # of those alive: deleting them has failed so far, and is tried again
-    deletion_errors: list[str]  # what was said of these, a few
+    deletion_failures: int  # files alive whose deletion has failed so far and is retried
+    deletion_errors: list[str]  # a few of their errors
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What is being done for a job whose work goes on."""
+    """What is being done for an unfinished job, as a text for people."""
 
     text: str
     waiting_for: list[str] = field(default_factory=list)  # why it does not go on, such as a quota
 
 
 def files_of(run: Run) -> Files:
-    """One query; one more where deleting fails."""
+    """Count the run's files. One query; one more where deletions have failed."""
     counts = run.uploads.aggregate(
         total=Count("pk"),
         gone=Count("pk", filter=Q(state=Upload.State.GONE)),
@@ -54,7 +54,7 @@ def batches_by_job(run: Run) -> dict[int, list[Batch]]:
 
 
 def stages_of(run: Run) -> dict[int, Stage]:
-    """By the job's id, of jobs with work at hand. Four queries at most."""
+    """Return the stage of each unfinished job with work under way, by job id. At most four queries."""
     if run.is_finished:
         return {}
     one_by_one = Shard.objects.open().filter(job__run=run, kind=Shard.Kind.DIRECT, job__started_at__isnull=False)
@@ -74,14 +74,14 @@ def stages_of(run: Run) -> dict[int, Stage]:
 
 
 def _uploaded(run: Run) -> dict[int | None, tuple[int, int]]:
-    """Audio that the run needs at each provider: how many files are through, of how many that are wanted so far."""
+    """Count the run's audio by provider: (files uploaded or failed, files needed so far)."""
     needed = run.uploads.filter(kind=Upload.Kind.AUDIO, delete_due_at=None).order_by().values_list("provider")
     counts = needed.annotate(wanted=Count("pk"), through=Count("pk", filter=~Q(state=Upload.State.PLANNED)))
     return {provider: (through, wanted) for provider, wanted, through in counts}
 
 
 def _texts(batches: list[Batch], uploaded: tuple[int, int]) -> list[str]:
-    """What the batches of one job are at, in the order in which a batch goes through it."""
+    """Describe the states of one job's batches, in the order in which a batch goes through them."""
     there = Counter(batch.state for batch in batches)
     texts = []
     for state in (state for state in State if there[state]):

@@ -1,4 +1,4 @@
-"""Changes of runs."""
+"""Starts, cancels, retries, rescores, recollects and deletes runs; each change in one transaction."""
 
 import math
 from collections.abc import Sequence
@@ -28,8 +28,8 @@ from providers.capabilities import goes_in_batches, problem_with
 from providers.models import SpeechModel
 from providers.registry import default_prompt
 
-BATCH = 2000
-SCORE = "evaluations.tasks.rescore_run"
+BATCH = 2000  # rows in an INSERT
+RESCORE_TASK = "evaluations.tasks.rescore_run"
 MODES = ("auto", "batch", "direct")
 
 
@@ -45,14 +45,14 @@ def start_run(
     created_by: User | None = None,
     idempotency_key: str | None = None,
 ) -> Run:
-    """Make the run with its jobs, shards and every result, and put the shards on the queue: all of it, or nothing.
+    """Create the run with its jobs, shards and results, and queue the shards: all of it, or nothing.
 
-    The same `idempotency_key` in the same workspace answers with the run that it started first.
+    Where the workspace has a run with this `idempotency_key`, that run is returned and none is started.
     Raises InvalidInput.
     """
     if idempotency_key and (before := Run.objects.started_by(dataset.workspace, idempotency_key)):
         return before
-    chosen = _checked(dataset, models, mode, normalizer)
+    chosen = _check_start(dataset, models, mode, normalizer)
     try:
         with transaction.atomic():
             run = Run.objects.create(
@@ -65,7 +65,7 @@ def start_run(
                 idempotency_key=idempotency_key,
                 created_by=created_by,
             )
-            items = _items(dataset)  # read once: every model hears the same samples, whatever is added meanwhile
+            items = _sample_inputs(dataset)  # read once, so that all models get the same samples
             shard_ids = [shard.pk for model in models for shard in _make_job(run, model, items)]
             queue_shards(shard_ids)
     except IntegrityError:
@@ -77,7 +77,7 @@ def start_run(
     return run
 
 
-def _checked(dataset: Dataset, models: Sequence[SpeechModel], mode: str, normalizer: str) -> Normalizer:
+def _check_start(dataset: Dataset, models: Sequence[SpeechModel], mode: str, normalizer: str) -> Normalizer:
     if dataset.task != Task.STT:
         message = "This dataset is for text to speech. Choose one with audio to be transcribed."
         raise InvalidInput(message, field="dataset")
@@ -96,19 +96,19 @@ def _checked(dataset: Dataset, models: Sequence[SpeechModel], mode: str, normali
 
 
 @dataclass(frozen=True)
-class _Item:
-    """What a result needs to know of its sample."""
+class _SampleInput:
+    """What a Result is created from: its sample, and the sample's seconds of audio."""
 
     sample_id: int
     audio_seconds: float
 
 
-def _items(dataset: Dataset) -> list[_Item]:
+def _sample_inputs(dataset: Dataset) -> list[_SampleInput]:
     samples = Sample.objects.filter(dataset=dataset).order_by("pk")
-    return [_Item(*row) for row in samples.values_list("pk", "audio__duration")]
+    return [_SampleInput(*row) for row in samples.values_list("pk", "audio__duration")]
 
 
-def _make_job(run: Run, model: SpeechModel, items: list[_Item]) -> list[Shard]:
+def _make_job(run: Run, model: SpeechModel, items: list[_SampleInput]) -> list[Shard]:
     in_batches = goes_in_batches(model, run.options["mode"])
     kind, size = (
         (Shard.Kind.BATCH, settings.BATCH_SHARD_SIZE) if in_batches else (Shard.Kind.DIRECT, settings.DIRECT_SHARD_SIZE)
@@ -120,7 +120,7 @@ def _make_job(run: Run, model: SpeechModel, items: list[_Item]) -> list[Shard]:
         prompt=run.options["prompt"] or default_prompt(model.provider.kind),
         total=len(items),
     )
-    # As few as may be, and equally long to within one sample: workers then end at about the same time.
+    # As few shards as possible, equally long to within one sample, so that workers finish at about the same time.
     count = math.ceil(len(items) / size)
     shards = Shard.objects.bulk_create(Shard(job=job, index=index, kind=kind) for index in range(count))
     Result.objects.bulk_create(
@@ -142,9 +142,9 @@ def _make_job(run: Run, model: SpeechModel, items: list[_Item]) -> list[Shard]:
 
 @transaction.atomic
 def cancel_run(*, run: Run) -> bool:
-    """End what has not ended yet as cancelled. True where this call did it; False where the run was over already.
+    """Cancel the run with its unfinished jobs and pending results. Returns False where it had ended before.
 
-    Workers notice within seconds; what they still get answered is not stored.
+    Workers notice within seconds; answers that arrive meanwhile are not stored.
     """
     now = timezone.now()
     if not Run.objects.unfinished().filter(pk=run.pk).update(status=Status.CANCELLED, finished_at=now):
@@ -157,13 +157,13 @@ def cancel_run(*, run: Run) -> bool:
         refresh_counts(job)
     stop_batches(Batch.objects.of_run(run))
     release_files(run.pk)
-    enqueue(SCORE, run.pk, run.normalizer)  # what has completed before
+    enqueue(RESCORE_TASK, run.pk, run.normalizer)  # scores what was completed before
     return True
 
 
 @transaction.atomic
 def retry_failed(*, run: Run) -> int:
-    """Try a finished run's failed results again, and only those; how many there are. Raises Conflict."""
+    """Make the failed results of a finished run pending again. Returns how many. Raises Conflict."""
     failed = Result.objects.filter(run=run, status=Result.Status.FAILED)
     jobs = Job.objects.filter(run=run, pk__in=failed.values("job"))
     if not failed.exists():
@@ -198,39 +198,40 @@ def retry_failed(*, run: Run) -> int:
 
 
 def start_collecting(*, run: Run) -> None:
-    """Have a worker `collect` the run. Raises Conflict."""
-    _refuse_collecting(run)
+    """Queue `collect` for a worker. Raises Conflict."""
+    _check_collectable(run)
     enqueue("evaluations.tasks.collect_run", run.pk)
 
 
 def collect(*, run: Run) -> None:
-    """Read the run's kept result files again; no provider is called. Raises Conflict."""
-    _refuse_collecting(run)
+    """Read the stored result files of the run's batches again; calls no provider. Raises Conflict."""
+    _check_collectable(run)
     recollect(run)
 
 
-def _refuse_collecting(run: Run) -> None:
+def _check_collectable(run: Run) -> None:
+    """Raise Conflict where the run is unfinished or has no stored result file."""
     if not run.is_finished:
         raise Conflict("This run is still going on. Wait until it has ended.")
-    if not Batch.objects.of_run(run).kept().exists():
+    if not Batch.objects.of_run(run).with_output().exists():
         raise Conflict("No result file of a batch is kept for this run: there is nothing to collect from.")
 
 
 def start_rescore(*, run: Run, normalizer: str) -> None:
-    """Have a worker `rescore` the run. Raises UnknownNormalizer."""
+    """Queue `rescore` for a worker. Raises UnknownNormalizer."""
     get_normalizer(normalizer)
-    enqueue(SCORE, run.pk, normalizer)
+    enqueue(RESCORE_TASK, run.pk, normalizer)
 
 
 def rescore(*, run: Run, normalizer: str) -> None:
-    """Score a run's results under `normaliser` at its newest version. No model is called. Raises UnknownNormalizer."""
+    """Score the run's results under the newest version of `normalizer`; calls no model. Raises UnknownNormalizer."""
     chosen = get_normalizer(normalizer)
     score_results(Result.objects.filter(run=run), chosen)
 
 
 @transaction.atomic
 def delete_run(*, run: Run) -> None:
-    """Delete a run that is over, with its results and the result files that were kept. Raises Conflict."""
+    """Delete a finished run with its results and its batches' stored result files. Raises Conflict."""
     if not Run.objects.filter(pk=run.pk).exclude(status__in=UNFINISHED).exists():
         raise Conflict("This run is still going on. Cancel it first.")
     alive = run.uploads.alive()
@@ -244,7 +245,7 @@ def delete_run(*, run: Run) -> None:
         raise Conflict("Files of this run are still being deleted at the provider. Try again in a minute.")
     if Batch.objects.of_run(run).to_cancel().exists():
         raise Conflict("Batches of this run are still being stopped at the provider. Try again in a minute.")
-    kept = [batch.output.name or batch.output_path for batch in Batch.objects.of_run(run)]
+    stored = [batch.output.name or batch.output_path for batch in Batch.objects.of_run(run)]
     run.delete()
-    for name in kept:  # they hold what was said
+    for name in stored:  # they hold what people said
         transaction.on_commit(partial(default_storage.delete, name))

@@ -12,7 +12,7 @@ def result_context(result: Result) -> dict[str, Any]:
     run, sample = result.run, result.sample
     normalizer = get_normalizer(run.normalizer, run.normalizer_version)
     completed = result.status == Result.Status.COMPLETED
-    before, after = Result.objects.before_and_after(result)
+    before, after = Result.objects.previous_and_next(result)
     score = result.scores.under(run.normalizer, run.normalizer_version).first()
     attempts = list(result.failed_attempts.all())
     steps = []

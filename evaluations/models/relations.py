@@ -1,4 +1,4 @@
-"""Rows that refer back to a model, for conditions on them."""
+"""Finds the QuerySet of a reverse relation, for conditions in subqueries."""
 
 from typing import Any
 
@@ -7,6 +7,6 @@ from django.db import models
 
 
 def rows_of(queryset: models.QuerySet[Any], relation: str) -> Any:
-    """The QuerySet of the rows that refer back by `relation`: models cannot be imported here, they import this."""
+    """Return all rows of the reverse `relation` of the model; by name, since those models import this module."""
     related = queryset.model._meta.get_field(relation).related_model
     return apps.get_model(related._meta.label).objects.all()

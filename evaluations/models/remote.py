@@ -1,4 +1,4 @@
-"""What we have at providers: written down before it is made there, until it is gone."""
+"""Batches and files at providers: a row is stored before the call that makes one, and stays until it is gone."""
 
 from typing import Any, Self
 
@@ -12,34 +12,34 @@ from evaluations.models.runs import Run
 
 class BatchQuerySet(models.QuerySet["Batch"]):
     def of_run(self, run: "Run") -> Self:
-        """With their shards and jobs, in the order of the samples, then of the retries."""
+        """The run's batches with shard, job and model, ordered by sample, then by retry."""
         batches = self.filter(shard__job__run=run).select_related("shard__job__model")
         return batches.order_by("shard__job", "shard__index", "number")
 
     def live(self) -> Self:
         return self.exclude(state="ended")
 
-    def unsettled(self) -> Self:
-        """Live ones, and those that are still to be stopped at the provider."""
+    def live_or_to_cancel(self) -> Self:
+        """Batches that have not ended, or that are still to be cancelled at the provider."""
         return self.filter(~Q(state="ended") | Q(cancel_pending=True))
 
-    def kept(self) -> Self:
-        """Batches whose result file is in our storage."""
+    def with_output(self) -> Self:
+        """Batches whose result file is stored."""
         return self.exclude(output="")
 
     def to_cancel(self) -> Self:
-        """Batches that are still to be stopped at the provider."""
+        """Batches that are still to be cancelled at the provider."""
         return self.filter(cancel_pending=True)
 
 
 class Batch(models.Model):
-    """One batch job at a provider: the pending results of a shard at the time it was made."""
+    """One batch job at a provider, for the results of a shard that were pending when it was created."""
 
     class State(models.TextChoices):
         PREPARING = "preparing", "Uploading audio"  # nothing submitted yet
-        SUBMITTING = "submitting", "Submitting"  # it may or may not exist at the provider: look before creating
+        SUBMITTING = "submitting", "Submitting"  # it may exist at the provider: look before creating it
         SUBMITTED = "submitted", "Waiting for the provider"
-        COLLECTING = "collecting", "Collecting results"  # its result is known to be ready, or kept already
+        COLLECTING = "collecting", "Collecting results"  # its result file is ready, or stored already
         ENDED = "ended", "Ended"
 
     shard = models.ForeignKey("evaluations.Shard", on_delete=models.CASCADE, related_name="batches")
@@ -69,7 +69,7 @@ class Batch(models.Model):
 
     @property
     def output_path(self) -> str:
-        """Where its result file is kept in our storage: known before it is there."""
+        """The result file's name in our storage, also before it is stored."""
         return f"batches/{self.shard.job.run_id}/{self.display_name}.jsonl.gz"
 
 
@@ -82,19 +82,19 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         return self.exclude(state="gone")
 
     def free(self) -> Self:
-        """Files that no worker is busy with: none has begun, or it is gone."""
+        """Files that no worker holds: never claimed, released, or the worker is gone."""
         return self.filter(FREE)
 
     def to_delete(self) -> Self:
-        """Files that are not needed any more, whose deletion is due, and that nobody may still be uploading."""
+        """Files whose deletion is due and that no worker may still be uploading."""
         return self.alive().free().filter(delete_due_at__lte=Now())
 
     def refused(self) -> Self:
-        """Files that the provider refuses to delete: they are there until they expire."""
+        """Files that the provider refuses to delete: they stay until they expire."""
         return self.filter(delete_attempts__gt=0, delete_due_at=F("expires_at"))
 
     def by_run(self) -> "models.QuerySet[Any, dict[str, Any]]":
-        """One row for each run and provider: how many files, since when, until when, how many are hard to delete."""
+        """Group by run and provider: count of files, oldest, last expiry, and files whose deletion has failed."""
         groups = self.order_by("run", "provider").values("run_id", run_status=F("run__status"), at=F("provider__name"))
         return groups.annotate(
             files=Count("pk"),
@@ -105,7 +105,7 @@ class UploadQuerySet(models.QuerySet["Upload"]):
 
 
 class Upload(models.Model):
-    """A file that we put, or are about to put, at a provider; until it is known to be gone."""
+    """A file at a provider, from before it is uploaded until it is known to be gone."""
 
     class Kind(models.TextChoices):
         AUDIO = "audio"
@@ -113,9 +113,9 @@ class Upload(models.Model):
         OUTPUT = "output"  # the provider's result file
 
     class State(models.TextChoices):
-        PLANNED = "planned"  # the call may or may not have been made
+        PLANNED = "planned"  # the upload may have been started
         ACTIVE = "active"
-        FAILED = "failed"  # cannot be had; it may be there all the same, and is deleted like the others
+        FAILED = "failed"  # the upload failed; the file may exist all the same, and is deleted like the others
         GONE = "gone"
 
     run = models.ForeignKey("evaluations.Run", on_delete=models.CASCADE, related_name="uploads")

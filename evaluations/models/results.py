@@ -15,9 +15,9 @@ from evaluations.models.shards import Shard
 
 
 class MemberText(models.Func):
-    """The text of an object's member in a JSON column, by its name.
+    """SQL for the text of an object's member in a JSON column.
 
-    Django's own transforms take a name such as 1 or -1 for the index of a list.
+    Django's own transforms would take a name such as 1 or -1 for the index of a list.
     """
 
     output_field = models.TextField()
@@ -47,7 +47,7 @@ class ResultQuerySet(WorkspaceOwnedQuerySet):
         return self.filter(status="pending")
 
     def with_score(self) -> Self:
-        """Adds the relation `score`: under the run's own normaliser. It is joined only where it is used."""
+        """Adds the relation `score`: the score under the run's own normaliser. It is joined only where it is used."""
         return self.annotate(
             score=FilteredRelation(
                 "scores",
@@ -59,12 +59,12 @@ class ResultQuerySet(WorkspaceOwnedQuerySet):
         )
 
     def for_list(self) -> Self:
-        """With what a line of a list shows: adds `wer` (of the sample) and `hypothesis_start` (120 characters)."""
+        """Rows for a list: adds `wer` (of the sample) and `hypothesis_start` (120 characters); defers long texts."""
         rows = self.with_score().annotate(wer=F("score__wer"), hypothesis_start=Left("hypothesis", 120))
         return rows.select_related("sample", "job").defer("hypothesis", "error", "sample__reference", "sample__text")
 
-    def before_and_after(self, result: "Result") -> tuple["Result | None", "Result | None"]:
-        """The neighbours of `result` among its job's results, in the order of the dataset's samples."""
+    def previous_and_next(self, result: "Result") -> tuple["Result | None", "Result | None"]:
+        """Return the neighbours of `result` among its job's results, ordered by sample."""
         siblings = self.filter(job=result.job_id)
         before = siblings.filter(sample__lt=result.sample_id).order_by("-sample").first()
         return before, siblings.filter(sample__gt=result.sample_id).order_by("sample").first()
@@ -76,7 +76,7 @@ class ResultQuerySet(WorkspaceOwnedQuerySet):
         return rows.select_related("sample__dataset", "job")
 
     def with_earlier_cost(self) -> Self:
-        """Adds `earlier_cost_usd`: of answers that failed before the result was tried again; None: there were none."""
+        """Adds `earlier_cost_usd`: the cost of failed attempts before the last retry; None: there were none."""
         attempts = rows_of(self, "failed_attempts").filter(result=OuterRef("pk")).order_by().values("result")
         return self.annotate(earlier_cost_usd=Subquery(attempts.annotate(sum=Sum("cost_usd")).values("sum")))
 
@@ -90,7 +90,7 @@ class ResultQuerySet(WorkspaceOwnedQuerySet):
         return self.alias(tag=MemberText("sample__tags", name)).filter(tag=value)
 
     def for_calls(self) -> Self:
-        """With the sample's audio and language; first what was taken up least often, then what failed least often."""
+        """Rows for calls, with the sample's audio and language; fewest attempts, then fewest failures first."""
         return self.select_related("sample__audio", "sample__dataset").order_by("attempts", "failures", "pk")
 
     def unscored(self, normalizer: str, version: int) -> Self:
@@ -103,14 +103,14 @@ class ResultQuerySet(WorkspaceOwnedQuerySet):
         return self.filter(~Exists(current), status="completed", sample__reference__isnull=False)
 
     def for_scoring(self) -> Self:
-        """With what a score is made from, and nothing else."""
+        """Rows for scoring: only hypothesis, reference and revision are loaded."""
         return self.select_related("sample").only(
             "job", "hypothesis", "sample__reference", "sample__reference_revision"
         )
 
 
 class Result(models.Model):
-    """One sample by one model. The row exists from the run's start and ends exactly once."""
+    """The answer of one model to one sample. The row is created when the run starts, and ends exactly once."""
 
     class Status(models.TextChoices):
         PENDING = "pending", "Pending"
@@ -161,12 +161,12 @@ class Result(models.Model):
 
     @property
     def retries(self) -> int:
-        """Calls that were made again. Those of batches are not in it: a retry is a batch of its own."""
+        """Calls after the first. Batches are not counted: their retry is a batch of its own."""
         return max(0, self.calls - 1)
 
 
 class Attempt(models.Model):
-    """One try at a result that did not succeed: why, how long it took, and what it cost where that is known."""
+    """A failed try at a result: reason, latency in seconds, and tokens and cost where known."""
 
     result = models.ForeignKey(Result, on_delete=models.CASCADE, related_name="failed_attempts")
     number = models.PositiveSmallIntegerField()
@@ -193,8 +193,8 @@ class ScoreQuerySet(models.QuerySet["Score"]):
         return self.filter(normalizer=normalizer, normalizer_version=version)
 
     def word_counts(self) -> "models.QuerySet[Any, tuple[int, str, int, int]]":
-        """Rows of (run id, model name, word errors, reference words), summed over speech that has been scored under
-        each run's own normaliser. Errors / words is the corpus WER."""
+        """Rows of (run id, model name, word errors, reference words), summed over the scores of speech under each run's
+        own normaliser. Errors / words is the corpus WER."""
         own = {"normalizer": F("job__run__normalizer"), "normalizer_version": F("job__run__normalizer_version")}
         sums = self.filter(reference_empty=False, **own).values("job__run", "job__model_name")
         errors = Sum(F("substitutions") + F("deletions") + F("insertions"))
@@ -204,7 +204,7 @@ class ScoreQuerySet(models.QuerySet["Score"]):
 
 
 class Score(models.Model):
-    """A result under a named, versioned normaliser. Counts only: rates are made from sums of counts."""
+    """The errors of a result under a named, versioned normaliser. Counts only: rates are made from sums of counts."""
 
     result = models.ForeignKey(Result, on_delete=models.CASCADE, related_name="scores")
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="scores")

@@ -18,7 +18,7 @@ class RunQuerySet(WorkspaceOwnedQuerySet):
         return self.filter(status__in=["pending", "running"])
 
     def started_by(self, workspace: "Workspace", idempotency_key: str) -> "Run | None":
-        """The run that a request with this key has started, if any."""
+        """Return the run that was started with this key, if any."""
         return self.filter(workspace=workspace, idempotency_key=idempotency_key).first()
 
     def finished(self) -> Self:
@@ -28,7 +28,7 @@ class RunQuerySet(WorkspaceOwnedQuerySet):
         return self.exclude(Exists(rows_of(self, "jobs").unfinished().filter(run=OuterRef("pk"))))
 
     def with_unreleased_files(self) -> Self:
-        """Runs with files at providers that nobody has marked for deletion."""
+        """Runs with files at providers that are not marked for deletion."""
         return self.filter(Exists(rows_of(self, "uploads").alive().filter(run=OuterRef("pk"), delete_due_at=None)))
 
     def with_counts(self) -> Self:
@@ -42,7 +42,7 @@ class RunQuerySet(WorkspaceOwnedQuerySet):
 
 
 class Run(models.Model):
-    """One dataset over one or more models, with settings that are frozen when it starts."""
+    """An evaluation of one dataset by one or more models, with options that are fixed when it starts."""
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="runs")
     dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="runs")
@@ -80,12 +80,12 @@ class JobQuerySet(models.QuerySet["Job"]):
         return self.filter(status__in=["pending", "running"])
 
     def without_open_shards(self) -> Self:
-        """Jobs that no work is left for."""
+        """Jobs all of whose shards are closed."""
         return self.exclude(Exists(rows_of(self, "shards").open().filter(job=OuterRef("pk"))))
 
 
 class Job(models.Model):
-    """One model in a run. Its counts are sums over its results, taken again after each slice of work."""
+    """One model in a run. Its counts are sums over its results, updated after each slice of work."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="jobs")
     model = models.ForeignKey(SpeechModel, on_delete=models.SET_NULL, null=True, related_name="jobs")

@@ -1,4 +1,4 @@
-"""What workers claim, and what holds for all of them."""
+"""Shards: the units of work that workers claim."""
 
 from datetime import datetime
 from typing import Self
@@ -21,7 +21,7 @@ class ShardQuerySet(models.QuerySet["Shard"]):
         return self.open().filter(FREE)
 
     def latest_lease(self) -> datetime | None:
-        """Until when the open shard runs that was claimed or renewed last; None where none is held."""
+        """Return the latest end of an open shard's lease; None where there is none."""
         return self.open().aggregate(latest=Max("lease_until"))["latest"]
 
     def held(self) -> Self:
@@ -29,7 +29,7 @@ class ShardQuerySet(models.QuerySet["Shard"]):
         return self.open().filter(lease_until__gte=Now())
 
     def lost(self, before: datetime) -> Self:
-        """Free shards that no queue row may be left for: their worker is gone, or they were last queued `before`."""
+        """Free shards whose queue row may be lost: their worker is gone, or they were last queued before `before`."""
         return self.free().filter(Q(lease_until__isnull=False) | Q(queued_at__lt=before))
 
     def without_pending_results(self) -> Self:
@@ -37,9 +37,9 @@ class ShardQuerySet(models.QuerySet["Shard"]):
 
 
 class Shard(models.Model):
-    """The unit of work that a worker claims: a slice of a job's results.
+    """A slice of a job's results: the unit of work that a worker claims.
 
-    A worker holds a shard by its lease. `attempts` counts claims in a row that got nothing done.
+    A worker holds a shard by its lease. `attempts` counts claims in a row that ended no result.
     """
 
     class State(models.TextChoices):

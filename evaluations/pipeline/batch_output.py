@@ -1,4 +1,4 @@
-"""A batch's result file: kept as it came, then turned into rows. Doing it twice changes nothing."""
+"""Stores a batch's result file as the provider made it, then ends results by its lines. Both can be repeated."""
 
 import gzip
 import logging
@@ -27,26 +27,29 @@ from providers.registry import adapter_for
 
 logger = logging.getLogger(__name__)
 
-LINES = 500  # turned into rows at a time
-KEY = re.compile(r"[0-9]{1,18}")  # ours are the results' ids
+LINES = 500  # of the file that are stored in a transaction
+KEY = re.compile(r"[0-9]{1,18}")  # we send the results' ids as keys
 
 
-def keep_output(batch: Batch, adapter: BatchTranscriber, remote_file: str, heartbeat: LeaseHeartbeat) -> None:
-    """Stream the provider's result file into our storage, gzipped, before anything is read from it."""
+def store_output(batch: Batch, adapter: BatchTranscriber, remote_file: str, heartbeat: LeaseHeartbeat) -> None:
+    """Download the provider's result file into our storage, gzipped. Raises ProviderError, LeaseLost."""
     with tempfile.TemporaryFile() as copy:
         with gzip.GzipFile(fileobj=copy, mode="wb", compresslevel=3) as packed:
             for piece in adapter.download_file(remote_file):
                 packed.write(piece)
                 heartbeat.check()
         copy.seek(0)
-        # A worker may have died before it could write down that it is there.
+        # A worker may have stored the file and died before it stored its name.
         batch.output.storage.delete(batch.output_path)
         batch.output.save(batch.output_path, File(copy), save=False)
     Batch.objects.filter(pk=batch.pk).update(output=batch.output.name)
 
 
 class Collector:
-    """Rows from the kept file of one batch."""
+    """Ends the results of one batch by the lines of its stored result file.
+
+    With `recollecting` failed results are ended again: pending ones then belong to a retry, and wait for another batch.
+    """
 
     def __init__(
         self,
@@ -54,29 +57,26 @@ class Collector:
         adapter: BatchTranscriber,
         prices: PriceList,
         *,
-        before_rows: Callable[[], None] = lambda: None,
-        again: bool = False,
+        before_write: Callable[[], None] = lambda: None,
+        recollecting: bool = False,
     ) -> None:
         self.batch = batch
         self.adapter = adapter
         self.prices = prices
-        self.before_rows = before_rows  # in the transaction that writes them; raises where they are not wanted any more
-        # Again: what is pending then is being retried, and waits for another batch.
-        self.open_states = [Result.Status.FAILED if again else Result.Status.PENDING]
+        self.before_write = before_write  # called in each writing transaction; raises LeaseLost
+        self.open_states = [Result.Status.FAILED if recollecting else Result.Status.PENDING]
         self.seen: set[str] = set()
         self.problems: Counter[str] = Counter()
 
     def collect(self) -> None:
-        """End the result of each line, in bulk. Lines that are no result's are counted on the batch, by what is
-        wrong with them."""
+        """End the result of each line. Lines without a result are counted in `batch.problems`, by their fault."""
         lines = self._answers()
         while group := dict(islice(lines, LINES)):
             self._end_results(group)
         Batch.objects.filter(pk=self.batch.pk).update(problems=dict(+self.problems))
 
     def refusal_of_all(self) -> str:
-        """What the provider says where it refuses each sample, as one whose batches take no audio does; empty where any
-        has another answer."""
+        """Return the provider's message where it refuses every line (it takes no audio in batches); else empty."""
         refusal = ""
         for _, answer in self._answers():
             if not isinstance(answer, ProviderError) or answer.reason != Reason.REQUEST_REFUSED:
@@ -85,11 +85,11 @@ class Collector:
         return refusal
 
     def lacks_lines(self, pending: ResultQuerySet) -> bool:
-        """Whether results are left that the file has no line for, readable or not: it may have been cut short."""
+        """Return whether more results are pending than the file has unreadable lines: it may be incomplete."""
         return pending.count() > self.problems["bad_json"] + self.problems["missing_key"]
 
     def _answers(self) -> Iterator[tuple[int, Transcription | ProviderError]]:
-        """Result id and answer, each id once: the first line of a key counts."""
+        """Yield result id and answer of each line; of several lines with one key only the first."""
         with self.batch.output.open("rb") as packed, gzip.open(packed) as lines:
             for line in lines:
                 if not line.strip():
@@ -107,27 +107,29 @@ class Collector:
 
     @transaction.atomic
     def _end_results(self, answers: dict[int, Transcription | ProviderError]) -> None:
-        self.before_rows()
+        self.before_write()
         rows = Result.objects.filter(shard=self.batch.shard_id, pk__in=answers)
         found = set(rows.values_list("pk", flat=True))
         self.problems["unknown_key"] += len(answers) - len(found)
         changed: list[Result] = []
-        names: Iterable[str] = ()
+        changed_fields: Iterable[str] = ()
         for row in rows.filter(status__in=self.open_states).select_for_update():
             answer = answers[row.pk]
             fields = result_fields(answer, self._cost(answer, row.audio_seconds))
             if all(getattr(row, name) == value for name, value in fields.items() if name != "finished_at"):
-                continue  # it ended so before
+                continue  # it ended with the same answer before
             for name, value in fields.items():
                 setattr(row, name, value)
             logger.debug(
                 "run %s job %s sample %s: %s %s", row.run_id, row.job_id, row.sample_id, row.status, row.reason
             )
             changed.append(row)
-            names = fields
+            changed_fields = fields
         # One statement for all of them: an insert of rows that are there already updates them.
         if changed:
-            Result.objects.bulk_create(changed, update_conflicts=True, unique_fields=["id"], update_fields=list(names))
+            Result.objects.bulk_create(
+                changed, update_conflicts=True, unique_fields=["id"], update_fields=list(changed_fields)
+            )
 
     def _cost(self, answer: Transcription | ProviderError, seconds: float | None) -> Decimal | None:
         if isinstance(answer, ProviderError):
@@ -141,7 +143,10 @@ def _problem_without_key(line: BatchLine) -> str:
 
 
 def recollect(run: Run) -> None:
-    """End failed results as their kept lines say; completed ones stay. Does nothing for a run that goes on."""
+    """End the run's failed results again by the stored result files; completed ones stay.
+
+    Does nothing where the run is unfinished.
+    """
     batches = Batch.objects.filter(shard__job__run=run).exclude(output="").order_by("number")
     for batch in batches.select_related("shard__job__model__provider"):
         model = batch.shard.job.model
@@ -149,15 +154,15 @@ def recollect(run: Run) -> None:
             continue
         adapter = as_batch_transcriber(adapter_for(model.provider))
         day = timezone.localdate(batch.submitted_at) if batch.submitted_at else timezone.localdate()
-        Collector(batch, adapter, price_list(model, day), again=True).collect()
+        Collector(batch, adapter, price_list(model, day), recollecting=True).collect()
         normalizer = get_normalizer(run.normalizer, run.normalizer_version)
         score_results(Result.objects.filter(shard=batch.shard_id), normalizer)
-    _settle(run)
+    _refresh_outcomes(run)
 
 
 @transaction.atomic
-def _settle(run: Run) -> None:
-    """Counts and outcomes of the run and its jobs, as its results now are."""
+def _refresh_outcomes(run: Run) -> None:
+    """Update counts and status of the run and its jobs from the results, unless one is pending."""
     for job in run.jobs.exclude(status__in=UNFINISHED):
         counts = count_results(job)
         if counts.pop("pending"):

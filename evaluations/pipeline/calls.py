@@ -1,4 +1,4 @@
-"""One call to a model that takes samples one by one."""
+"""Makes one call to a model that takes samples one by one."""
 
 import asyncio
 import logging
@@ -14,14 +14,14 @@ from providers.reasons import Reason
 
 logger = logging.getLogger(__name__)
 
-# A call may take so long beside the audio's own length times SECONDS_A_SECOND, and CALL_TIMEOUT_SECONDS at most.
+# Time limit of a call: SECONDS_A_CALL + SECONDS_A_SECOND * seconds of audio, and CALL_TIMEOUT_SECONDS at most.
 SECONDS_A_CALL = 30.0
 SECONDS_A_SECOND = 4.0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call ended: with a transcription or with an error."""
+    """The end of a call: either a transcription or an error."""
 
     result: Result
     latency: float  # seconds
@@ -30,14 +30,14 @@ class Outcome:
 
 
 def time_limit(audio_seconds: float) -> float:
-    """Seconds that a call may take."""
+    """Return the seconds that a call for so much audio may take."""
     return min(settings.CALL_TIMEOUT_SECONDS, SECONDS_A_CALL + SECONDS_A_SECOND * audio_seconds)
 
 
 async def transcribe(
     result: Result, adapter: Transcriber, model: ModelConfig, request: TranscriptionRequest
 ) -> Outcome:
-    """Call the model once. Never raises."""
+    """Call the model once. Never raises: errors become part of the outcome."""
     limit = time_limit(request.audio.duration)
     started = time.monotonic()
     try:

@@ -1,4 +1,4 @@
-"""The last shard closes its job, the last job closes its run."""
+"""Closes a job when its last shard is closed, and a run when its last job is; counts their results."""
 
 from django.db import transaction
 from django.db.models import Count, OuterRef, Q, Subquery
@@ -11,7 +11,7 @@ from evaluations.pipeline.remote_files import release_files
 
 
 def count_results(job: Job) -> dict[str, int]:
-    """How many of a job's results there are in each state; the sum is the job's total."""
+    """Count a job's results by state; the sum is the job's total."""
     rows = Result.objects.filter(job=job)
     return rows.aggregate(
         pending=Count("pk", filter=Q(status=Result.Status.PENDING)),
@@ -22,7 +22,7 @@ def count_results(job: Job) -> dict[str, int]:
 
 
 def refresh_counts(job: Job) -> None:
-    """Take the counts that a job shows again from its results; one statement, so that no older count wins."""
+    """Update the counts that a job shows from its results; in one statement, so that no older count overwrites them."""
     results = Result.objects.filter(job=OuterRef("pk")).order_by().values("job").annotate(count=Count("pk"))
     ended = [Result.Status.COMPLETED, Result.Status.FAILED, Result.Status.CANCELLED]
     Job.objects.filter(pk=job.pk).update(
@@ -31,7 +31,7 @@ def refresh_counts(job: Job) -> None:
 
 
 def job_outcome(counts: dict[str, int], total: int) -> Status:
-    """The state that a job with no pending result ends in."""
+    """Return the final status of a job without pending results, by its counts."""
     if counts["cancelled"]:
         return Status.CANCELLED
     if counts["failed"] == total:
@@ -40,7 +40,7 @@ def job_outcome(counts: dict[str, int], total: int) -> Status:
 
 
 def run_outcome(job_statuses: set[str]) -> Status:
-    """The state that a run ends in, from those of all its jobs."""
+    """Return the final status of a run, by those of all its jobs."""
     if Status.CANCELLED in job_statuses:
         return Status.CANCELLED
     if job_statuses == {Status.FAILED}:
@@ -51,8 +51,8 @@ def run_outcome(job_statuses: set[str]) -> Status:
 def finish(job: Job) -> None:
     """Close the job if no shard of it is open, and then its run if no job of it is.
 
-    Called after the shard's own end is committed: of two workers that end the last two shards at once, at least one
-    sees both ended. The conditional updates let only one of them close.
+    Call it after the shard's end is committed: of two workers that close the last two shards at once, at least one
+    then sees both closed, and the conditional updates let only one close the job.
     """
     if finish_job(job):
         finish_run(job.run_id)
@@ -61,7 +61,7 @@ def finish(job: Job) -> None:
 
 @transaction.atomic
 def finish_job(job: Job) -> bool:
-    """Close the job where it has no open shard. False where it has, or was closed before."""
+    """Close the job. Returns False where it has an open shard, or was closed before."""
     ended = Job.objects.unfinished().without_open_shards().filter(pk=job.pk)
     if not ended.exists():
         return False
@@ -72,7 +72,7 @@ def finish_job(job: Job) -> bool:
 
 @transaction.atomic
 def finish_run(run_id: int) -> None:
-    """Close the run where all its jobs are closed; does nothing where one is not, or the run was closed before."""
+    """Close the run; does nothing where a job is not closed, or the run was closed before."""
     statuses = set(Job.objects.filter(run=run_id).values_list("status", flat=True))
     Run.objects.unfinished().without_unfinished_jobs().filter(pk=run_id).update(
         status=run_outcome(statuses), finished_at=timezone.now()

@@ -1,7 +1,7 @@
-"""Many calls at once, from a worker that writes rows one at a time.
+"""Runs many calls at once for a worker that writes rows one at a time.
 
-Calls run in an event loop in a thread of its own; their outcomes come back to the worker's thread, which alone
-touches the database. The loop is the process's, and is kept: adapters keep their connections by it.
+Calls run in an event loop in a thread of its own; their outcomes go back to the worker's thread, which alone uses the
+database. A process has one loop for all its work, since adapters keep their connections by loop.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ Outcome = TypeVar("Outcome")
 
 
 class FanOut(Generic[Outcome]):
-    """Calls under way. `submit` starts one, `next` waits for one to end; both from the worker's thread."""
+    """Holds the calls under way. The worker's thread starts calls by `submit` and awaits them by `next_outcome`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -27,7 +27,7 @@ class FanOut(Generic[Outcome]):
         self.under_way = 0
 
     def submit(self, call: Coroutine[Any, Any, Outcome]) -> None:
-        """Start a call. It must not raise: what goes wrong is part of its outcome."""
+        """Start a call. It must not raise: an error is part of its outcome."""
         self.under_way += 1
         self._loop.call_soon_threadsafe(self._start, call)
 
@@ -39,8 +39,8 @@ class FanOut(Generic[Outcome]):
     async def _run(self, call: Coroutine[Any, Any, Outcome]) -> None:
         self._outcomes.put(await call)
 
-    def next(self, timeout: float) -> Outcome | None:
-        """The outcome of a call that has ended; None where none ends within `timeout` seconds."""
+    def next_outcome(self, timeout: float) -> Outcome | None:
+        """Wait for a call to end and return its outcome; None where none ends within `timeout` seconds."""
         try:
             outcome = self._outcomes.get(timeout=timeout)
         except queue.Empty:
@@ -49,7 +49,7 @@ class FanOut(Generic[Outcome]):
         return outcome
 
     async def cancel(self) -> None:
-        """In the loop: give up what is under way, and wait until it has ended."""
+        """Cancel the calls under way and wait until they have ended. Must run in the loop."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -57,8 +57,8 @@ class FanOut(Generic[Outcome]):
 
 @contextmanager
 def fan_out() -> Iterator[FanOut[Any]]:
-    """A FanOut; on the way out, calls still under way are cancelled and awaited."""
-    loop = _kept_loop()
+    """Yield a FanOut; at the end, cancel the calls still under way and wait for them."""
+    loop = _process_loop()
     calls: FanOut[Any] = FanOut(loop)
     try:
         yield calls
@@ -69,7 +69,8 @@ def fan_out() -> Iterator[FanOut[Any]]:
 _loops: dict[int, asyncio.AbstractEventLoop] = {}  # by process: a loop does not survive a fork
 
 
-def _kept_loop() -> asyncio.AbstractEventLoop:
+def _process_loop() -> asyncio.AbstractEventLoop:
+    """Return this process's event loop; started at the first call."""
     loop = _loops.get(os.getpid())
     if loop is None:
         loop = _loops[os.getpid()] = uvloop.new_event_loop()

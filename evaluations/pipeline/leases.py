@@ -1,4 +1,4 @@
-"""Who works on a shard: one worker at a time, for as long as it renews its lease."""
+"""Queues, claims and closes shards. One worker at a time holds a shard, as long as it renews its lease."""
 
 from datetime import timedelta
 from typing import cast
@@ -27,7 +27,7 @@ class ShardLease(Lease[Shard]):
 
 @transaction.atomic
 def queue_shards(shard_ids: list[int], *, delay: float = 0) -> None:
-    """Put shards on the queue, and note when: a shard whose queue row is lost is found by that."""
+    """Put shards on the queue, due in `delay` seconds, and store when: the sweep finds lost queue rows by that time."""
     Shard.objects.filter(pk__in=shard_ids).update(queued_at=timezone.now() + timedelta(seconds=delay))
     for shard_id in shard_ids:
         enqueue(WORK, shard_id, delay=delay)
@@ -35,9 +35,10 @@ def queue_shards(shard_ids: list[int], *, delay: float = 0) -> None:
 
 @transaction.atomic
 def claim_shard(shard_id: int) -> ShardLease | None:
-    """Take a free shard and count the attempt, committed before any work on it. None where it is not free.
+    """Lease a free shard and count the attempt, committed before any work on it; None where it is not free.
 
-    Attempts count claims in a row that got nothing done: fewer pending results than at the last claim start anew.
+    `attempts` counts claims in a row that ended no result: it starts again at 1 where fewer results are pending than at
+    the last claim.
     """
     results = Result.objects.filter(shard=OuterRef("pk")).pending().order_by().values("shard")
     pending = Coalesce(Subquery(results.annotate(count=Count("pk")).values("count")), 0)
@@ -57,15 +58,15 @@ def claim_shard(shard_id: int) -> ShardLease | None:
 
 
 @transaction.atomic
-def give_back(lease: ShardLease, *, delay: float = 0) -> None:
-    """End a slice of work in good order: the shard is free, and queued again for the next slice, `delay` s later.
-    Nothing where the lease was lost."""
+def requeue_shard(lease: ShardLease, *, delay: float = 0) -> None:
+    """Release the shard after a slice of work and queue it again, due in `delay` seconds. Does nothing where the lease
+    was lost."""
     if lease.release(attempts=0, pending_at_claim=None):
         queue_shards([lease.shard.pk], delay=delay)
 
 
 def close_shard(lease: ShardLease) -> bool:
-    """True where this has ended the shard. False where the lease was lost, or a result is pending after all: then it is
-    taken up again when the lease has run out."""
+    """End the shard. Returns False where the lease was lost, or where a result is still pending: the sweep then queues
+    the shard again when its lease has run out."""
     ended = cast(ShardQuerySet, lease.held()).without_pending_results()
     return bool(ended.update(state=Shard.State.DONE, lease_token=None, lease_until=None))

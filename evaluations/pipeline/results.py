@@ -1,4 +1,4 @@
-"""How results end."""
+"""Stores how each call and each result ended: answer, failure, reason and cost."""
 
 from decimal import Decimal
 
@@ -14,13 +14,13 @@ from providers.adapters.base import ProviderError, Transcription
 from providers.pricing import PriceList
 from providers.reasons import Reason
 
-BATCH = 1000
+BATCH = 1000  # rows in a statement
 
 
 def archive_attempts(failed: ResultQuerySet) -> None:
-    """Write down how each result failed, and what that has cost, where a failed call does not say it already."""
-    said = Attempt.objects.filter(result=OuterRef("pk"), reason=OuterRef("reason"), error=OuterRef("error"))
-    rows = failed.filter(~Exists(said)).annotate(tries=Count("failed_attempts")).order_by("pk")
+    """Store an Attempt for each failed result, with reason and cost, unless one with this reason and error exists."""
+    recorded = Attempt.objects.filter(result=OuterRef("pk"), reason=OuterRef("reason"), error=OuterRef("error"))
+    rows = failed.filter(~Exists(recorded)).annotate(tries=Count("failed_attempts")).order_by("pk")
     Attempt.objects.bulk_create(
         (
             Attempt(
@@ -39,45 +39,48 @@ def archive_attempts(failed: ResultQuerySet) -> None:
     )
 
 
-MAX_CALLS = 3  # of a sample, where the fault may pass
-MAX_CALLS_IN_OUTAGE = 8  # where the provider fails for every sample
+MAX_CALLS = 3  # for one sample, after errors that are retryable
+MAX_CALLS_IN_OUTAGE = 8  # while the provider fails for every sample
 BACKOFF_SECONDS = 0.5  # doubled with each failure
-# Every sample would meet these: the first such answer ends the job.
+# Reasons that every sample of the job would fail for: the first such answer ends the job.
 ENDS_JOB = {Reason.INVALID_CREDENTIALS, Reason.QUOTA_EXHAUSTED}
 
 
 def store_answer(result: Result, answer: Transcription, prices: PriceList) -> None:
-    """One UPDATE, which does nothing where the result has ended otherwise in the meantime."""
+    """Complete a pending result with the answer, in one UPDATE; a result that has ended meanwhile is left alone."""
     cost = prices.cost_of_call(result.audio_seconds, answer.input_tokens, answer.output_tokens)
     row = Result.objects.filter(pk=result.pk).pending()
     row.update(calls=F("calls") + 1, **result_fields(answer, cost))
 
 
 def pause_before_next(result: Result, error: ProviderError, *, is_outage: bool) -> float | None:
-    """Seconds before `result` is called again; None where it is not. `is_outage`: the provider fails for all."""
+    """Return the seconds before `result` is called again; None where it is not.
+
+    `is_outage` says that the provider fails for every sample now, which allows more calls.
+    """
     if not error.retryable:
         return None
-    if _is_told_to_wait(error):
-        return 0.0  # the provider's gate is closed meanwhile
+    if _is_rate_limited(error):
+        return 0.0  # ProviderThrottle holds calls back until then
     limit = MAX_CALLS_IN_OUTAGE if is_outage else MAX_CALLS
     if result.failures + 1 >= limit:
         return None
     return exponential_backoff(result.failures, first=BACKOFF_SECONDS)
 
 
-def _is_told_to_wait(error: ProviderError) -> bool:
-    """Such an answer says nothing about the sample: however often it comes, the sample does not fail of it."""
+def _is_rate_limited(error: ProviderError) -> bool:
+    """Return whether the provider asks to call later. Such an answer never counts as a failure of the sample."""
     return error.reason == Reason.RATE_LIMITED or bool(error.retry_after)
 
 
 @transaction.atomic
 def store_failure(outcome: Outcome, error: ProviderError, *, ends: bool) -> None:
-    """Write the call down; with `ends` the result has failed of it. Nothing where the result has ended otherwise."""
+    """Store a failed call as an Attempt; with `ends` the result fails. Ended results are left alone."""
     result = outcome.result
-    if not ends and not _is_told_to_wait(error):
+    if not ends and not _is_rate_limited(error):
         result.failures += 1
     row = Result.objects.filter(pk=result.pk).pending()
-    # The worker has outlived it: the attempt does not count.
+    # `attempts` counts claims that a worker may have died of; this worker is alive.
     if not row.update(calls=F("calls") + 1, failures=result.failures, attempts=F("attempts") - (0 if ends else 1)):
         return
     Attempt.objects.create(
@@ -93,11 +96,11 @@ def store_failure(outcome: Outcome, error: ProviderError, *, ends: bool) -> None
         end_job(Job(pk=result.job_id), error.reason, str(error))
 
 
-CUT_OFF = "The model stopped at its output limit: the text is not whole."
+TRUNCATED_MESSAGE = "The model stopped at its output limit: the text is not whole."
 
 
 def fail_results(pending: ResultQuerySet, reason: str, message: str) -> int:
-    """End pending results with one reason; how many there were."""
+    """Fail the pending ones of these results for one reason. Returns how many there were."""
     return pending.pending().update(
         status=Result.Status.FAILED, reason=reason, error=message, finished_at=timezone.now()
     )
@@ -105,15 +108,15 @@ def fail_results(pending: ResultQuerySet, reason: str, message: str) -> int:
 
 @transaction.atomic
 def end_job(job: Job, reason: str, message: str) -> None:
-    """End all that is pending of a job for a reason that every sample would meet, such as a key that is refused."""
+    """Fail all pending results of a job for a reason that holds for every sample, such as a refused key."""
     fail_results(Result.objects.filter(job=job), reason, message)
     Job.objects.filter(pk=job.pk).update(error=message)
 
 
 def result_fields(answer: Transcription | ProviderError, cost_usd: Decimal | None) -> dict[str, object]:
-    """The fields of a result that ends with this answer: {name: value}, the same ones for every answer.
+    """Return the fields of a result that ends with this answer, {name: value}; the same names for every answer.
 
-    A text that was cut off is kept, but the result has failed: it would be scored for what the model never wrote.
+    A truncated text is stored, but the result fails: a score would count words that the model never got to write.
     """
     fields: dict[str, object] = {
         "status": Result.Status.FAILED,
@@ -136,6 +139,6 @@ def result_fields(answer: Transcription | ProviderError, cost_usd: Decimal | Non
         "cost_usd": cost_usd,
     }
     if answer.truncated:
-        return {**fields, "reason": Reason.CUT_OFF, "error": CUT_OFF}
+        return {**fields, "reason": Reason.CUT_OFF, "error": TRUNCATED_MESSAGE}
     reason = "" if answer.text.strip() else Reason.EMPTY_OUTPUT
     return {**fields, "status": Result.Status.COMPLETED, "reason": reason}

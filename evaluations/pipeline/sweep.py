@@ -1,4 +1,4 @@
-"""What was left behind by workers that died is taken up again."""
+"""Finds work that workers which died have left behind, and queues or finishes it."""
 
 import logging
 from datetime import timedelta
@@ -11,24 +11,26 @@ from evaluations.models import Job, Run, Shard
 from evaluations.pipeline.cleanup import runs_to_clean_up
 from evaluations.pipeline.completion import finish_job, finish_run
 from evaluations.pipeline.leases import queue_shards
-from evaluations.pipeline.remote_files import CLEAN_UP, release_files
+from evaluations.pipeline.remote_files import CLEAN_UP_TASK, release_files
 
 logger = logging.getLogger(__name__)
 
 
-def take_up_lost_work() -> None:
-    """Put on the queue again what workers have left behind, and close what has ended."""
+def requeue_lost_work() -> None:
+    """Queue lost shards and overdue clean-ups again; close jobs and runs whose work has ended."""
     shards = _requeue_lost_shards()
     jobs = _finish_ended_jobs()
     for run_id in runs_to_clean_up():
-        enqueue(CLEAN_UP, run_id)
+        enqueue(CLEAN_UP_TASK, run_id)
     if shards or jobs:
         logger.info("sweep: %s shards queued again, %s jobs closed", shards, jobs)
 
 
 def _requeue_lost_shards() -> int:
-    """Queue shards again whose worker is gone, and those whose queue row must have been lost: where no task still waits
-    that is as old, theirs does not either."""
+    """Queue shards again whose worker is gone, or whose queue row is lost. Returns how many.
+
+    A row counts as lost where the queue holds no task any more that is as old as it would be.
+    """
     before = timezone.now() - timedelta(seconds=settings.SHARD_LEASE_SECONDS)
     lost = Shard.objects.lost(before)
     if waiting(due_by=before):
@@ -40,7 +42,7 @@ def _requeue_lost_shards() -> int:
 
 
 def _finish_ended_jobs() -> int:
-    """Close jobs and runs whose last worker died between its shard's end and theirs, and let go of their files."""
+    """Close jobs and runs whose last worker died after it closed its shard; release their files. Returns the jobs."""
     jobs = list(Job.objects.unfinished().without_open_shards())
     for job in jobs:
         finish_job(job)

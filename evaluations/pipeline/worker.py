@@ -1,4 +1,4 @@
-"""A shard's way from the claim to its end."""
+"""Works on a shard: claims it, calls the model, scores the results, closes or requeues the shard."""
 
 import logging
 
@@ -10,7 +10,7 @@ from evaluations.models import Result, Shard
 from evaluations.pipeline.batch import BatchRunner
 from evaluations.pipeline.completion import finish, refresh_counts
 from evaluations.pipeline.direct import work_direct
-from evaluations.pipeline.leases import ShardLease, claim_shard, close_shard, give_back
+from evaluations.pipeline.leases import ShardLease, claim_shard, close_shard, requeue_shard
 from evaluations.pipeline.remote_files import stop_batches
 from evaluations.pipeline.results import fail_results
 from evaluations.scoring.normalizers import get_normalizer
@@ -21,11 +21,14 @@ from providers.reasons import Reason
 
 logger = logging.getLogger(__name__)
 
-BATCH_PATIENCE = 5  # times as many claims: most of them wait, and end nothing
+BATCH_ATTEMPTS_FACTOR = 5  # batch shards may be claimed so many times more often: most claims only poll
 
 
 def work_on_shard(shard_id: int) -> None:
-    """Claim the shard and work on it for a slice; score what was done; close it, or queue it again."""
+    """Claim the shard, work on it for a slice of time and score its results; then close it or queue it again.
+
+    Does nothing where another worker holds the shard.
+    """
     lease = claim_shard(shard_id)
     if lease is None:
         return
@@ -39,7 +42,7 @@ def work_on_shard(shard_id: int) -> None:
     score_results(Result.objects.filter(shard=shard_id), normalizer)
     refresh_counts(job)
     if pause is not None:
-        give_back(lease, delay=pause)
+        requeue_shard(lease, delay=pause)
     elif close_shard(lease):
         counts = Result.objects.filter(shard=shard_id).order_by().values_list("status").annotate(Count("pk"))
         logger.info("run %s job %s shard %s: done, %s", job.run_id, job.pk, shard_id, dict(counts))
@@ -47,10 +50,13 @@ def work_on_shard(shard_id: int) -> None:
 
 
 def _work(lease: ShardLease) -> float | None:
-    """Seconds until it is worth going on; None where none of the shard's results is pending any more."""
+    """Work on a held shard. Returns the seconds after which to go on; None where none of its results is pending.
+
+    Raises LeaseLost.
+    """
     shard = lease.shard
-    patience = BATCH_PATIENCE if shard.kind == Shard.Kind.BATCH else 1
-    if shard.attempts > settings.SHARD_MAX_ATTEMPTS * patience:
+    factor = BATCH_ATTEMPTS_FACTOR if shard.kind == Shard.Kind.BATCH else 1
+    if shard.attempts > settings.SHARD_MAX_ATTEMPTS * factor:
         _give_up(shard, Reason.WORKER_LOST, "Workers died again and again on this sample's shard.")
         return None
     model = shard.job.model
@@ -69,7 +75,7 @@ def _work(lease: ShardLease) -> float | None:
 
 
 def _give_up(shard: Shard, reason: str, message: str) -> None:
-    """End every result that is left; a batch that they wait for is stopped, too, or else it would be paid for."""
+    """Fail every pending result of the shard, and stop its batches, which would otherwise still be paid for."""
     fail_results(Result.objects.filter(shard=shard), reason, message)
     stop_batches(shard.batches.all())
 
@@ -77,6 +83,6 @@ def _give_up(shard: Shard, reason: str, message: str) -> None:
 def _work_batch(lease: ShardLease, model: SpeechModel) -> float | None:
     shard = lease.shard
     if not (shard.batches.live().exists() or Result.objects.filter(shard=shard).pending().exists()):
-        return None  # a worker has died after the batch's end, before the shard's
+        return None  # a worker died after it ended the batch, before it closed the shard
     with renewed(lease) as heartbeat:
         return BatchRunner(lease, heartbeat, model).work()

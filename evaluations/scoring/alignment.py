@@ -1,4 +1,4 @@
-"""The words of a reference and a hypothesis beside each other."""
+"""Aligns the words of a reference and a hypothesis."""
 
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -20,7 +20,7 @@ class Step:
 
 
 def align(reference: str, hypothesis: str, normalizer: Normalizer) -> list[Step]:
-    """The normalised words, aligned as the scores count them."""
+    """Normalise both texts and align their words, as the scores count them."""
     import jiwer  # here, where it is needed: it takes 4 MB
 
     output = jiwer.process_words(normalizer(reference), normalizer(hypothesis))

@@ -1,4 +1,4 @@
-"""Word and character errors of pairs of texts, counted by jiwer (unit costs)."""
+"""Counts word and character errors of pairs of texts, by jiwer (each error costs 1)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Counts:
-    """Of one pair: S, D, I and hits on words; S + D + I on characters (code points, spaces included)."""
+    """Errors of one pair: S, D, I and hits in words; S + D + I in characters (code points, spaces included)."""
 
     hits: int
     substitutions: int
@@ -27,14 +27,14 @@ class Counts:
 
     @property
     def wer(self) -> float | None:
-        """Of this pair alone; None for an empty reference, where the rate has no meaning."""
+        """The word error rate of this pair alone; None for an empty reference."""
         if not self.reference_words:
             return None
         return (self.substitutions + self.deletions + self.insertions) / self.reference_words
 
 
 def count_errors(references: Sequence[str], hypotheses: Sequence[str], normalizer: Normalizer) -> list[Counts]:
-    """Counts of each pair, in order, after both texts went through `normalizer`.
+    """Normalise both texts of each pair and count their errors; the counts are in the order of the pairs.
 
     An empty reference counts every hypothesis word as inserted, an empty hypothesis every reference word as deleted.
     """

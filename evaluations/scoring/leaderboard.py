@@ -1,4 +1,4 @@
-"""The models of a run beside each other, under one named normaliser."""
+"""Compares the models of a run, under one named normaliser."""
 
 import math
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from evaluations.scoring.normalizers import Normalizer, get_normalizer
 
 @dataclass(frozen=True)
 class Row:
-    """One model. Rates are sums over sums; None where there is nothing to divide by.
+    """The figures of one model. A rate is a sum divided by a sum; None where the divisor is 0.
 
-    Samples with an empty reference (nothing is said) are counted apart and are in no rate. Failed results are in no
-    rate either: `failed` says how many there are.
+    Samples with an empty reference (no speech) are counted separately and are in no rate. Failed results are in no
+    rate either; `failed` counts them.
     """
 
     model_name: str
@@ -42,14 +42,14 @@ class Row:
     reference_characters: int
     mean_wer: float | None  # mean of the samples' own rates; not the corpus rate
     audio_seconds: float
-    timed_audio_seconds: float  # of what has a time of its own: answers in batches have none
+    timed_audio_seconds: float  # of results with a latency: those of batches have none
     processing_seconds: float
     latency_p50: float | None  # seconds
     latency_p95: float | None  # seconds
-    input_tokens: int | None  # of every answer, failed ones too; None where the provider counts none
+    input_tokens: int | None  # of every answer, also of failed results; None where the provider reports none
     output_tokens: int | None
-    cost_usd: Decimal | None  # of every answer that is paid for; None: unknown for at least one completed result
-    retries: int  # calls that were made again; their time is in no figure
+    cost_usd: Decimal | None  # of every answer that was paid for; None: unknown for a completed result
+    retries: int  # calls after the first for a result; their time is in no figure
 
     @property
     def wer(self) -> float | None:
@@ -64,7 +64,7 @@ class Row:
 
     @property
     def rtfx(self) -> float | None:
-        """Seconds of audio processed in a second: sum of audio / sum of processing time of what completed with one."""
+        """Seconds of audio per second of processing, summed first, over completed results with a latency."""
         return self.timed_audio_seconds / self.processing_seconds if self.processing_seconds else None
 
 
@@ -75,8 +75,8 @@ class Leaderboard:
 
     @property
     def best(self) -> Row | None:
-        """The model with the lowest WER of several; None where another was scored on more words than it: the samples
-        that it failed on may be the hard ones."""
+        """The model with the lowest WER of several. None where another was scored on more words: the samples that this
+        one failed on may be the hard ones."""
         first = self.rows[0] if len(self.rows) > 1 else None
         if first is None or first.wer is None or any(row.reference_words > first.reference_words for row in self.rows):
             return None
@@ -84,22 +84,22 @@ class Leaderboard:
 
 
 def leaderboard(run: Run, normalizer: str | None = None, version: int | None = None) -> Leaderboard:
-    """The run's models under the run's own normaliser, or another that it was scored with.
+    """Compare the run's models under the run's own normaliser, or another that it was scored with.
 
     Raises UnknownNormalizer.
     """
     chosen = (
         get_normalizer(normalizer, version) if normalizer else get_normalizer(run.normalizer, run.normalizer_version)
     )
-    states = _states(run)
-    _add_earlier_answers(run, states)
-    scores = _scores(run, chosen)
+    states = _result_sums(run)
+    _add_failed_attempts(run, states)
+    scores = _score_sums(run, chosen)
     rows = [_row(job, states[job.pk], scores.get(job.pk, {})) for job in run.jobs.all() if job.pk in states]
     return Leaderboard(chosen, sorted(rows, key=lambda row: (row.wer is None, row.wer or 0.0, row.model_name)))
 
 
-def _states(run: Run) -> dict[int, dict[str, Any]]:
-    """By job: counts of results by state and reason, and sums over the completed ones."""
+def _result_sums(run: Run) -> dict[int, dict[str, Any]]:
+    """Return by job id: counts of results by status and reason, and sums over the completed ones."""
     jobs: dict[int, dict[str, Any]] = {}
     groups = (
         Result.objects.filter(run=run)
@@ -119,13 +119,13 @@ def _states(run: Run) -> dict[int, dict[str, Any]]:
         )
     )
     for group in groups:
-        state = jobs.setdefault(group["job"], _nothing())
+        state = jobs.setdefault(group["job"], _empty_sums())
         state[group["status"]] += group["count"]
         state["total"] += group["count"]
         if group["status"] == Result.Status.FAILED:
             state["failures_by_reason"][group["reason"]] = group["count"]
         state["retries"] += group["retries"] or 0
-        _add_paid(state, group)
+        _add_usage(state, group)
         if group["status"] == Result.Status.COMPLETED:
             state["empty_outputs"] += group["count"] if group["reason"] else 0
             state["audio_seconds"] += group["audio"] or 0.0
@@ -136,22 +136,22 @@ def _states(run: Run) -> dict[int, dict[str, Any]]:
     return jobs
 
 
-def _add_paid(state: dict[str, Any], sums: dict[str, Any]) -> None:
+def _add_usage(state: dict[str, Any], sums: dict[str, Any]) -> None:
     state["cost_usd"] += sums["cost"] or 0
     for side in ("input_tokens", "output_tokens"):
         if sums[side] is not None:
             state[side] = (state[side] or 0) + sums[side]
 
 
-def _add_earlier_answers(run: Run, states: dict[int, dict[str, Any]]) -> None:
-    """What was paid for answers to results that have been tried again since, such as those that were cut off."""
+def _add_failed_attempts(run: Run, states: dict[int, dict[str, Any]]) -> None:
+    """Add tokens and cost of failed answers whose results were retried since, such as truncated ones."""
     sums = {side: Sum(side) for side in ("input_tokens", "output_tokens")}
     paid = Attempt.objects.filter(result__run=run).values("result__job").annotate(cost=Sum("cost_usd"), **sums)
     for group in paid.order_by():
-        _add_paid(states[group["result__job"]], dict(group))
+        _add_usage(states[group["result__job"]], dict(group))
 
 
-def _nothing() -> dict[str, Any]:
+def _empty_sums() -> dict[str, Any]:
     counts = ["total", "pending", "completed", "failed", "cancelled", "empty_outputs", "priced", "timed", "retries"]
     return {
         **dict.fromkeys(counts, 0),
@@ -176,8 +176,8 @@ _SUMS = [
 ]
 
 
-def _scores(run: Run, normalizer: Normalizer) -> dict[int, dict[str, Any]]:
-    """By job: sums over the scores of samples in which something is said, and counts of the others."""
+def _score_sums(run: Run, normalizer: Normalizer) -> dict[int, dict[str, Any]]:
+    """Return by job id: sums over the scores of samples with speech, and counts of samples without."""
     spoken = Q(reference_empty=False)
     groups = (
         Score.objects.filter(job__run=run)
@@ -218,12 +218,12 @@ def _row(job: Job, state: dict[str, Any], score: dict[str, Any]) -> Row:
 
 
 def _without_reference(job: Job) -> int:
-    """Counted, not inferred: what has completed just now is not scored yet either."""
+    """Count completed results without a reference; those that just completed have no score yet either."""
     return Result.objects.filter(job=job, status=Result.Status.COMPLETED, sample__reference=None).count()
 
 
 def _latency(job: Job, timed: int, quantile: float) -> float | None:
-    """The nearest-rank quantile of the latencies of the `timed` results that completed with one, seconds."""
+    """Return the nearest-rank quantile of the job's latencies in seconds; `timed` is how many there are."""
     completed = Result.objects.filter(job=job, status=Result.Status.COMPLETED)
     latencies = completed.filter(latency__isnull=False).order_by("latency")
     rank = max(0, math.ceil(timed * quantile) - 1)

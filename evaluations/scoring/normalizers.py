@@ -20,7 +20,7 @@ class UnknownNormalizer(InvalidInput):
 
 @dataclass(frozen=True)
 class Normalizer:
-    """`normalizer(text)` is the text whose words and characters are compared: words parted by single spaces."""
+    """A callable that turns a text into the form that is scored: words separated by single spaces."""
 
     name: str
     version: int
@@ -35,14 +35,14 @@ class Normalizer:
 
 
 _APOSTROPHES = re.compile("[\u2018\u2019\u02bc\uff07`\u00b4]")
-# What stays although it is punctuation: an apostrophe inside a word, a point or comma inside a number. It begins with
-# what is looked for, so that the search passes over everything else.
-_KEPT = re.compile(r"['.,](?:(?<=\w')(?=\w)|(?<=\d[.,])(?=\d))")
+# Punctuation that stays: an apostrophe inside a word, a point or comma inside a number. The pattern begins with the
+# character itself and looks around afterwards, so that the search is fast.
+_KEPT_PUNCTUATION = re.compile(r"['.,](?:(?<=\w')(?=\w)|(?<=\d[.,])(?=\d))")
 
 
 class _Spaced(dict[int, int]):
     """For `str.translate`: punctuation, symbols and control characters (Unicode categories P, S and C) become spaces.
-    A letter's category is asked for once."""
+    Each character's category is looked up once."""
 
     def __missing__(self, code: int) -> int:
         self[code] = ord(" ") if unicodedata.category(chr(code))[0] in "PSC" else code
@@ -56,7 +56,7 @@ def _basic(text: str) -> str:
     """Lower case; no punctuation or symbols. Marks (Unicode category M) stay: Indic words are spelt with them."""
     text = _APOSTROPHES.sub("'", unicodedata.normalize("NFC", text)).lower()
     chars = list(text.translate(_spaced))
-    for match in _KEPT.finditer(text):
+    for match in _KEPT_PUNCTUATION.finditer(text):
         chars[match.start()] = match[0]
     return "".join(chars)
 
@@ -75,7 +75,7 @@ DEFAULT = "basic"
 
 
 def get_normalizer(name: str, version: int | None = None) -> Normalizer:
-    """The normaliser `name` at `version`, or at its newest. Raises UnknownNormalizer."""
+    """Return the normaliser `name` at `version`, or at its newest. Raises UnknownNormalizer."""
     found = [n for n in NORMALIZERS if n.name == name and version in (None, n.version)]
     if not found:
         known = ", ".join(sorted({n.name for n in NORMALIZERS}))

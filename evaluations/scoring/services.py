@@ -4,13 +4,13 @@ from evaluations.models import Result, ResultQuerySet, Score
 from evaluations.scoring.counts import count_errors
 from evaluations.scoring.normalizers import Normalizer
 
-BATCH = 500
+BATCH = 500  # results scored in a transaction
 
 
 def score_results(results: ResultQuerySet, normalizer: Normalizer) -> int:
-    """Score those of `results` that are completed and not yet scored; the number of scores written.
+    """Score those of `results` that are completed and not yet scored. Returns the number of scores written.
 
-    Safe to repeat, and to run twice at once: a score is replaced by the same one.
+    It can be repeated, and run twice at once: a score is then replaced by the same one.
     """
     unscored = results.unscored(normalizer.name, normalizer.version).for_scoring().order_by("id")
     written, last_id = 0, 0
@@ -23,7 +23,7 @@ def score_results(results: ResultQuerySet, normalizer: Normalizer) -> int:
 
 
 def _write_scores(results: list[Result], normalizer: Normalizer) -> None:
-    """In one transaction, which begins after the counting: on SQLite nobody else writes meanwhile."""
+    """Count errors, then write the scores in one statement: on SQLite others cannot write during a transaction."""
     counts = count_errors(
         [result.sample.reference or "" for result in results],
         [result.hypothesis for result in results],

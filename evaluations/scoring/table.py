@@ -1,4 +1,4 @@
-"""The leaderboard as plain text, for terminals."""
+"""Formats the leaderboard as plain text for terminals."""
 
 from evaluations.scoring.leaderboard import Leaderboard, Row
 
@@ -6,7 +6,7 @@ HEADINGS = ["Model", "WER", "CER", "S", "D", "I", "Words", "Scored", "Failed", "
 
 
 def leaderboard_table(board: Leaderboard) -> str:
-    """One line a model, and below it what the numbers are."""
+    """Return one line for each model, then notes on how the numbers are made."""
     lines = [HEADINGS, *(_cells(row) for row in board.rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
     text = [

@@ -8,7 +8,7 @@ from django_q.models import OrmQ
 
 from core.queue import enqueue
 from evaluations.models import Shard
-from evaluations.pipeline.sweep import take_up_lost_work
+from evaluations.pipeline.sweep import requeue_lost_work
 from evaluations.services import start_run
 from tests.scripted.data import make_dataset, make_model
 
@@ -27,20 +27,20 @@ def queued():
 
 
 def test_a_shard_that_still_waits_in_the_queue_is_left_alone(shard):
-    take_up_lost_work()
+    requeue_lost_work()
     assert queued() == [(shard.pk,)]
 
 
 def test_a_shard_whose_queue_row_is_lost_is_queued_again(shard):
     OrmQ.objects.all().delete()
-    take_up_lost_work()
+    requeue_lost_work()
     assert queued() == [(shard.pk,)]
 
 
 def test_a_lost_queue_row_is_found_although_newer_tasks_wait(shard):
     OrmQ.objects.all().delete()
     enqueue("gateway.tasks.sweep")
-    take_up_lost_work()
+    requeue_lost_work()
     assert queued() == [(shard.pk,)]
 
 
@@ -48,5 +48,5 @@ def test_no_row_is_taken_for_lost_while_tasks_as_old_wait(shard):
     OrmQ.objects.all().delete()
     enqueue("gateway.tasks.sweep")
     OrmQ.objects.update(lock=timezone.now() - timedelta(hours=1))
-    take_up_lost_work()
+    requeue_lost_work()
     assert queued() == []
