@@ -64,7 +64,7 @@ async def talk(worker, ready, done, by_hand):
                 await worker.queue_frame(InputAudioRawFrame(audio=audio, sample_rate=24_000, num_channels=1))
         if by_hand:
             await worker.queue_frame(UserStoppedSpeakingFrame())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):  # a busy machine takes its time
             await done.get()
     await worker.queue_frame(EndFrame())
 
