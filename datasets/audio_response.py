@@ -1,4 +1,4 @@
-"""Stored audio over HTTP, in ranges, so that players seek without loading it whole."""
+"""Serves stored audio over HTTP, with byte ranges, so that players can seek."""
 
 import re
 from collections.abc import Iterator

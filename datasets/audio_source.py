@@ -1,4 +1,4 @@
-"""Stored audio as the rest of the house reads it."""
+"""Reads stored audio, from disk or object storage."""
 
 import shutil
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ from datasets.models import Audio
 
 
 class StoredAudio:
-    """The audio behind a sample, read from disk or object storage when it is wanted."""
+    """A sample's audio, opened only when it is read."""
 
     def __init__(self, audio: Audio) -> None:
         self._audio = audio
 
     @property
     def sha256(self) -> str:
-        """Of the bytes, hex: the same for the same audio."""
+        """SHA-256 of the file, hex."""
         return self._audio.sha256
 
     @property
@@ -36,13 +36,13 @@ class StoredAudio:
         return self._audio.mime_type
 
     def open(self) -> BinaryIO:
-        """A new binary stream from the start; the caller closes it."""
+        """Open a new binary stream; the caller closes it."""
         file = self._audio.file
         return cast(BinaryIO, file.storage.open(str(file.name), "rb"))
 
     @contextmanager
     def local_path(self) -> Iterator[Path]:
-        """A file on this machine with the audio: the stored one, or a copy that is gone afterwards."""
+        """Yield a local file with the audio: the stored one, or a temporary copy."""
         try:
             path = Path(self._audio.file.path)
         except NotImplementedError:  # not stored on disk

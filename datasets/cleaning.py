@@ -1,4 +1,4 @@
-"""Words from outside, made fit to be stored: keys, file names, languages, tags, texts."""
+"""Cleans input before it is stored: keys, file names, languages, tags, texts."""
 
 import re
 import unicodedata
@@ -10,29 +10,29 @@ from datasets.errors import InvalidSample
 MAX_KEY = 300
 MAX_TAG = 100
 COLUMNS = ("file", "key", "reference", "no_speech", "language", "text")  # of a manifest; whatever else is a tag
-# Besides control characters: line separators, halves of characters, and what turns the direction of the text around it.
-UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+# Control characters, line separators, lone surrogates, and characters that change the direction of the text.
+FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 
 
 def clean_key(raw: str) -> str:
-    """A sample's key: composed Unicode, one line, at most 300 characters. Empty where nothing is left of it."""
-    return unicodedata.normalize("NFC", UNFIT.sub("", raw)).strip()[:MAX_KEY].strip()
+    """Return a key as composed Unicode (NFC) on one line, at most 300 characters; empty where nothing is left."""
+    return unicodedata.normalize("NFC", FORBIDDEN.sub("", raw)).strip()[:MAX_KEY].strip()
 
 
-def key_of_file(filename: str) -> str:
-    """The key of an upload: the file's name without folders."""
+def key_from_filename(filename: str) -> str:
+    """Return the key of an upload: its file name without folders."""
     return clean_key(re.split(r"[/\\]", filename)[-1]) or "audio"
 
 
-def numbered(key: str, number: int) -> str:
-    """`key` with a number behind it, still within 300 characters."""
+def with_number(key: str, number: int) -> str:
+    """Return `key` with a number added, within 300 characters."""
     suffix = f" ({number})"
     return key[: MAX_KEY - len(suffix)] + suffix
 
 
 def clean_text(text: str, what: str) -> str:
-    """`text` as it is. Raises InvalidSample where no database can hold it."""
+    """Return `text` unchanged. Raises InvalidSample where a database cannot store it."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -43,7 +43,7 @@ def clean_text(text: str, what: str) -> str:
 
 
 def clean_language(raw: str) -> str:
-    """A BCP-47 tag such as en or pt-BR, or nothing. Raises InvalidSample."""
+    """Return a BCP-47 tag such as en or pt-BR, or an empty text. Raises InvalidSample."""
     language = raw.strip()
     if language and (len(language) > 35 or not LANGUAGE.fullmatch(language)):
         raise InvalidSample(f"{language[:40]!r} is not a language tag. Use one such as en, pt-BR or hi.")
@@ -51,7 +51,7 @@ def clean_language(raw: str) -> str:
 
 
 def clean_tags(raw: Mapping[str, Any] | None) -> dict[str, str]:
-    """Tags as names and texts; numbers and truth values become texts, empty ones are left out. Raises InvalidSample."""
+    """Return tags by name; numbers and booleans become texts, empty values are left out. Raises InvalidSample."""
     tags = {}
     for name, value in (raw or {}).items():
         name = clean_key(str(name))

@@ -58,7 +58,7 @@ NOT_TAKEN = {
 
 
 def identify(file: BinaryIO) -> Container:
-    """The container that the first bytes show. Raises InvalidAudio where they show none that is taken."""
+    """Return the container that the first bytes show. Raises InvalidAudio where it is none of the supported ones."""
     file.seek(0)
     head = file.read(4096)
     file.seek(0)
@@ -109,7 +109,7 @@ def _id3_size(head: bytes) -> int:
 
 
 def claimed_seconds(container: Container, file: BinaryIO, source: InputContainer, stream: AudioStream) -> float | None:
-    """How long the file says that it is; None where it says nothing that can be relied on."""
+    """Return the seconds that the file claims to be long; None where it makes no reliable claim."""
     if container.name == "wav":
         return _claimed_by_wav(file)
     if container.name == "mp3" and not _has_frame_count(file):

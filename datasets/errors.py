@@ -1,4 +1,4 @@
-"""What datasets refuse, by its code.
+"""Errors of datasets, with their codes.
 
 No Django here: the process that decodes audio imports this too.
 """
@@ -42,7 +42,7 @@ class InvalidSample(InvalidInput):
 
 
 class InvalidImport(InvalidInput):
-    """A whole import that cannot be read; single lines have their own problems."""
+    """An import that cannot be read as a whole; single lines have a `problem` instead."""
 
     code = "invalid_import"
 

@@ -1,4 +1,4 @@
-"""Datasets as files that an import takes back. Streamed: memory does not grow with the dataset."""
+"""Exports datasets as files that can be imported again; streamed, so that memory does not grow with the dataset."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ CHUNK = 1024 * 1024  # bytes
 
 
 def export_dataset(dataset: Dataset, file_format: str) -> Iterator[bytes]:
-    """The dataset as "csv" or "jsonl" (its manifest) or "zip" (a manifest, and the audio as it came in)."""
+    """Yield the dataset as "csv" or "jsonl" (its manifest) or "zip" (a manifest and the original audio)."""
     return {"csv": _csv, "jsonl": _jsonl, "zip": _zip}[file_format](dataset)
 
 
@@ -59,7 +59,7 @@ def _tag_names(dataset: Dataset) -> list[str]:
 
 
 def _samples(dataset: Dataset) -> Iterator[Sample]:
-    """All samples, in slices: no cursor is held while somebody downloads slowly."""
+    """Query all samples in slices, so that no cursor stays open during a slow download."""
     last = 0
     rows = dataset.samples.with_audio_facts().order_by("pk")
     while found := list(rows.filter(pk__gt=last)[:ROWS_AT_ONCE]):
@@ -77,7 +77,7 @@ def _audio(dataset: Dataset) -> Iterator[Audio]:
 
 
 class _Pipe(io.RawIOBase):
-    """Takes what zipfile writes until it is fetched; zipfile sees that it cannot go back."""
+    """Buffers what zipfile writes until it is fetched; not seekable, so that zipfile never goes back."""
 
     def __init__(self) -> None:
         self._written = bytearray()

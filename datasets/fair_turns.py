@@ -1,4 +1,4 @@
-"""Who decodes next: the decoders of a process are shared between workspaces."""
+"""Shares the decoders of a process fairly between workspaces."""
 
 import threading
 from collections import Counter
@@ -15,11 +15,11 @@ class _Turn:
 
 
 class FairTurns:
-    """`count` places, two or more, for files of any number of workspaces.
+    """Gives out `count` places (at least two) to decode files of any number of workspaces.
 
-    One place is for short files alone. A workspace's long files take at most half of the places, also while nobody else
-    wants them: a long file that has begun holds its place for minutes. Whoever has the fewest places comes next, then
-    whoever came first.
+    One place is reserved for short files. A workspace's long files get at most half of the places, even while the
+    others are free, since a long file holds its place for minutes. The workspace with the fewest places comes next;
+    among equals, the one that has waited longest.
     """
 
     def __init__(self, count: int) -> None:
@@ -30,7 +30,7 @@ class FairTurns:
 
     @contextmanager
     def turn(self, workspace_id: int, *, is_short: bool) -> Iterator[None]:
-        """Holds a place while the block runs; waits for it first."""
+        """Wait for a place and hold it while the block runs."""
         turn = _Turn(workspace_id, is_short)
         with self._lock:
             self._waiting.append(turn)
@@ -50,7 +50,7 @@ class FairTurns:
             turn.has_begun.set()
 
     def _next(self) -> _Turn | None:
-        """Who of those that wait may begin now; None where nobody may."""
+        """Return the waiting turn that may begin now; None where none may."""
         if len(self._at_work) == self._count:
             return None
         places = Counter(turn.workspace_id for turn in self._at_work)

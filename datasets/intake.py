@@ -1,7 +1,7 @@
-"""How audio comes in: spooled to disk, hashed and probed, then stored once per workspace under its own hash.
+"""Stores audio: spools it to disk, hashes and probes it, then stores it once per workspace under its hash.
 
-The file is stored before its row is written: a crash between the two leaves a file that no row names, at the address
-where the next upload of the same audio finds it.
+The file is stored before its row is written: after a crash between the two, the next upload of the same audio uses the
+file that is there.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ CHUNK = 1024 * 1024  # bytes
 
 @dataclass(frozen=True)
 class StoredFile:
-    """Audio that lies in storage under `name` and has no row yet."""
+    """Audio in storage under `name`, whose row is still to be saved."""
 
     name: str
     sha256: str
@@ -38,7 +38,7 @@ class StoredFile:
 
 
 def ingest(workspace_id: int, file: BinaryIO) -> StoredFile:
-    """Bring audio from any stream into storage. Touches no database: any thread may call it. Raises InvalidAudio."""
+    """Store audio from any stream. Uses no database, so that any thread may call it. Raises InvalidAudio."""
     with _spooled(file) as (path, sha256, size):
         probe = probe_safely(path, workspace_id=workspace_id)
         name = f"audio/{workspace_id}/{sha256[:2]}/{sha256}.{probe.extension}"
@@ -47,7 +47,7 @@ def ingest(workspace_id: int, file: BinaryIO) -> StoredFile:
 
 
 def save_audio_rows(workspace: Workspace, stored: Iterable[StoredFile]) -> dict[str, Audio]:
-    """The rows of stored files, by hash; those that are new are made. Two callers at once get the same rows."""
+    """Return the rows of stored files by hash; missing ones are created. Two callers at once get the same rows."""
     by_hash = {one.sha256: one for one in stored}
     rows = [_row(workspace, by_hash[sha256]) for sha256 in sorted(by_hash)]  # in one order: no deadlock
     Audio.objects.bulk_create(rows, ignore_conflicts=True)
@@ -72,7 +72,7 @@ def _row(workspace: Workspace, stored: StoredFile) -> Audio:
 
 @contextmanager
 def _spooled(file: BinaryIO) -> Iterator[tuple[Path, str, int]]:
-    """A copy of `file` on disk while the block runs, with its SHA-256 and its size in bytes."""
+    """Copy `file` to disk while the block runs; yields path, SHA-256 and bytes. Raises InvalidAudio if too large."""
     limit = settings.MAX_AUDIO_MB * 1024 * 1024
     digest, size = hashlib.sha256(), 0
     handle, name = tempfile.mkstemp(dir=spool_folder())
@@ -96,7 +96,7 @@ def _spooled(file: BinaryIO) -> Iterator[tuple[Path, str, int]]:
 
 
 def spool_folder() -> Path:
-    """Where uploads wait: beside the stored files, if these are on disk, so that storing one is a rename."""
+    """Return the folder of spooled uploads: beside stored files that are on disk, so that storing is a rename."""
     try:
         folder = Path(default_storage.path("spool"))
     except NotImplementedError:
@@ -106,7 +106,7 @@ def spool_folder() -> Path:
 
 
 class _SpooledFile(File):
-    """A file on disk that the storage may take away instead of copying it: never half there under its final name."""
+    """A file that the storage moves instead of copying it, so that it never exists in part under its final name."""
 
     def temporary_file_path(self) -> str:
         return str(self.name)

@@ -50,7 +50,7 @@ class AudioQuerySet(WorkspaceOwnedQuerySet):
 
 
 class Audio(models.Model):
-    """One piece of audio, stored once per workspace under its SHA-256; what was measured when it came in."""
+    """A piece of audio, stored once per workspace under its SHA-256, with what was measured when it was stored."""
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+")
     sha256 = models.CharField(max_length=64)
@@ -82,16 +82,16 @@ class SampleQuerySet(models.QuerySet["Sample"]):
         return self.filter(dataset__workspace=workspace)
 
     def spoken_in(self, language: str) -> Self:
-        """Samples in `language`: their own or, where they have none, their dataset's."""
+        """Samples in `language`, which is their own or else their dataset's."""
         return self.filter(Q(language=language) | Q(language="", dataset__language=language))
 
     def with_audio_facts(self) -> Self:
-        """Each with its audio, for lists: without the waveform, which is large and shown for one sample only."""
+        """Samples with their audio, for lists; the waveform, which is large, is not loaded."""
         return self.select_related("audio").defer("audio__peaks")
 
 
 class Sample(models.Model):
-    """One item of a dataset: audio with what is said in it, or a text to be spoken."""
+    """One item of a dataset: audio with its reference text, or a text to be spoken."""
 
     dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="samples")
     key = models.CharField(max_length=300, help_text="Unique in the dataset; the file's name unless given.")
@@ -122,7 +122,7 @@ class Sample(models.Model):
 
 
 class ReferenceRevision(models.Model):
-    """A reference as it was before an edit; the current one stands on the sample."""
+    """A reference before an edit; the current one is a field of the sample."""
 
     sample = models.ForeignKey(Sample, on_delete=models.CASCADE, related_name="revisions")
     number = models.PositiveIntegerField()
@@ -151,16 +151,16 @@ class ImportQuerySet(models.QuerySet["Import"]):
         return self.exclude(status__in=["pending", "running"])
 
     def latest_lease(self) -> datetime | None:
-        """Until when the unfinished import is held that was claimed or renewed last; None where none is."""
+        """Return the latest end of an unfinished import's lease; None where there is none."""
         return self.unfinished().aggregate(latest=Max("lease_until"))["latest"]
 
     def stale(self) -> Self:
-        """Unfinished imports that no worker holds: never begun, or their worker is gone."""
+        """Unfinished imports that no worker holds: never claimed, released, or the worker is gone."""
         return self.unfinished().filter(FREE)
 
 
 class Import(models.Model):
-    """Many samples brought into a dataset at once. All of them or none, unless `skip_bad`."""
+    """An import of many samples into a dataset: all or none of them, unless `skip_bad` is set."""
 
     class Status(models.TextChoices):
         PENDING = "pending"
@@ -198,7 +198,7 @@ class Import(models.Model):
 
 
 class ImportLine(models.Model):
-    """One line of an import: staged until all are, then published together; or bad, with the reason."""
+    """A line of an import: staged until the import becomes samples, or bad, with its `problem`."""
 
     parent = models.ForeignKey(Import, on_delete=models.CASCADE, related_name="lines")
     number = models.PositiveIntegerField(help_text="In the manifest, or of the file in a folder or zip; from 1.")

@@ -1,4 +1,4 @@
-"""Probes audio in processes of their own, so that a file which crashes or hangs FFmpeg is refused and nothing else."""
+"""Probes audio in child processes, so that a file that crashes or hangs FFmpeg is refused and does no other harm."""
 
 import json
 import math
@@ -16,8 +16,8 @@ from datasets.errors import AudioReason, InvalidAudio
 from datasets.fair_turns import FairTurns
 from datasets.probe import Probe
 
-SHORT_BYTES = 1024 * 1024  # a file of this size is decoded within seconds, whatever it holds
-PROBE_SECONDS = 240.0  # for the longest audio that is taken; a hanging decoder is killed then
+SHORT_BYTES = 1024 * 1024  # a file up to this size is decoded within seconds
+PROBE_SECONDS = 240.0  # to probe one file; then the process is killed
 COMMAND = tuple(python("datasets.probe"))
 
 
@@ -29,9 +29,9 @@ class Prober:
         self.child = ChildProcess(command)
 
     def ask(self, path: Path, max_seconds: float) -> dict[str, object] | None:
-        """The answer of `datasets.probe.answer`; None where the process died. Raises InvalidAudio after the time limit.
+        """Return the answer of `datasets.probe.answer`; None where the process died.
 
-        A process that died or was killed gives no further answer: close it.
+        Raises InvalidAudio after the time limit. The process is dead then, as after None: close the prober.
         """
         request = {"path": str(path), "max_seconds": max_seconds, "time_limit": self.time_limit + GRACE_SECONDS}
         try:
@@ -54,8 +54,8 @@ def _read_answer(answers: BinaryIO) -> dict[str, object]:
     return cast(dict[str, object], json.loads(line))
 
 
-class Pool:
-    """The probers of one process: as many as it has cores, and two at least; each made when it is first needed."""
+class ProberPool:
+    """Holds the probers of one process: one for each core, at least two; each is started when first needed."""
 
     def __init__(self) -> None:
         self.idle: queue.LifoQueue[Prober | None] = queue.LifoQueue()
@@ -65,12 +65,12 @@ class Pool:
         self.turns = FairTurns(count)
 
     def probe(self, path: Path, max_seconds: float, workspace_id: int) -> dict[str, object] | None:
-        """The answer of `Prober.ask`, when it is the workspace's turn."""
+        """Wait for the workspace's turn and return the answer of `Prober.ask`."""
         with self.turn(workspace_id, path.stat().st_size):
             return self._ask(path, max_seconds)
 
     def turn(self, workspace_id: int, size: int) -> AbstractContextManager[None]:
-        """The workspace's turn to decode a file of `size` bytes; waits for it."""
+        """Wait for the workspace's turn to decode a file of `size` bytes, and hold it while the block runs."""
         return self.turns.turn(workspace_id, is_short=size <= SHORT_BYTES)
 
     def _ask(self, path: Path, max_seconds: float) -> dict[str, object] | None:
@@ -93,17 +93,17 @@ class Pool:
                 prober.close()
 
 
-shared_pool = OnePerProcess(Pool)
+shared_pool = OnePerProcess(ProberPool)
 
 
 def probe_safely(path: Path, *, workspace_id: int, max_seconds: float = math.inf) -> Probe:
-    """What the file at `path` is; decoding ends at `max_seconds` of audio, or at MAX_AUDIO_HOURS where that is less.
+    """Probe the file at `path`, up to `max_seconds` of audio and never more than MAX_AUDIO_HOURS. Raises InvalidAudio.
 
-    Callable from any thread, which waits until it is the workspace's turn. Raises InvalidAudio.
+    Any thread may call it; it waits for the workspace's turn.
     """
     max_seconds = min(max_seconds, settings.MAX_AUDIO_HOURS * 3600)
     pool = shared_pool()
-    # The process may have died of something else (no memory, an administrator): a second one convicts the file.
+    # A process may die for another reason (no memory, an administrator): the file is refused only after two deaths.
     answer = pool.probe(path, max_seconds, workspace_id) or pool.probe(path, max_seconds, workspace_id)
     if answer is None:
         raise InvalidAudio(AudioReason.DAMAGED, "The file makes the decoder crash. Convert it, or leave it out.")

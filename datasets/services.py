@@ -1,4 +1,4 @@
-"""Changes of datasets and their samples. What cannot be done raises an EarshotError."""
+"""Creates, changes and deletes datasets, samples and imports. What is refused raises an EarshotError."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,16 +13,16 @@ from django.db.models import F, ProtectedError, Q
 from accounts.models import User, Workspace
 from core.queue import enqueue, waiting
 from core.temporary import remove_left_over
-from datasets.cleaning import clean_key, clean_language, clean_tags, clean_text, key_of_file, numbered
+from datasets.cleaning import clean_key, clean_language, clean_tags, clean_text, key_from_filename, with_number
 from datasets.errors import InUse, InvalidSample, KeyTaken, NameTaken
-from datasets.importing.commit import fail
+from datasets.importing.commit import fail_import
 from datasets.importing.leases import claim_import
 from datasets.importing.runner import remove_source
 from datasets.importing.sources import check_upload
 from datasets.intake import ingest, save_audio_rows, spool_folder
 from datasets.models import Audio, Dataset, Import, ReferenceRevision, Sample, Task
 
-KEY_TRIES = 20  # against uploads of the same name in the same moment
+KEY_TRIES = 20  # to find a free key, where others upload files of the same name at the same moment
 
 
 def create_dataset(
@@ -34,10 +34,10 @@ def create_dataset(
     description: str = "",
     created_by: User | None = None,
 ) -> Dataset:
-    """Raises NameTaken, InvalidSample (name or language)."""
+    """Create a dataset. Raises NameTaken, InvalidSample (name or language)."""
     dataset = Dataset(workspace=workspace, task=task, description=clean_text(description, "description"))
     dataset.name, dataset.language, dataset.created_by = _clean_name(name), clean_language(language), created_by
-    with _name_is_free(dataset.name):
+    with _refuse_taken_name(dataset.name):
         dataset.save()
     return dataset
 
@@ -52,7 +52,7 @@ def update_dataset(
         dataset.language = clean_language(language)
     if description is not None:
         dataset.description = clean_text(description, "description")
-    with _name_is_free(dataset.name):
+    with _refuse_taken_name(dataset.name):
         dataset.save(update_fields=["name", "language", "description"])
     return dataset
 
@@ -70,11 +70,11 @@ def delete_dataset(*, dataset: Dataset) -> None:
 
 @transaction.atomic
 def delete_if_empty(*, dataset: Dataset) -> bool:
-    """Delete a dataset without a sample and without an unfinished import, with the reports of its imports.
+    """Delete a dataset that has no samples and no unfinished import, with the reports of its imports.
 
-    True where it is gone; False where somebody else uses it.
+    Returns False where it has some.
     """
-    Dataset.objects.select_for_update().get(pk=dataset.pk)  # no sample can be added until this has ended
+    Dataset.objects.select_for_update().get(pk=dataset.pk)  # a lock: no sample can be added meanwhile
     if dataset.samples.exists() or dataset.imports.unfinished().exists():
         return False
     delete_dataset(dataset=dataset)
@@ -91,16 +91,16 @@ def add_audio_sample(
     language: str = "",
     tags: Mapping[str, Any] | None = None,
 ) -> Sample:
-    """Take audio in as a new sample. Raises InvalidAudio, KeyTaken, InvalidSample.
+    """Store audio and add it as a new sample. Raises InvalidAudio, KeyTaken, InvalidSample.
 
-    Without a `key` it is the file's name, with a number behind it where that is taken.
+    The default `key` is the file's name, with a number added where that is taken.
     """
     if dataset.task != Task.STT:
         raise InvalidSample("The dataset is for text to speech: its samples are texts, not audio.")
-    facts = _facts(reference, language, tags)
+    fields = _clean_fields(reference, language, tags)
     stored = ingest(dataset.workspace_id, file)
     audio = save_audio_rows(dataset.workspace, [stored])[stored.sha256]
-    return _add_sample(dataset, key, key_of_file(filename), facts, audio=audio)
+    return _add_sample(dataset, key, key_from_filename(filename), fields, audio=audio)
 
 
 def add_text_sample(
@@ -112,18 +112,21 @@ def add_text_sample(
     language: str = "",
     tags: Mapping[str, Any] | None = None,
 ) -> Sample:
-    """Add a text that is to be spoken. Raises KeyTaken, InvalidSample. Without a `key` it is the text's beginning."""
+    """Add a text to be spoken as a new sample. Raises KeyTaken, InvalidSample.
+
+    The default `key` is the first 80 characters of the text.
+    """
     if dataset.task != Task.TTS:
         raise InvalidSample("The dataset is for speech to text: its samples are audio.")
     if not text.strip():
         raise InvalidSample("There is no text to be spoken.")
-    facts = _facts(reference, language, tags)
-    return _add_sample(dataset, key, clean_key(text[:80]) or "text", facts, text=clean_text(text, "text"))
+    fields = _clean_fields(reference, language, tags)
+    return _add_sample(dataset, key, clean_key(text[:80]) or "text", fields, text=clean_text(text, "text"))
 
 
 @transaction.atomic
 def edit_reference(*, sample: Sample, reference: str | None, edited_by: User | None = None) -> Sample:
-    """Give the sample another reference; the one before stays as a revision. The same one again changes nothing."""
+    """Change the sample's reference and keep the old one as a revision; an equal one changes nothing."""
     if reference is not None:
         clean_text(reference, "reference")
     current = Sample.objects.select_for_update().get(pk=sample.pk)
@@ -151,7 +154,7 @@ def update_sample(*, sample: Sample, language: str | None = None, tags: Mapping[
 
 @transaction.atomic
 def delete_sample(*, sample: Sample) -> None:
-    """Raises InUse where a run has results of it."""
+    """Delete a sample. Raises InUse where a run has results of it."""
     try:
         sample.delete()
     except ProtectedError as error:
@@ -161,52 +164,52 @@ def delete_sample(*, sample: Sample) -> None:
 def start_import(
     *, dataset: Dataset, file: BinaryIO, filename: str, skip_bad: bool = False, created_by: User | None = None
 ) -> Import:
-    """Store an upload (zip, csv or jsonl) and let a worker import it. Raises InvalidImport where it is neither."""
+    """Store an upload (zip, csv or jsonl) and queue its import. Raises InvalidImport where it is neither."""
     check_upload(file)
     source = default_storage.save(f"imports/{uuid4()}", file if isinstance(file, File) else File(file))
     try:
         with transaction.atomic():
-            begun = Import.objects.create(
+            new_import = Import.objects.create(
                 dataset=dataset,
                 source=source,
                 source_name=clean_key(filename),
                 skip_bad=skip_bad,
                 created_by=created_by,
             )
-            enqueue("datasets.tasks.run_import", begun.pk)
+            enqueue("datasets.tasks.run_import", new_import.pk)
     except BaseException:
         default_storage.delete(source)
         raise
-    return begun
+    return new_import
 
 
 def resume_stale_imports() -> int:
-    """Put unfinished imports that no worker holds back on the queue; returns how many. Tidies up after dead workers."""
+    """Queue unfinished imports that no worker holds; delete files that dead workers left. Returns the imports."""
     resumed = 0
     lost = Import.objects.stale()
-    if waiting():  # an import that was not begun or was handed on may still have its row on the queue
+    if waiting():  # imports without a lease may still have their row on the queue
         lost = lost.filter(lease_until__isnull=False)
     for parent in lost:
         if parent.source:
             enqueue("datasets.tasks.run_import", parent.pk)
             resumed += 1
-        elif claim := claim_import(parent.pk):
-            fail(claim, "The command that ran this import was stopped. Run it again.")
+        elif lease := claim_import(parent.pk):
+            fail_import(lease, "The command that ran this import was stopped. Run it again.")
     for parent in Import.objects.ended().exclude(source=""):
         remove_source(parent)
     remove_left_over(spool_folder())
     return resumed
 
 
-class _Facts(TypedDict):
+class _SampleFields(TypedDict):
     reference: str | None
     language: str
     tags: dict[str, str]
 
 
-def _facts(reference: str | None, language: str, tags: Mapping[str, Any] | None) -> _Facts:
-    """What is known of a sample besides its audio or text, checked."""
-    return _Facts(
+def _clean_fields(reference: str | None, language: str, tags: Mapping[str, Any] | None) -> _SampleFields:
+    """Clean the fields of a sample besides key, audio and text. Raises InvalidSample."""
+    return _SampleFields(
         reference=None if reference is None else clean_text(reference, "reference"),
         language=clean_language(language),
         tags=clean_tags(tags),
@@ -214,7 +217,13 @@ def _facts(reference: str | None, language: str, tags: Mapping[str, Any] | None)
 
 
 def _add_sample(
-    dataset: Dataset, key: str | None, fallback: str, facts: _Facts, *, audio: Audio | None = None, text: str = ""
+    dataset: Dataset,
+    key: str | None,
+    fallback: str,
+    fields: _SampleFields,
+    *,
+    audio: Audio | None = None,
+    text: str = "",
 ) -> Sample:
     key = clean_key(key or "")
     for _ in range(KEY_TRIES):
@@ -225,8 +234,8 @@ def _add_sample(
                     key=key or _free_key(dataset, fallback),
                     audio=audio,
                     text=text,
-                    is_duplicate=audio is not None and _has(dataset, audio),
-                    **facts,
+                    is_duplicate=audio is not None and _has_audio(dataset, audio),
+                    **fields,
                 )
         except IntegrityError:
             if key:
@@ -234,20 +243,20 @@ def _add_sample(
     raise KeyTaken(f"The key {(key or fallback)!r} is already in this dataset. Choose another.")
 
 
-def _has(dataset: Dataset, audio: Audio) -> bool:
-    """True where the dataset has a sample with this audio. Whoever adds the same audio meanwhile waits."""
+def _has_audio(dataset: Dataset, audio: Audio) -> bool:
+    """Return whether the dataset has a sample with this audio. Locks the audio: whoever adds the same one waits."""
     Audio.objects.select_for_update().get(pk=audio.pk)
     return dataset.samples.filter(audio=audio).exists()
 
 
 def _free_key(dataset: Dataset, key: str) -> str:
-    """`key`, or with the lowest number behind it that is free."""
-    like = Q(key=key) | Q(key__startswith=numbered(key, 2)[:-2])
+    """Return `key`, with the lowest free number added where it is taken."""
+    like = Q(key=key) | Q(key__startswith=with_number(key, 2)[:-2])
     taken = set(dataset.samples.filter(like).values_list("key", flat=True))
     number = 2
     free = key
     while free in taken:
-        free, number = numbered(key, number), number + 1
+        free, number = with_number(key, number), number + 1
     return free
 
 
@@ -259,7 +268,8 @@ def _clean_name(name: str) -> str:
 
 
 @contextmanager
-def _name_is_free(name: str) -> Iterator[None]:
+def _refuse_taken_name(name: str) -> Iterator[None]:
+    """Raise NameTaken where the block violates the unique constraint on names."""
     try:
         with transaction.atomic():
             yield

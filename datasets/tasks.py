@@ -1,4 +1,4 @@
-"""What datasets do in the queue."""
+"""The tasks of datasets that workers run."""
 
 import logging
 
@@ -10,12 +10,12 @@ logger = logging.getLogger(__name__)
 
 
 def sweep() -> None:
-    """Take up imports that workers that died have left behind."""
+    """Queue imports again whose worker died."""
     if imports := resume_stale_imports():
         logger.info("sweep: %s imports queued again", imports)
 
 
 def run_import(import_id: int) -> None:
-    """Work a slice of an import, if nobody else does."""
+    """Work on an import for a slice of time, unless another worker holds it."""
     if claim := claim_import(import_id):
         work_slice(claim)

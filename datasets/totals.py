@@ -1,4 +1,4 @@
-"""What datasets hold, in numbers."""
+"""Counts samples, seconds of audio and references of datasets."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ class Totals:
 
     @property
     def reference_share(self) -> float | None:
-        """Samples whose reference is known, 0 to 1; None where there are no samples."""
+        """The share of samples with a known reference, 0 to 1; None where there are no samples."""
         return self.reference_count / self.sample_count if self.sample_count else None
 
 
 def with_totals(datasets: Iterable[Dataset]) -> list[Dataset]:
-    """The same datasets, each with its `totals`, by one query for all: for the datasets of a page, not of a list."""
+    """Add `totals` to each dataset, in one query for all; meant for one page of a list."""
     datasets = list(datasets)
     rows = (
         Sample.objects.filter(dataset__in=datasets)

@@ -1,4 +1,4 @@
-"""Stored audio in another format, for those that do not take it as it is."""
+"""Converts stored audio for providers that do not take its format."""
 
 from contextlib import closing
 from typing import BinaryIO, Literal, Protocol, cast
@@ -23,7 +23,7 @@ def as_flac(source: Readable) -> BinaryIO:
 
 
 def as_wav(source: Readable) -> BinaryIO:
-    """The same as WAV of 16 bits, for those that do not even take FLAC."""
+    """Convert the audio to WAV of 16 bits, in a temporary file as by `as_flac`."""
     return _transcoded(source, "wav", "pcm_s16le")
 
 

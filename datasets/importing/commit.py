@@ -1,4 +1,4 @@
-"""The end of an import: all its samples in one transaction, or none."""
+"""Ends an import: creates all its samples in one transaction, or none."""
 
 from collections.abc import Iterator
 
@@ -10,50 +10,50 @@ from datasets.importing.leases import ImportLease
 from datasets.models import Import, ImportLine, Sample
 
 ROWS_AT_ONCE = 1000
-TRIES = 3  # against samples that are added by others in the same moment
+TRIES = 3  # where others add samples with the same keys at the same moment
 
 
-def publish(claim: ImportLease) -> None:
-    """Turn the staged lines into samples, unless there are problems and these are not to be skipped."""
+def commit_import(lease: ImportLease) -> None:
+    """Create samples from the staged lines; fail the import where lines have problems and `skip_bad` is off."""
     for _ in range(TRIES):
         try:
             with transaction.atomic():
-                _publish(claim)
+                _commit(lease)
             return
-        except IntegrityError:  # a key was taken between the look and the insert: look again
+        except IntegrityError:  # a key was taken between the check and the INSERT: check again
             continue
-    fail(claim, "Somebody else adds samples with the same keys at the same time. Import again.")
+    fail_import(lease, "Somebody else adds samples with the same keys at the same time. Import again.")
 
 
-def fail(claim: ImportLease, reason: str) -> None:
-    """End the import without a sample; lines with problems stay as the report."""
+def fail_import(lease: ImportLease, reason: str) -> None:
+    """End the import without samples; lines with problems stay as its report."""
     with transaction.atomic():
-        _end(claim, Import.Status.FAILED, reason)
+        _end(lease, Import.Status.FAILED, reason)
 
 
-def _publish(claim: ImportLease) -> None:
-    _mark_taken_keys(claim)
-    bad, total = claim.parent.lines.exclude(problem="").count(), claim.parent.lines.count()
-    if bad and not claim.parent.skip_bad:
+def _commit(lease: ImportLease) -> None:
+    _mark_taken_keys(lease)
+    bad, total = lease.parent.lines.exclude(problem="").count(), lease.parent.lines.count()
+    if bad and not lease.parent.skip_bad:
         _end(
-            claim,
+            lease,
             Import.Status.FAILED,
             f"{bad} of {total} lines have problems, so nothing was imported. Correct them, or skip bad lines.",
         )
     elif bad == total:
-        _end(claim, Import.Status.FAILED, "No line could be imported." if total else "There is nothing to import.")
+        _end(lease, Import.Status.FAILED, "No line could be imported." if total else "There is nothing to import.")
     else:
-        for lines in _in_slices(claim.parent):
-            _make_samples(claim.parent.dataset_id, lines)
-        _end(claim, Import.Status.COMPLETED)
+        for lines in _in_slices(lease.parent):
+            _make_samples(lease.parent.dataset_id, lines)
+        _end(lease, Import.Status.COMPLETED)
 
 
-def _mark_taken_keys(claim: ImportLease) -> None:
-    """Keys that the dataset has got since the lines were staged."""
-    taken = Sample.objects.filter(dataset_id=claim.parent.dataset_id).values("key")
-    found = claim.parent.lines.filter(problem="", key__in=taken)
+def _mark_taken_keys(lease: ImportLease) -> None:
+    """Give a problem to lines whose key a sample has got since they were staged."""
+    taken = Sample.objects.filter(dataset_id=lease.parent.dataset_id).values("key")
+    found = lease.parent.lines.filter(problem="", key__in=taken)
     marked = found.update(problem="The key is already in the dataset. Give each line a key of its own.")
-    claim.update(bad=F("bad") + marked)
+    lease.update(bad=F("bad") + marked)
 
 
 def _in_slices(parent: Import) -> Iterator[list[ImportLine]]:
@@ -64,7 +64,7 @@ def _in_slices(parent: Import) -> Iterator[list[ImportLine]]:
 
 
 def _make_samples(dataset_id: int, lines: list[ImportLine]) -> None:
-    """Samples of the lines, flagged where the dataset has their audio already."""
+    """Create the samples of the lines; those whose audio the dataset already has are marked as duplicates."""
     ids = {line.audio_id for line in lines if line.audio_id}
     seen = set(Sample.objects.filter(dataset_id=dataset_id, audio_id__in=ids).values_list("audio_id", flat=True))
     samples = []
@@ -86,6 +86,6 @@ def _make_samples(dataset_id: int, lines: list[ImportLine]) -> None:
     Sample.objects.bulk_create(samples)
 
 
-def _end(claim: ImportLease, status: Import.Status, error: str = "") -> None:
-    claim.parent.lines.filter(problem="").delete()
-    claim.release(status=status, error=error, finished_at=timezone.now())
+def _end(lease: ImportLease, status: Import.Status, error: str = "") -> None:
+    lease.parent.lines.filter(problem="").delete()
+    lease.release(status=status, error=error, finished_at=timezone.now())

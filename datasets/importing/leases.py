@@ -1,4 +1,4 @@
-"""Who works on an import: one worker at a time, by a lease that it renews and that ends with it."""
+"""Claims imports. One worker at a time holds an import, as long as it renews its lease."""
 
 from contextlib import suppress
 from typing import Any
@@ -14,35 +14,34 @@ from datasets.models import Import
 
 
 class ImportLease(Lease[Import]):
-    """A held import: its row as it was when it was claimed."""
+    """A worker's hold on an import; `parent` is its row as it was when it was claimed."""
 
     def __init__(self, parent: Import, token: UUID) -> None:
         super().__init__(Import.objects.unfinished().filter(pk=parent.pk), token)
         self.parent = parent
 
     def update(self, **changes: Any) -> bool:
-        """True where the import was still held, and is changed. Raises LeaseLost where it was not, since nothing of
-        what follows may happen then; so do `renew` and `release`."""
+        """Change the held import. Raises LeaseLost where it is not held any more, and so do `renew` and `release`."""
         if not super().update(**changes):
             raise LeaseLost
         return True
 
-    def give_up(self) -> None:
-        """Let go after a fault, as if the lease had ended: the sweep finds the import."""
+    def expire(self) -> None:
+        """End the lease now after an error, so that the sweep queues the import again."""
         with suppress(LeaseLost):
             self.update(lease_until=timezone.now())
 
-    def hand_on(self) -> None:
-        """Let another worker, or this one later, go on with it. Raises LeaseLost."""
+    def requeue(self) -> None:
+        """Release the import and queue it, for any worker to go on. Raises LeaseLost."""
         with transaction.atomic():
             self.release()
             enqueue("datasets.tasks.run_import", self.parent.pk)
 
 
 def claim_import(import_id: int) -> ImportLease | None:
-    """Take an import that nobody holds; None where it is held or has ended.
+    """Lease an import that no worker holds; None where it is held or has ended.
 
-    The attempt is counted, and committed, before anything is risked.
+    The attempt is counted and committed before any work, so that the count survives a worker that dies.
     """
     free = Import.objects.stale().filter(pk=import_id)
     token = claim(free, status=Import.Status.RUNNING, attempts=F("attempts") + 1)

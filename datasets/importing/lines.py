@@ -1,4 +1,4 @@
-"""What an import is made of: numbered lines, whatever they are read from."""
+"""The lines of an import, numbered, and how a file or a manifest's row becomes one."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -14,8 +14,8 @@ YES, NO = ("true", "1", "yes"), ("false", "0", "no", "")
 
 
 @dataclass(frozen=True)
-class Audible:
-    """Audio that a line names: a file to be opened, or the hash of what the workspace already has."""
+class AudioReference:
+    """The audio that a line names: a file to open, or the SHA-256 of audio that the workspace already has."""
 
     open: Opener | None = None
     sha256: str = ""
@@ -23,12 +23,12 @@ class Audible:
 
 @dataclass(frozen=True)
 class Line:
-    """One sample to be, or why it cannot be one (`problem`)."""
+    """A sample to be created, or in `problem` why it cannot be."""
 
     number: int
-    name: str  # as the source calls it; only shown
+    name: str  # as the source calls it; for display only
     key: str = ""
-    audio: Audible | None = None
+    audio: AudioReference | None = None
     text: str = ""
     reference: str | None = None
     language: str = ""
@@ -40,32 +40,32 @@ class Files(Protocol):
     """The audio files that lines name."""
 
     def names(self) -> Sequence[str]:
-        """All of them, sorted; without what file managers leave behind."""
+        """List the files, sorted; hidden files and those of file managers are left out."""
 
-    def find(self, name: str) -> Audible:
-        """Raises InvalidSample where there is no such file, or it must not be read."""
+    def find(self, name: str) -> AudioReference:
+        """Return the file's audio. Raises InvalidSample where there is none, or it must not be read."""
 
 
 class Source(Protocol):
-    """Where lines come from. Reading it again gives the same lines with the same numbers."""
+    """Yields the lines of an import. Reading it again gives the same lines with the same numbers."""
 
     def count(self) -> int: ...
 
     def lines(self, after: int) -> Iterator[Line]:
-        """The lines with a number above `after`. Raises InvalidImport."""
+        """Yield the lines with a number above `after`. Raises InvalidImport."""
 
 
 def line_of_file(number: int, name: str, files: Files) -> Line:
-    """A file without a manifest: its path is its key."""
+    """Make a line of a file without a manifest; its path is its key."""
     try:
-        return Line(number, shown(name), key=clean_key(name), audio=files.find(name))
+        return Line(number, displayable(name), key=clean_key(name), audio=files.find(name))
     except EarshotError as error:
-        return Line(number, shown(name), problem=error.message)
+        return Line(number, displayable(name), problem=error.message)
 
 
 def line_of_row(number: int, row: Mapping[str, Any], files: Files) -> Line:
-    """A row of a manifest. Columns beside the known ones are tags."""
-    name = shown(row.get("file") or row.get("text") or row.get("key") or "")
+    """Make a line of a manifest's row. Unknown columns become tags."""
+    name = displayable(row.get("file") or row.get("text") or row.get("key") or "")
     try:
         return _line_of_row(number, name, row, files)
     except EarshotError as error:
@@ -87,7 +87,7 @@ def _line_of_row(number: int, name: str, row: Mapping[str, Any], files: Files) -
 
 
 def _reference(row: Mapping[str, Any]) -> str | None:
-    """None: unknown. Empty: known to be silence, which a csv can only say by `no_speech`."""
+    """Return the row's reference. None: unknown. Empty: no speech, which csv can only say by `no_speech`."""
     reference = _text(row, "reference")
     silent = str(row.get("no_speech") or "").strip().lower()
     if silent not in YES + NO:
@@ -104,6 +104,6 @@ def _text(row: Mapping[str, Any], column: str) -> str | None:
     return None if value is None else clean_text(value, column)
 
 
-def shown(name: object) -> str:
-    """A name from outside, fit for a report."""
+def displayable(name: object) -> str:
+    """Return a name from a file or row as one line that can be displayed."""
     return clean_key(str(name))

@@ -1,4 +1,4 @@
-"""Manifests: csv and jsonl, read line by line, however long they are."""
+"""Reads manifests, csv and jsonl, line by line."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from datasets.cleaning import COLUMNS
 from datasets.errors import InvalidImport, InvalidSample
 from datasets.importing.lines import Files, Line, line_of_row
 
-LONGEST_LINE = 2 * 1024 * 1024  # characters; what is said in ten hours fits
+LONGEST_LINE = 2 * 1024 * 1024  # characters; ten hours of speech fit
 LARGEST_MANIFEST = 512 * 1024 * 1024  # characters
 LINES_A_ROW = 10  # on average, at most: empty lines and texts of several lines
 DELIMITERS = ",;\t"
@@ -24,7 +24,7 @@ csv.field_size_limit(LONGEST_LINE)
 
 @dataclass(frozen=True)
 class Row:
-    """What stands at a line of a manifest: values by column, or why they cannot be read."""
+    """A row of a manifest: its values by column, or in `problem` why they cannot be read."""
 
     number: int
     values: dict[str, Any]
@@ -70,7 +70,10 @@ class ManifestSource:
 
 
 class _PhysicalLines:
-    """The lines of a text, counted and limited: what never ends must not fill the memory or stop the worker."""
+    """Counts and limits the lines of a text, so that an endless one does not fill the memory or block the worker.
+
+    Raises InvalidImport.
+    """
 
     def __init__(self, text: io.TextIOWrapper) -> None:
         self._text = text

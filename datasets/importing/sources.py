@@ -1,4 +1,4 @@
-"""What is imported, by its content: a folder, a zip archive, or a manifest alone."""
+"""Opens what is imported as a Source of lines: a folder, a zip archive, or a manifest alone."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -14,19 +14,19 @@ from datasets.importing.files import (
     FolderFiles,
     StoredFiles,
     ZipFiles,
-    climbs,
+    leaves_folder,
+    normalized_path,
     open_archive,
     open_file,
-    slashes,
 )
-from datasets.importing.lines import Audible, Files, Line, Source, line_of_file, shown
+from datasets.importing.lines import AudioReference, Files, Line, Source, displayable, line_of_file
 from datasets.importing.manifest import ManifestSource
 
 MANIFESTS = (".csv", ".jsonl")
 
 
 class ListedSource:
-    """Every file is a line of its own, by name."""
+    """Yields a line for each file, sorted by name."""
 
     def __init__(self, files: Files) -> None:
         self._files = files
@@ -43,8 +43,8 @@ class ListedSource:
                 yield line_of_file(number, name, self._files)
 
 
-class _Below:
-    """Files by names that are relative to a folder within `files`: that of the manifest."""
+class _Subfolder:
+    """Files of an archive by names relative to the manifest's folder."""
 
     def __init__(self, files: ZipFiles, folder: str) -> None:
         self._files = files
@@ -53,28 +53,28 @@ class _Below:
     def names(self) -> list[str]:
         return [name for name in self._files.names() if name.startswith(self._folder)]
 
-    def find(self, name: str) -> Audible:
-        if climbs(slashes(name)):
-            raise InvalidSample(f"{shown(name)!r} leads out of the manifest's folder.")
-        return self._files.find(self._folder + slashes(name))
+    def find(self, name: str) -> AudioReference:
+        if leaves_folder(normalized_path(name)):
+            raise InvalidSample(f"{displayable(name)!r} leads out of the manifest's folder.")
+        return self._files.find(self._folder + normalized_path(name))
 
 
 @contextmanager
 def open_upload(file: BinaryIO, unpacked: int = 0) -> Iterator[Source]:
-    """The lines in an uploaded file: seekable, a zip, csv or jsonl. Raises InvalidImport.
+    """Open an uploaded zip, csv or jsonl, which must be seekable. Raises InvalidImport.
 
-    `unpacked` is how many bytes were taken out of it before.
+    `unpacked` is the bytes that earlier slices have unpacked.
     """
     if _is_zip(file):
         with open_archive(file) as archive:
             yield _zip_source(ZipFiles(archive, unpacked))
     else:
-        yield ManifestSource("manifest", partial(_from_start, file), StoredFiles())
+        yield ManifestSource("manifest", partial(_rewound, file), StoredFiles())
 
 
 @contextmanager
 def open_path(path: Path) -> Iterator[Source]:
-    """The lines in a folder, zip or manifest of this machine. Raises InvalidImport."""
+    """Open a folder, zip or manifest of this machine. Raises InvalidImport."""
     if path.is_dir():
         files = FolderFiles(path)
         name = _manifest_among([name for name in files.names() if "/" not in name])
@@ -87,11 +87,11 @@ def open_path(path: Path) -> Iterator[Source]:
                 with open_archive(file) as archive:
                     yield _zip_source(ZipFiles(archive))
             else:
-                yield ManifestSource(path.name, partial(_from_start, file), FolderFiles(path.parent))
+                yield ManifestSource(path.name, partial(_rewound, file), FolderFiles(path.parent))
 
 
 def check_upload(file: BinaryIO) -> None:
-    """Raise InvalidImport where the first look already shows that `file` is nothing to import."""
+    """Raise InvalidImport where size or first bytes show that `file` cannot be imported."""
     size = file.seek(0, 2)
     file.seek(0)
     head = file.read(4096)
@@ -113,11 +113,14 @@ def _zip_source(files: ZipFiles) -> Source:
         raise InvalidImport("The archive holds no files.")
     if not name:
         return ListedSource(files)
-    return ManifestSource(name, partial(files.open_named, name), _Below(files, name[: name.rfind("/") + 1]))
+    return ManifestSource(name, partial(files.open_named, name), _Subfolder(files, name[: name.rfind("/") + 1]))
 
 
 def _manifest_among(names: list[str]) -> str:
-    """The manifest: the one that is called so, or else the only csv or jsonl. Empty where there is none."""
+    """Return the manifest's name: `manifest.*`, or else the only csv or jsonl; empty where there is none.
+
+    Raises InvalidImport where there are several.
+    """
     found = [name for name in names if name.lower().endswith(MANIFESTS)]
     called_so = [name for name in found if name.lower().rsplit("/", 1)[-1] in ("manifest.csv", "manifest.jsonl")]
     candidates = called_so or found
@@ -131,6 +134,6 @@ def _is_zip(file: BinaryIO) -> bool:
     return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
 
 
-def _from_start(file: BinaryIO) -> AbstractContextManager[BinaryIO]:
+def _rewound(file: BinaryIO) -> AbstractContextManager[BinaryIO]:
     file.seek(0)
     return nullcontext(file)

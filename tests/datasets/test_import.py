@@ -6,7 +6,7 @@ import pytest
 from django_q.models import OrmQ
 
 from datasets.errors import InvalidImport
-from datasets.importing.runner import work_here
+from datasets.importing.runner import run_local_import
 from datasets.models import Import, ImportLine, Sample
 from datasets.services import start_import
 from tests.audio import encode, make_wav
@@ -31,7 +31,7 @@ def import_from(dataset):
 
     def work(path, into=dataset, **fields):
         parent = Import.objects.create(dataset=into, source_name=path.name, **fields)
-        work_here(parent, path, lambda *progress: None)
+        run_local_import(parent, path, lambda *progress: None)
         parent.refresh_from_db()
         return parent
 

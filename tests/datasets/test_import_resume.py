@@ -12,7 +12,7 @@ from django_q.models import OrmQ
 
 from core.leases import LeaseLost
 from datasets.errors import InUse
-from datasets.importing.commit import publish
+from datasets.importing.commit import commit_import
 from datasets.importing.leases import claim_import
 from datasets.importing.sources import open_upload
 from datasets.importing.staging import Staging
@@ -95,7 +95,7 @@ def test_after_a_lost_worker_the_import_goes_on_where_it_stopped(begun, work_and
         assert Staging(claim, source).run(until=float("inf"))
     assert staged < {line.pk for line in ImportLine.objects.all()}
     assert list(ImportLine.objects.values_list("number", flat=True)) == list(range(1, 11))
-    publish(claim)
+    commit_import(claim)
     begun.refresh_from_db()
     assert (begun.status, begun.done) == ("completed", 10)
     assert Sample.objects.count() == 10
@@ -124,7 +124,7 @@ def test_a_worker_that_lost_its_lease_stores_nothing_more(begun, work_and_die):
     let_the_lease_end(begun)
     claim_import(begun.pk)
     with pytest.raises(LeaseLost):
-        publish(old)
+        commit_import(old)
     with opened(begun) as source:
         with pytest.raises(LeaseLost):
             Staging(old, source).run(until=float("inf"))
@@ -191,7 +191,7 @@ def test_the_sweep_removes_the_upload_of_an_import_whose_worker_died_at_the_very
     with opened(begun) as source:
         claim = claim_import(begun.pk)
         Staging(claim, source).run(until=float("inf"))
-    publish(claim)
+    commit_import(claim)
     assert default_storage.exists(begun.source.name)
     resume_stale_imports()
     assert not default_storage.exists(begun.source.name)
@@ -203,7 +203,7 @@ def test_a_key_that_is_taken_meanwhile_is_a_problem_and_not_a_lost_import(begun,
         claim = claim_import(begun.pk)
         Staging(claim, source).run(until=float("inf"))
     add_audio_sample(dataset=dataset, file=io.BytesIO(make_wav()), filename="x", key="3.wav")
-    publish(claim)
+    commit_import(claim)
     begun.refresh_from_db()
     assert begun.status == "failed"
     assert list(problems(begun)) == [4]

@@ -31,7 +31,7 @@ def wav(tmp_path):
 
 @pytest.fixture
 def pool():
-    pool = probe_pool.Pool()
+    pool = probe_pool.ProberPool()
     yield pool
     pool.close()
 

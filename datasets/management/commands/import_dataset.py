@@ -10,7 +10,7 @@ from accounts.access import workspace_named
 from accounts.models import Workspace
 from core.errors import EarshotError
 from datasets.cleaning import clean_key
-from datasets.importing.runner import work_here
+from datasets.importing.runner import run_local_import
 from datasets.models import Dataset, Import, Task
 from datasets.services import create_dataset, delete_if_empty
 
@@ -41,7 +41,7 @@ class Command(BaseCommand):
         except EarshotError as error:
             raise CommandError(error.message) from error
         parent = Import.objects.create(dataset=dataset, source_name=clean_key(path.name), skip_bad=options["skip_bad"])
-        work_here(parent, path.resolve(), self._report)
+        run_local_import(parent, path.resolve(), self._report)
         parent.refresh_from_db()
         self._show_problems(parent)
         if parent.status == Import.Status.FAILED:
