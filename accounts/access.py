@@ -1,4 +1,4 @@
-"""One answer to "who is asking": used by REST, admin, and whatever else serves a workspace."""
+"""The access of a user or API key to a workspace, as REST, admin and gateway check it."""
 
 from dataclasses import dataclass
 
@@ -21,15 +21,15 @@ class Access:
         return None if self.api_key is None else self.api_key.pk
 
     def may(self, role: Role) -> bool:
-        """True where this access may do what `role` may."""
+        """Return whether this access includes the rights of `role`."""
         return self.role.includes(role)
 
 
 def access_of_user(user: User, slug: str | None = None) -> Access | None:
-    """The access of a signed-in `user` to the workspace `slug`; without one to their first that is not switched off.
+    """Return the access of a signed-in `user` to the workspace `slug`; without a slug to their first active one.
 
-    None where there is no such workspace for them: unknown, another tenant's, or none at all. A workspace that is
-    switched off is returned like any other, so that the caller can say so (`Workspace.is_open`).
+    None where the user has no such workspace: it is unknown or another tenant's, or they have none at all. A workspace
+    that is switched off is returned too, so that the caller can say so (`Workspace.is_open`).
     A superuser is an owner everywhere.
     """
     workspaces = Workspace.objects.open_to(user).select_related("organization")
@@ -43,7 +43,7 @@ def access_of_user(user: User, slug: str | None = None) -> Access | None:
 
 
 def workspace_named(slug: str | None) -> Workspace:
-    """The workspace `slug`; the first by name without one. Raises CommandError."""
+    """Return the workspace `slug`; without a slug the first by name. Raises CommandError."""
     found = (Workspace.objects.filter(slug=slug) if slug else Workspace.objects.all()).first()
     if found is not None:
         return found

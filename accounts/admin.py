@@ -1,4 +1,4 @@
-"""Who may come in: people, organizations, workspaces, members and API keys."""
+"""Admin pages of users, organizations, workspaces, members and API keys."""
 
 from typing import Any
 
@@ -77,7 +77,7 @@ class WorkspaceModelAdmin(SuperuserAdmin):
         return [path("switch/", switch, name="accounts_workspace_switch"), *super().get_urls()]
 
     def switch_view(self, request: HttpRequest) -> HttpResponse:
-        """GET: the workspaces that this person may go to. POST `workspace`: goes there."""
+        """GET: list the workspaces that the user can switch to. POST `workspace`: switch to it."""
         if request.method == "POST":
             if switch_workspace(request, request.POST.get("workspace", "")):
                 return HttpResponseRedirect(reverse("admin:index"))
@@ -136,7 +136,7 @@ class MembershipAdmin(WorkspaceAdmin):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(WorkspaceAdmin):
-    """Keys are made and revoked, never deleted; of a key that there is, only its limit can be changed."""
+    """Keys are created and revoked, never deleted; only the limit of an existing key can be changed."""
 
     view_role = add_role = change_role = Role.OWNER
     delete_role = None
@@ -196,7 +196,7 @@ class ApiKeyAdmin(WorkspaceAdmin):
         request.api_key_secret = secret  # type: ignore[attr-defined]
 
     def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
-        """The one page that ever shows the key: part of this answer, kept nowhere (the admin sends no-store)."""
+        """Show the key's secret: only in this response, which is not cached (the admin sends no-store)."""
         context = {
             **self.admin_site.each_context(request),
             "title": "Your new API key",

@@ -1,4 +1,4 @@
-"""What every admin page of a workspace shares: it shows that workspace only, and does what the role allows."""
+"""Base classes of admin pages: limited to the session's workspace, and to what the user's role allows."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,13 +21,13 @@ from core.errors import EarshotError, Forbidden
 
 
 def access_of(request: HttpRequest) -> Access | None:
-    """Who is asking; None without a workspace, or in one that is switched off."""
+    """Return the request's access; None without a workspace, or in one that is switched off."""
     access: Access | None = getattr(request, "access", None)
     return access if access and access.workspace.is_open else None
 
 
 def rows_of(model: type[Model], request: HttpRequest) -> QuerySet[Any]:
-    """The rows of `model` that this request may know of; none of a model that belongs to no workspace."""
+    """Return the rows of `model` in the request's workspace; none of a model that belongs to no workspace."""
     access = access_of(request)
     rows = model._default_manager
     return rows.for_workspace(access.workspace) if access and hasattr(rows, "for_workspace") else rows.none()
@@ -35,7 +35,7 @@ def rows_of(model: type[Model], request: HttpRequest) -> QuerySet[Any]:
 
 @contextmanager
 def errors_as_messages(request: HttpRequest) -> Iterator[None]:
-    """What a service refuses stands as a message on the page that comes next; what is forbidden answers 403."""
+    """Show an EarshotError as a message on the next page; answer Forbidden with 403."""
     try:
         yield
     except Forbidden as error:
@@ -45,7 +45,7 @@ def errors_as_messages(request: HttpRequest) -> Iterator[None]:
 
 
 def add_error(form: BaseForm, error: EarshotError) -> None:
-    """Say what a service refuses beside the field that is at fault, or above the form."""
+    """Show an EarshotError beside the form field it names, or above the form."""
     form.add_error(error.field if error.field in form.fields else None, error.message)
 
 
@@ -57,7 +57,7 @@ class OwnRowsFilter(RelatedFieldListFilter):
 
 
 class FilterLookupsAdmin(ModelAdmin):
-    """A list is narrowed by its filters alone: any other look-up could read a hidden column letter by letter, or keep
+    """Allows only the look-ups of a list's own filters: any other could read a hidden column letter by letter, or keep
     the database busy with a regular expression."""
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
@@ -65,7 +65,7 @@ class FilterLookupsAdmin(ModelAdmin):
         return any(lookup in self._parameters(declared) for declared in filters)
 
     def _parameters(self, declared: Any) -> set[str]:
-        """The names that a filter gives its choices in addresses."""
+        """Return the query parameters of a filter."""
         if isinstance(declared, type):
             name = declared.parameter_name  # type: ignore[attr-defined]
             return {name, f"{name}_from", f"{name}_to"}
@@ -76,15 +76,15 @@ class FilterLookupsAdmin(ModelAdmin):
 
 
 class WorkspaceAdmin(FilterLookupsAdmin):
-    """A model whose QuerySet has `for_workspace`. Another workspace's rows are not there: not in lists, filters,
-    pickers or autocompletes, and their ids answer as ids that do not exist."""
+    """Admin of a model whose QuerySet has `for_workspace`. Other workspaces' rows are in no list, filter, picker or
+    autocomplete, and their ids answer as if they did not exist."""
 
     view_role = Role.VIEWER
     add_role: Role | None = Role.EVALUATOR
     change_role: Role | None = Role.EVALUATOR
     delete_role: Role | None = Role.EVALUATOR
     list_per_page = 50
-    empty_text = ""  # what an empty list says: where its rows come from
+    empty_text = ""  # shown by an empty list: where its rows come from
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows, ordering = rows_of(self.model, request), self.get_ordering(request)
@@ -141,8 +141,8 @@ class WorkspaceAdmin(FilterLookupsAdmin):
 
 
 class SuperuserAdmin(FilterLookupsAdmin):
-    """What belongs to the whole site: only superusers may see and change it. For others none of it is there, so that
-    an id that exists answers as one that does not."""
+    """Admin of a model that belongs to the whole site, for superusers only. For others its rows do not exist: any id
+    answers alike."""
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)

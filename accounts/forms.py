@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class LoginForm(AuthenticationForm):
-    """Takes a limited number of attempts, and logs those that fail."""
+    """Limits the attempts to sign in, and logs those that fail."""
 
     def clean(self) -> dict[str, Any]:
         account, password = self.cleaned_data.get("username"), self.cleaned_data.get("password")
@@ -46,16 +46,16 @@ class NewPasswordForm(SetPasswordForm):
 
 
 def _loggable(account: str) -> str:
-    """What is no user name here may be a password in the wrong field."""
+    """Return the name for the log if it exists; another may be a password typed into the wrong field."""
     return repr(account) if User.objects.filter(username=account).exists() else "an unknown account"
 
 
 class NewMemberForm(forms.ModelForm):
-    """Adds somebody who has an account by their user name or email address: no list of other tenants' people, and no
-    difference between one of them and nobody."""
+    """Adds a user by user name or email address. It never lists other tenants' users, and refuses them as if they did
+    not exist."""
 
-    workspace: Workspace  # set by the admin, for the one who asks
-    finds_everybody = False  # likewise
+    workspace: Workspace  # set by the admin: the requester's
+    finds_everybody = False  # set by the admin: True for superusers
 
     name = forms.CharField(
         label="User name or email address",
@@ -95,9 +95,9 @@ class MemberForm(forms.ModelForm):
 
 
 class NewApiKeyForm(forms.ModelForm):
-    """Offers the roles that the key's maker has."""
+    """Offers the roles up to the creator's own."""
 
-    role_of_maker = Role.VIEWER  # set by the admin, for the one who asks
+    role_of_maker = Role.VIEWER  # set by the admin: the requester's role
 
     class Meta:
         model = ApiKey

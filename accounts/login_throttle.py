@@ -1,4 +1,4 @@
-"""How often somebody may try to sign in, counted in the database for every process of the site."""
+"""Limits attempts to sign in, counted in the database for all processes of the site."""
 
 import ipaddress
 import math
@@ -10,18 +10,18 @@ from django.utils.crypto import salted_hmac
 
 from accounts.models import LoginThrottle
 
-WINDOW = timedelta(minutes=5)  # from the first attempt on: nobody waits longer
+WINDOW = timedelta(minutes=5)  # from the first attempt on; the longest wait
 BY_ACCOUNT_AND_ADDRESS = 5  # attempts in a window
-BY_ADDRESS = 50  # whatever the account: an office has one address for all
-BY_ACCOUNT = 100  # from all addresses together that it has not signed in from lately
-KNOWN_FOR = timedelta(days=30)  # an address, since somebody signed in from it
+BY_ADDRESS = 50  # for any account: an office may share one address
+BY_ACCOUNT = 100  # from all addresses without a recent success together
+KNOWN_FOR = timedelta(days=30)  # an address counts as known after a success
 
 
 class LoginAttempt:
     """One attempt to sign in to `account` (there need not be such a one) from `address`.
 
-    It is counted before the password is looked at, so that attempts at the same time do not slip through. Somebody who
-    tries an account from elsewhere does not keep its owner out, who has signed in from their own address before.
+    It is counted before the password is checked, so that attempts at the same moment are counted, too. The owner of an
+    account can still sign in from a known address while others try the account from elsewhere.
     """
 
     def __init__(self, account: str, address: str) -> None:
@@ -32,7 +32,7 @@ class LoginAttempt:
         self._known = _key("known address", account, network)
 
     def wait(self) -> timedelta | None:
-        """Count the attempt; None where it may be made, else the time until the next one may."""
+        """Count the attempt. Returns None where it is allowed, else the time until the next one is."""
         LoginThrottle.objects.filter(expires_at__lt=timezone.now()).delete()
         limits = {self._address: BY_ADDRESS, self._pair: BY_ACCOUNT_AND_ADDRESS}
         if not LoginThrottle.objects.filter(key=self._known).exists():
@@ -40,7 +40,7 @@ class LoginAttempt:
         return next((wait for key, limit in limits.items() if (wait := _spend(key, limit))), None)
 
     def succeed(self) -> None:
-        """It was the right password: what was counted is taken back, and the address is known."""
+        """Take the attempt back after a correct password, and remember the address as known."""
         LoginThrottle.objects.filter(key=self._pair).delete()
         counted = LoginThrottle.objects.filter(key__in=[self._address, self._account], attempts__gt=0)
         counted.update(attempts=F("attempts") - 1)
@@ -49,13 +49,13 @@ class LoginAttempt:
 
 
 def minutes(wait: timedelta) -> str:
-    """For people, rounded up."""
+    """Format a time in minutes, rounded up."""
     number = math.ceil(wait / timedelta(minutes=1))
     return "1 minute" if number == 1 else f"{number} minutes"
 
 
 def network_of(address: str) -> str:
-    """The IPv4 address, or the IPv6 network of which one customer has all addresses."""
+    """Return the IPv4 address, or the IPv6 /64 network, which one customer has as a whole."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:  # a socket without addresses
@@ -66,11 +66,12 @@ def network_of(address: str) -> str:
 
 
 def _key(*parts: str) -> str:
-    """Nobody reads in the database what was typed into the field of the user name: it may have been a password."""
+    """Return a keyed hash of the parts: a typed user name may be a password, and is not stored in clear."""
     return salted_hmac("accounts.login_throttle", "\0".join(parts), algorithm="sha256").hexdigest()
 
 
 def _spend(key: str, limit: int) -> timedelta | None:
+    """Count an attempt under `key`. Returns None below `limit`, else the time until the window ends."""
     now = timezone.now()
     row, _ = LoginThrottle.objects.get_or_create(key=key, defaults={"expires_at": now + WINDOW})
     counted = LoginThrottle.objects.filter(key=key, attempts__lt=limit).update(attempts=F("attempts") + 1)

@@ -1,4 +1,4 @@
-"""Who is asking, on every admin page."""
+"""Sets the access of each admin request, and refuses staff without a usable workspace."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,15 +11,15 @@ from accounts.access import Access
 from accounts.models import User, Workspace
 from accounts.workspaces import access_of_session
 
-# What somebody without a usable workspace still needs: to leave, and to go to another one.
+# Pages that are open without a usable workspace: to sign out, and to switch to another one.
 OPEN_TO_ALL = {"login", "logout", "password_change", "password_change_done", "jsi18n", "accounts_workspace_switch"}
 
 
 class WorkspaceMiddleware:
-    """Sets `request.access` (an `Access`, or None): for staff on admin pages here, in REST by its authentication.
+    """Sets `request.access` (an `Access` or None) on admin pages; in REST the authentication classes do.
 
-    Staff without a workspace, or in one that is switched off, get a 403 page that says so. Superusers pass: they are
-    the ones who set this right.
+    Staff without a workspace, or in one that is switched off, get a 403 page that says so. Superusers pass, since they
+    can change that.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

@@ -1,4 +1,4 @@
-"""Who is asking, and what they may see."""
+"""Users, workspaces, memberships, roles and API keys."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Self
@@ -15,15 +15,15 @@ class WorkspaceOwnedQuerySet(models.QuerySet[Any]):
     """Rows with a `workspace` of their own."""
 
     def for_workspace(self, workspace: "Workspace") -> Self:
-        """Only the rows of `workspace`: what anybody in it may know of."""
+        """Only the rows of `workspace`."""
         return self.filter(workspace=workspace)
 
 
 class UserManager(DjangoUserManager["User"]):
     def named(self, name: str, *, known_to: "Organization | None" = None) -> "models.QuerySet[User]":
-        """People who may sign in and whose user name or, in any case of letters, email address is `name`.
+        """Active users whose user name or (case-insensitive) email address is `name`.
 
-        With `known_to` only members of that organization's workspaces, and new accounts that nobody has used yet.
+        With `known_to` only members of that organization's workspaces, and accounts that were never used.
         """
         people = self.filter(Q(username=name) | Q(email__iexact=name), is_active=True)
         if known_to is None:
@@ -34,7 +34,7 @@ class UserManager(DjangoUserManager["User"]):
 
 
 class User(AbstractUser):
-    """A person. What they may do comes from their memberships, never from Django's permissions."""
+    """A person. Their rights come from memberships, never from Django's permissions."""
 
     session_epoch = models.PositiveIntegerField(
         default=0, editable=False, help_text="Sessions of an earlier epoch are over, for good."
@@ -53,7 +53,7 @@ class User(AbstractUser):
 
 
 class Role(models.TextChoices):
-    """What a member may do; each role may do all that those below it may."""
+    """The rights of a member; each role includes those below it."""
 
     OWNER = "owner", "Owner"
     EVALUATOR = "evaluator", "Evaluator"
@@ -61,13 +61,13 @@ class Role(models.TextChoices):
     VIEWER = "viewer", "Viewer"
 
     def includes(self, other: "Role") -> bool:
-        """True where this role may do everything that `other` may."""
+        """Return whether this role includes all rights of `other`."""
         order = list(Role)
         return order.index(self) <= order.index(other)
 
 
 class Organization(models.Model):
-    """Whose workspaces these are; switching it off switches all of them off."""
+    """The owner of workspaces; switching it off switches all of them off."""
 
     name = models.CharField(max_length=200, unique=True)
     is_active = models.BooleanField(default=True)
@@ -81,16 +81,16 @@ class Organization(models.Model):
 
 class WorkspaceQuerySet(models.QuerySet["Workspace"]):
     def active(self) -> Self:
-        """Workspaces that may be used: neither they nor their organization are switched off."""
+        """Workspaces that are not switched off, nor is their organization."""
         return self.filter(is_active=True, organization__is_active=True)
 
     def usable_first(self) -> Self:
-        """By name, those that are switched off last."""
+        """Order by name, with those that are switched off last."""
         usable = When(is_active=True, organization__is_active=True, then=Value(0))
         return self.order_by(Case(usable, default=Value(1)), "name", "pk")
 
     def open_to(self, user: "User") -> Self:
-        """The workspaces that `user` is a member of; all of them for a superuser."""
+        """Workspaces that `user` is a member of; all for a superuser."""
         return self if user.is_superuser else self.filter(memberships__user=user)
 
 
@@ -114,7 +114,7 @@ class Workspace(models.Model):
 
     @property
     def is_open(self) -> bool:
-        """Neither it nor its organization is switched off."""
+        """Whether neither the workspace nor its organization is switched off."""
         return self.is_active and self.organization.is_active
 
 
@@ -142,16 +142,16 @@ class Membership(models.Model):
 
 class ApiKeyQuerySet(WorkspaceOwnedQuerySet):
     def usable(self) -> Self:
-        """Keys that have not been revoked: service keys, and those whose maker may still sign in."""
+        """Keys that are not revoked: service keys, and those whose creator is still active."""
         return self.filter(Q(is_service=True) | Q(created_by__is_active=True), revoked_at=None)
 
     def with_hashes(self, hashes: Iterable[str]) -> Self:
-        """Of keys by their SHA-256, with all that it takes to know who is asking."""
+        """Keys by their SHA-256 (hex), with workspace, creator and the creator's role."""
         keys = self.filter(key_hash__in=hashes).select_related("workspace__organization", "created_by")
         return keys.with_role_of_maker()
 
     def with_role_of_maker(self) -> Self:
-        """`role_of_maker`: that of the maker's membership in the key's workspace; None without one."""
+        """Adds `role_of_maker`: the creator's role in the key's workspace; None without a membership."""
         memberships = Membership.objects.filter(user=OuterRef("created_by"), workspace=OuterRef("workspace"))
         return self.annotate(role_of_maker=Subquery(memberships.values("role")[:1]))
 
@@ -193,9 +193,9 @@ class ApiKey(models.Model):
         return f"{self.name} ({self.prefix}...)"
 
     def role_now(self) -> Role | None:
-        """What the key may do: its own role, but never more than its maker's present one; None: nothing.
+        """Return the key's present role: its own, but never above its creator's; None: no rights.
 
-        For keys of `with_role_of_maker`.
+        Only for keys of `with_role_of_maker`.
         """
         role = Role(self.role)
         if self.is_service:
@@ -212,7 +212,7 @@ class ApiKey(models.Model):
 
 
 class LoginThrottle(models.Model):
-    """Attempts to sign in by one account, address, or both (`accounts.login_throttle`)."""
+    """A count of attempts to sign in, by account, address or both (`accounts.login_throttle`)."""
 
     key = models.CharField(max_length=64, unique=True)
     attempts = models.PositiveIntegerField(default=0)

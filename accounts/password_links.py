@@ -1,4 +1,4 @@
-"""Links by which a person sets their password, once."""
+"""One-time links by which a user sets their password."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from accounts.models import User
 
 
 class PasswordLinkTokens(PasswordResetTokenGenerator):
-    """A link is over once it was used, or its person has signed in or lost access meanwhile, and after a day."""
+    """Makes link tokens that end after a day, once used, and when the user signs in or loses access."""
 
     key_salt = "accounts.password_links"
 
@@ -27,13 +27,13 @@ tokens = PasswordLinkTokens()
 
 
 def password_link(user: User) -> str:
-    """The path of a new link."""
+    """Return the path of a new link for `user`."""
     uid = urlsafe_base64_encode(force_bytes(user.pk))
     return reverse("password_link", args=[uid, tokens.make_token(user)])
 
 
 class PasswordLinkView(PasswordResetConfirmView):
-    """The token goes into the session at once, so that no address with it is left to be seen."""
+    """Moves the token into the session at once, so that no visible address contains it."""
 
     template_name = "accounts/password_link.html"
     form_class = NewPasswordForm

@@ -1,6 +1,5 @@
-"""Changes of accounts."""
+"""Creates, changes and ends API keys, memberships, users and workspaces."""
 
-import hashlib
 import secrets
 
 from django.db import transaction
@@ -8,12 +7,13 @@ from django.dispatch import Signal
 from django.utils import timezone
 
 from accounts.access import access_of_user
+from accounts.api_keys import hash_key
 from accounts.models import ApiKey, Membership, Organization, Role, User, Workspace
 from core.errors import Forbidden
 
 KEY_PREFIX = "ek-"
 
-# Sent in the transaction that takes access away, with `user` and `workspace` (None: everywhere).
+# Sent in the transaction that ends access, with `user` and `workspace` (None: all workspaces).
 access_ended = Signal()
 
 
@@ -22,12 +22,7 @@ class LastOwner(Forbidden):
 
 
 class RoleTooHigh(Forbidden):
-    """A key would be allowed more than the person who makes it."""
-
-
-def hash_key(key: str) -> str:
-    """SHA-256 of an API key, hex. The key has 256 bits of randomness: no salt or stretching is needed."""
-    return hashlib.sha256(key.encode()).hexdigest()
+    """The key would have a higher role than the person who creates it."""
 
 
 @transaction.atomic
@@ -39,9 +34,10 @@ def create_api_key(
     created_by: User | None = None,
     requests_per_minute: int | None = None,
 ) -> tuple[ApiKey, str]:
-    """Make a key and return it with its secret, which cannot be read again afterwards.
+    """Create a key and return it with its secret, which cannot be read again.
 
-    Raises `RoleTooHigh` where `created_by` may not do what `role` may. Without one (a command) any role is given.
+    Raises `RoleTooHigh` where `created_by` has a lower role than `role`. Without `created_by` (a command) any role is
+    allowed.
     """
     if created_by is not None:
         maker = access_of_user(created_by, workspace.slug)
@@ -62,25 +58,25 @@ def create_api_key(
 
 
 def limit_api_key(*, api_key: ApiKey, requests_per_minute: int | None) -> None:
-    """How many calls of the gateway it may make a minute; None: as many as the site's default says."""
+    """Set how many calls of the gateway a key may make a minute; None: the site's default."""
     ApiKey.objects.filter(pk=api_key.pk).update(requests_per_minute=requests_per_minute)
 
 
 def revoke_api_key(*, api_key: ApiKey) -> bool:
-    """End a key at once; its row stays, so that what it did stays attributed. True where this call ended it."""
+    """Revoke a key; its row stays, so that its calls stay attributed. Returns False where it was revoked before."""
     unrevoked = ApiKey.objects.filter(pk=api_key.pk, revoked_at=None)
     return bool(unrevoked.update(revoked_at=timezone.now()))
 
 
 def add_member(*, workspace: Workspace, user: User, role: Role) -> Membership:
-    """Let `user` into `workspace`. Raises IntegrityError where they are in it already."""
+    """Add `user` to `workspace`. Raises IntegrityError where they are a member already."""
     return Membership.objects.create(workspace=workspace, user=user, role=role)
 
 
 @transaction.atomic
 def change_role(*, membership: Membership, role: Role) -> None:
-    """Give a member another role; keys of theirs that may do more than it are revoked. Raises `LastOwner`."""
-    _keep_an_owner(membership, still_owner=role == Role.OWNER)
+    """Change a member's role and revoke their keys that have a higher one. Raises `LastOwner`."""
+    _refuse_last_owner(membership, still_owner=role == Role.OWNER)
     membership.role = role
     membership.save(update_fields=["role"])
     end_access(user=membership.user, workspace=membership.workspace)
@@ -88,19 +84,19 @@ def change_role(*, membership: Membership, role: Role) -> None:
 
 @transaction.atomic
 def remove_member(*, membership: Membership) -> None:
-    """Put a member out of the workspace, and revoke the keys they made there. Raises `LastOwner`."""
-    _keep_an_owner(membership, still_owner=False)
-    membership.delete()  # the keys end by `accounts.signals`, as where it goes with a person
+    """Remove a member from the workspace and revoke the keys that they created there. Raises `LastOwner`."""
+    _refuse_last_owner(membership, still_owner=False)
+    membership.delete()  # `accounts.signals` revokes the keys, as for any deleted membership
 
 
 def is_last_owner(membership: Membership) -> bool:
-    """True where nobody else is an owner of the member's workspace."""
+    """Return whether the member is the only owner of their workspace."""
     owners = Membership.objects.for_workspace(membership.workspace).owners()
     return set(owners.values_list("pk", flat=True)) == {membership.pk}
 
 
-def _keep_an_owner(membership: Membership, *, still_owner: bool) -> None:
-    """Refuse what would leave no owner; two owners who put each other out at once come one after the other."""
+def _refuse_last_owner(membership: Membership, *, still_owner: bool) -> None:
+    """Raise LastOwner where no owner would be left. Locks the workspace: two owners cannot remove each other at once."""
     Workspace.objects.select_for_update().get(pk=membership.workspace_id)
     if not still_owner and is_last_owner(membership):
         raise LastOwner("A workspace needs an owner: make somebody else an owner first.")
@@ -108,9 +104,8 @@ def _keep_an_owner(membership: Membership, *, still_owner: bool) -> None:
 
 @transaction.atomic
 def update_user(*, user: User) -> None:
-    """Save a person as they are now. Where they were switched off, or are no superuser or staff any more, their
-    sessions end, and so do keys and client secrets that go beyond what is left to them: for good, whatever they are
-    given again later."""
+    """Save a changed user. Where they lose `is_active`, `is_staff` or `is_superuser`, end their sessions, and the keys
+    and client secrets that exceed the access they keep; granting access again does not bring these back."""
     before = User.objects.select_for_update().get(pk=user.pk)
     lost = any(getattr(before, flag) and not getattr(user, flag) for flag in ("is_active", "is_staff", "is_superuser"))
     user.session_epoch = before.session_epoch + lost
@@ -121,8 +116,8 @@ def update_user(*, user: User) -> None:
 
 @transaction.atomic
 def end_access(*, user: User, workspace: Workspace | None = None, leaves: bool = False) -> None:
-    """Revoke a person's keys that may do more than they may now, and end their client secrets: in `workspace`, or
-    everywhere. With `leaves` they are about to lose whatever they have there."""
+    """Revoke a user's keys with a higher role than they have now, and end their client secrets; in `workspace`, or in
+    all. With `leaves` they are about to lose all access there, so that every key is revoked."""
     keys = ApiKey.objects.filter(created_by=user, revoked_at=None)
     if workspace is not None:
         keys = keys.for_workspace(workspace)
@@ -135,7 +130,7 @@ def end_access(*, user: User, workspace: Workspace | None = None, leaves: bool =
 
 @transaction.atomic
 def ensure_workspace(*, slug: str, name: str) -> Workspace:
-    """The workspace `slug`, made with an organization of the same name where it is missing."""
+    """Return the workspace `slug`; created with an organization of the same name where it is missing."""
     workspace = Workspace.objects.filter(slug=slug).first()
     if workspace is None:
         organization, _ = Organization.objects.get_or_create(name=name)
@@ -145,7 +140,7 @@ def ensure_workspace(*, slug: str, name: str) -> Workspace:
 
 @transaction.atomic
 def ensure_admin(*, workspace: Workspace, username: str, password: str | None) -> User:
-    """The site's administrator, an owner of `workspace`. A password is set only where one is given."""
+    """Return the site's administrator, an owner of `workspace`; created where missing. `password` None: not changed."""
     user, created = User.objects.get_or_create(username=username, defaults={"is_staff": True, "is_superuser": True})
     if password is not None:
         user.set_password(password)

@@ -1,4 +1,4 @@
-"""Access ends with what it came from, however that is deleted: one by one, in bulk, or with something else."""
+"""Ends access when a user or membership is deleted, by whatever way: singly, in bulk or by cascade."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from accounts.services import end_access
 
 
 @receiver(pre_delete, sender=User)
-def end_access_of_person(instance: User, **_: Any) -> None:
+def end_access_of_user(instance: User, **_: Any) -> None:
     end_access(user=instance, leaves=True)
 
 
 @receiver(pre_delete, sender=Membership)
 def end_access_of_member(instance: Membership, **_: Any) -> None:
-    """A superuser stays an owner everywhere."""
+    """End the member's access, except a superuser's, who stays an owner of every workspace."""
     end_access(user=instance.user, workspace=instance.workspace, leaves=not instance.user.is_superuser)

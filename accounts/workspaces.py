@@ -1,4 +1,4 @@
-"""The workspace that a session is in."""
+"""The workspace that a signed-in session works in, and how it is switched."""
 
 from django.http import HttpRequest
 
@@ -15,7 +15,7 @@ class WorkspaceRequest(HttpRequest):
 
 
 def access_of_session(request: HttpRequest) -> Access | None:
-    """The access of the signed-in user: to the workspace they switched to, or else to their first."""
+    """Return the access of the signed-in user to the workspace they switched to, or else to their first."""
     if not isinstance(request.user, User):
         return None
     slug = request.session.get(SESSION_KEY)

@@ -11,9 +11,8 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts.access import Access
-from accounts.api_keys import access_of_keys
+from accounts.api_keys import access_of_keys, hash_key
 from accounts.models import Role
-from accounts.services import hash_key
 from gateway.errors import ApiError
 from gateway.rate_limit import Need, local_buckets, take
 from gateway.usage.budgets import accounts_of, over_budget

@@ -9,9 +9,8 @@ from typing import Any
 from django.utils import timezone
 
 from accounts.access import Access, access_of_user
-from accounts.api_keys import access_of_keys
+from accounts.api_keys import access_of_keys, hash_key
 from accounts.models import Role, User, Workspace
-from accounts.services import hash_key
 from gateway.auth import authenticate_key
 from gateway.errors import ApiError
 from gateway.usage.recorder import writer

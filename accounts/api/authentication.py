@@ -1,4 +1,4 @@
-"""Who is asking, for REST: an API key, or a signed-in session. Both set `request.access`."""
+"""Authenticates REST requests by API key or signed-in session. Both set `request.access`."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ from accounts.api_keys import access_of_key
 from accounts.workspaces import access_of_session
 
 
-def _admitted(request: Request, access: Access) -> Access:
-    """Refuse an inactive tenant (403); remember who is asking on the request."""
+def _set_access(request: Request, access: Access) -> Access:
+    """Store the access on the request. Raises PermissionDenied (403) for a workspace that is switched off."""
     if not access.workspace.is_open:
         raise PermissionDenied("This workspace is switched off.")
     request._request.access = access  # type: ignore[attr-defined]
@@ -31,7 +31,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         access = access_of_key(parts[1]) if len(parts) == 2 else None
         if access is None:
             raise AuthenticationFailed("Invalid API key: it is unknown or revoked.")
-        return (access.user or AnonymousUser(), _admitted(request, access))
+        return (access.user or AnonymousUser(), _set_access(request, access))
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
@@ -51,7 +51,7 @@ class WorkspaceSessionAuthentication(SessionAuthentication):
             if slug:
                 raise NotFound(f"There is no workspace {slug!r}.")
             raise PermissionDenied("You are not a member of any workspace.")
-        return (user, _admitted(request, access))
+        return (user, _set_access(request, access))
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):

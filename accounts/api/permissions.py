@@ -1,4 +1,4 @@
-"""What a role may do, for REST."""
+"""Checks the role of REST requests."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from accounts.models import Role
 
 
 def access_of(request: Request) -> Access:
-    """Who is asking; only for views that have passed `RolePermission`."""
+    """Return the request's access; only for views that have passed `RolePermission`."""
     access = request.auth
     assert isinstance(access, Access)  # noqa: S101
     return access

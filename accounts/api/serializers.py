@@ -1,4 +1,4 @@
-"""What the serializers of every room share, and those of API keys."""
+"""Serializers of API keys, and the mixin that all input serializers share."""
 
 from typing import Any
 

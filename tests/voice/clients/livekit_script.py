@@ -61,10 +61,10 @@ async def main():
             if by_hand:
                 session.commit_audio()
                 asked = session.generate_reply()
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(120):
                     answers.append(await read(await asked))
             else:
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(120):
                     answers.append(await read(await generations.get()))
         await session.aclose()
     said, samples = [text for text, _ in answers], sum(count for _, count in answers)

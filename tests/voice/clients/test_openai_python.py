@@ -36,7 +36,7 @@ class Talk:
         if by_hand:
             await self.connection.input_audio_buffer.commit()
             await self.connection.response.create()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             await self._listen()
 
     async def _listen(self):
