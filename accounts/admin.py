@@ -30,7 +30,7 @@ admin.site.unregister(Group)  # roles say what people may do, not groups
 
 
 @admin.register(User)
-class UserAdmin(SuperuserAdmin, DjangoUserAdmin):
+class UserAdmin(SuperuserAdmin, DjangoUserAdmin):  # type: ignore[type-arg]  # generic in its stub only
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm

@@ -102,11 +102,13 @@ class WorkspaceAdmin(FilterLookupsAdmin):
             return declared
         return (path, type(kind.__name__, (OwnRowsFilter, kind), {}))
 
-    def formfield_for_foreignkey(self, db_field: ForeignKey, request: HttpRequest, **kwargs: Any) -> Any:
+    def formfield_for_foreignkey(self, db_field: "ForeignKey[Any, Any]", request: HttpRequest, **kwargs: Any) -> Any:
         kwargs.setdefault("queryset", rows_of(db_field.remote_field.model, request))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
-    def formfield_for_manytomany(self, db_field: ManyToManyField, request: HttpRequest, **kwargs: Any) -> Any:
+    def formfield_for_manytomany(
+        self, db_field: "ManyToManyField[Any, Any]", request: HttpRequest, **kwargs: Any
+    ) -> Any:
         kwargs.setdefault("queryset", rows_of(db_field.remote_field.model, request))
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
@@ -117,7 +119,8 @@ class WorkspaceAdmin(FilterLookupsAdmin):
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         with errors_as_messages(request):
-            return super().delete_view(request, object_id, extra_context)
+            response: HttpResponse = super().delete_view(request, object_id, extra_context)
+            return response
         return redirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[object_id]))
 
     def _allowed(self, request: HttpRequest, role: Role | None) -> bool:
@@ -145,7 +148,7 @@ class SuperuserAdmin(FilterLookupsAdmin):
     answers alike."""
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super().get_queryset(request)
+        rows: QuerySet[Any] = super().get_queryset(request)
         return rows if self.has_module_permission(request) else rows.none()
 
     def has_module_permission(self, request: HttpRequest) -> bool:

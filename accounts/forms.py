@@ -11,6 +11,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 from accounts.login_throttle import LoginAttempt, minutes
 from accounts.models import ApiKey, Membership, Role, User, Workspace
 from accounts.services import is_last_owner
+from core.forms import ModelForm
 
 logger = logging.getLogger(__name__)
 
@@ -19,9 +20,10 @@ class LoginForm(AuthenticationForm):
     """Limits the attempts to sign in, and logs those that fail."""
 
     def clean(self) -> dict[str, Any]:
-        account, password = self.cleaned_data.get("username"), self.cleaned_data.get("password")
+        cleaned: dict[str, Any] = self.cleaned_data
+        account, password = cleaned.get("username"), cleaned.get("password")
         if not account or not password:
-            return super().clean()
+            return cleaned
         address = self.request.META.get("REMOTE_ADDR", "")
         attempt = LoginAttempt(account, address)
         if wait := attempt.wait():
@@ -30,7 +32,7 @@ class LoginForm(AuthenticationForm):
                 f"Too many attempts to sign in. Try again in {minutes(wait)}.", code="too_many_attempts"
             )
         try:
-            cleaned = super().clean()
+            super().clean()
         except forms.ValidationError:
             logger.warning("An attempt to sign in to %s from %s failed.", _loggable(account), address)
             raise
@@ -38,7 +40,7 @@ class LoginForm(AuthenticationForm):
         return cleaned
 
 
-class NewPasswordForm(SetPasswordForm):
+class NewPasswordForm(SetPasswordForm):  # type: ignore[type-arg]  # generic in its stub only
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name in ("new_password1", "new_password2"):
@@ -50,7 +52,7 @@ def _loggable(account: str) -> str:
     return repr(account) if User.objects.filter(username=account).exists() else "an unknown account"
 
 
-class NewMemberForm(forms.ModelForm):
+class NewMemberForm(ModelForm[Membership]):
     """Adds a user by user name or email address. It never lists other tenants' users, and refuses them as if they did
     not exist."""
 
@@ -69,7 +71,7 @@ class NewMemberForm(forms.ModelForm):
         fields = ["role"]
 
     def clean_name(self) -> str:
-        name = self.cleaned_data["name"].strip()
+        name: str = self.cleaned_data["name"].strip()
         known_to = None if self.finds_everybody else self.workspace.organization
         people = list(User.objects.named(name, known_to=known_to)[:2])
         if not people:
@@ -82,7 +84,7 @@ class NewMemberForm(forms.ModelForm):
         return name
 
 
-class MemberForm(forms.ModelForm):
+class MemberForm(ModelForm[Membership]):
     class Meta:
         model = Membership
         fields = ["role"]
@@ -94,7 +96,7 @@ class MemberForm(forms.ModelForm):
         return role
 
 
-class NewApiKeyForm(forms.ModelForm):
+class NewApiKeyForm(ModelForm[ApiKey]):
     """Offers the roles up to the creator's own."""
 
     role_of_maker = Role.VIEWER  # set by the admin: the requester's role

@@ -9,7 +9,7 @@ from django.utils.functional import cached_property
 from unfold.views import ChangeList
 
 
-class NoCountPage(Page):
+class NoCountPage(Page[Any]):
     """One page of rows that have been read, and whether there are more after it."""
 
     def __init__(self, rows: Sequence[Any], number: int, paginator: "NoCountPaginator", more: bool) -> None:
@@ -27,7 +27,7 @@ class NoCountPage(Page):
         return (self.number - 1) * self.paginator.per_page + len(self)
 
 
-class NoCountPaginator(Paginator):
+class NoCountPaginator(Paginator):  # type: ignore[type-arg]  # generic in its stub only
     """Knows only whether there is a next page, from a single query of `per_page` + 1 rows; never counts.
 
     `page` raises EmptyPage for a page after the last. `shown` is the page that was read last.

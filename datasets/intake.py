@@ -105,7 +105,7 @@ def spool_folder() -> Path:
     return folder
 
 
-class _SpooledFile(File):
+class _SpooledFile(File):  # type: ignore[type-arg]  # generic in its stub only
     """A file that the storage moves instead of copying it, so that it never exists in part under its final name."""
 
     def temporary_file_path(self) -> str:

@@ -152,7 +152,8 @@ class ImportQuerySet(models.QuerySet["Import"]):
 
     def latest_lease(self) -> datetime | None:
         """Return the latest end of an unfinished import's lease; None where there is none."""
-        return self.unfinished().aggregate(latest=Max("lease_until"))["latest"]
+        latest: datetime | None = self.unfinished().aggregate(latest=Max("lease_until"))["latest"]
+        return latest
 
     def stale(self) -> Self:
         """Unfinished imports that no worker holds: never claimed, released, or the worker is gone."""

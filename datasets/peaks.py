@@ -69,4 +69,5 @@ def _loudness(samples: Samples) -> npt.NDArray[np.float32]:
         levels = levels / np.float32(128) - np.float32(1)
     elif np.issubdtype(samples.dtype, np.integer):
         levels = levels / np.float32(-float(np.iinfo(samples.dtype).min))
-    return np.nan_to_num(np.abs(levels).max(axis=0))
+    loudest: npt.NDArray[np.float32] = np.nan_to_num(np.abs(levels).max(axis=0))
+    return loudest

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import av
 from av.audio.frame import AudioFrame
@@ -148,14 +148,14 @@ class _Decoding:
             self.encrypted = packet.has_sidedata("encryption_info")
             self._decode(packet)
 
-    def _next(self, packets: Iterator[Packet]) -> Packet | None:
+    def _next(self, packets: "Iterator[Packet[Any]]") -> "Packet[Any] | None":
         try:
             return next(packets, None)
         except Exception:  # whatever the demuxer raises, it could not read on
             self.broke_off = True
             return None
 
-    def _decode(self, packet: Packet) -> None:
+    def _decode(self, packet: "Packet[Any]") -> None:
         try:
             frames = cast(list[AudioFrame], packet.decode())
         except Exception:  # as above, for the decoder

@@ -17,7 +17,7 @@ IDLE = "Nothing works on this run. Start a worker: manage.py watchdog (or make s
 
 def run_numbered(number: int) -> Run:
     """Raises CommandError."""
-    run = Run.objects.filter(pk=number).first()
+    run: Run | None = Run.objects.filter(pk=number).first()
     if run is None:
         recent = ", ".join(str(pk) for pk in Run.objects.order_by("-pk").values_list("pk", flat=True)[:10])
         raise CommandError(f"There is no run {number}. The latest are: {recent or 'none yet'}.")

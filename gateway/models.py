@@ -51,7 +51,8 @@ class UsageRecordQuerySet(WorkspaceOwnedQuerySet):
         """TOTALS of each of the GROUPS: `day` (UTC), `name` of the model that served (empty: none did), `key_id` and
         `caller` (its name). Sums of nothing are None."""
         columns = {name: column for group in groups for name, column in GROUPS[group].items()}
-        return self.values(**columns).annotate(**TOTALS).order_by(*columns)
+        rows: QuerySet[Any, dict[str, Any]] = self.values(**columns).annotate(**TOTALS).order_by(*columns)
+        return rows
 
 
 class UsageRecord(models.Model):

@@ -44,7 +44,8 @@ class ProviderAdmin(OwnersChange):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: Any = super().get_queryset(request)
-        return rows.with_models()
+        with_models: QuerySet[Any] = rows.with_models()
+        return with_models
 
     # --- The form of a kind -------------------------------------------------------------------------
 
@@ -274,7 +275,8 @@ class SpeechModelAdmin(OwnersChange):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: Any = super().get_queryset(request)
-        return rows.with_prices()
+        with_prices: QuerySet[Any] = rows.with_prices()
+        return with_prices
 
     def get_readonly_fields(self, request: HttpRequest, obj: SpeechModel | None = None) -> list[str]:
         return ["provider"] if obj else []

@@ -171,7 +171,7 @@ class WavAudio:
     @property
     def duration(self) -> float:
         with wave.open(io.BytesIO(self._content)) as reader:
-            return reader.getnframes() / reader.getframerate()
+            return float(reader.getnframes() / reader.getframerate())
 
     def open(self) -> BinaryIO:
         return io.BytesIO(self._content)

@@ -1,6 +1,6 @@
 """Forms of the providers admin."""
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldBooleanWidget
@@ -8,13 +8,14 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldBooleanWidget
 from accounts.admin_base import add_error
 from accounts.models import Workspace
 from core.errors import EarshotError
+from core.forms import ModelForm
 from providers.adapters.kinds import KindInfo
 from providers.model_services import refuse_bad_model
 from providers.models import Provider, SpeechModel
 from providers.services import ProviderSettings, refuse_bad_settings
 
 
-class ProviderForm(forms.ModelForm):
+class ProviderForm(ModelForm[Provider]):
     """The fields of one kind. Never holds the stored credential: an empty field keeps it."""
 
     workspace: Workspace  # set by the admin: the one that asks
@@ -79,13 +80,13 @@ class ProviderForm(forms.ModelForm):
         fields = dict(self.cleaned_data)
         fields.pop("kind", None)
         credential, remove = fields.pop("credential", ""), fields.pop("remove_credential", False)
-        settings = ProviderSettings(**fields)  # type: ignore[typeddict-item]
+        settings = cast(ProviderSettings, fields)
         if credential or remove:
             settings["credential"] = credential
         return settings
 
 
-class SpeechModelForm(forms.ModelForm):
+class SpeechModelForm(ModelForm[SpeechModel]):
     class Meta:
         model = SpeechModel
         fields = [

@@ -9,7 +9,7 @@ from accounts.models import ApiKey
 MOST_REQUESTS = 1_000_000  # a minute, that somebody could mean
 
 
-class StrictMixin(serializers.Serializer):
+class StrictMixin(serializers.Serializer[Any]):
     """Refuses fields that it does not know, so that a misspelt one is an error and not a surprise."""
 
     def to_internal_value(self, data: Any) -> Any:

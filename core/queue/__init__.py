@@ -28,7 +28,7 @@ class _Delayed(ORM):
 
     def enqueue(self, task: str) -> int:
         due = timezone.now() + timedelta(seconds=self.delay)
-        return OrmQ.objects.using(Conf.ORM).create(key=self.list_key, payload=task, lock=due).pk
+        return int(OrmQ.objects.using(Conf.ORM).create(key=self.list_key, payload=task, lock=due).pk)
 
 
 def enqueue(path: str, *args: Any, delay: float = 0) -> None:
@@ -51,7 +51,8 @@ def longest_wait() -> float:
 
 
 def _due(by: datetime | None) -> "QuerySet[OrmQ]":
-    return OrmQ.objects.using(Conf.ORM).filter(key=Conf.CLUSTER_NAME, lock__lte=by or timezone.now())
+    rows: QuerySet[OrmQ] = OrmQ.objects.using(Conf.ORM).filter(key=Conf.CLUSTER_NAME, lock__lte=by or timezone.now())
+    return rows
 
 
 def ask_to_stop() -> None:

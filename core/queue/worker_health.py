@@ -22,7 +22,7 @@ def shows_work(latest_lease: Callable[[], datetime | None]) -> None:
 def stall_seconds() -> float:
     """How long a healthy worker may show no sign of life. An idle one runs a sweep every SWEEP_SECONDS, a busy one
     renews its lease every third of it at the latest; this is half as much again as the longer of the two."""
-    return max(LEAST, 1.5 * settings.SWEEP_SECONDS, 1.5 * settings.SHARD_LEASE_SECONDS / 3)
+    return float(max(LEAST, 1.5 * settings.SWEEP_SECONDS, 1.5 * settings.SHARD_LEASE_SECONDS / 3))
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,12 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldBooleanWidget
 
 from accounts.models import Workspace
 from core.errors import EarshotError
+from core.forms import ModelForm
 from datasets.cleaning import clean_language
 from datasets.models import Dataset
 
 
-class DatasetForm(forms.ModelForm):
+class DatasetForm(ModelForm[Dataset]):
     workspace: Workspace  # set by the admin: the one that asks
 
     class Meta:

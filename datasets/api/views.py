@@ -43,7 +43,8 @@ from datasets.totals import with_totals
 
 def dataset_of(request: Request, pk: int) -> Dataset:
     """The dataset `pk` of the workspace that asks; 404 for any other."""
-    return get_object_or_404(Dataset.objects.for_workspace(access_of(request).workspace), pk=pk)
+    dataset: Dataset = get_object_or_404(Dataset.objects.for_workspace(access_of(request).workspace), pk=pk)
+    return dataset
 
 
 class RowsViewSet(GenericViewSet[Any]):

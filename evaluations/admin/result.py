@@ -122,7 +122,7 @@ class ResultAdmin(NoCountMixin, WorkspaceAdmin):
         return format_html('<span class="ev-hypothesis" dir="auto">{}{}</span>', cut, dots)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        response = super().changelist_view(request, extra_context)
+        response: HttpResponse = super().changelist_view(request, extra_context)
         context = getattr(response, "context_data", None)
         if context and "cl" in context:
             context |= {"narrowed": chosen_filters(context["cl"]), "run_id": run_of(request)}
@@ -133,7 +133,8 @@ class ResultAdmin(NoCountMixin, WorkspaceAdmin):
     ) -> HttpResponse:
         result = self.get_object(request, object_id)
         if result is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            missing: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            return missing
         shared = {**self.admin_site.each_context(request), "opts": self.opts}
         context = {**shared, **result_context(result), "title": result.sample.key, "original": result}
         return TemplateResponse(request, "admin/evaluations/result/page.html", context)

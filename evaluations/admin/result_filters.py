@@ -159,7 +159,7 @@ class TagFilter(TextFilter):
         name, _, value = (self.value() or "").partition("=")
         if not name.strip():
             return queryset
-        return queryset.tagged(name.strip(), value.strip())  # type: ignore[attr-defined]
+        return queryset.tagged(name.strip(), value.strip())  # type: ignore[attr-defined, no-any-return]
 
 
 RESULT_FILTERS = (RunFilter, ModelFilter, StatusFilter, ReasonFilter, OutputFilter, WerFilter, TagFilter)

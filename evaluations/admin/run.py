@@ -100,7 +100,8 @@ class RunAdmin(WorkspaceAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         def at(route: str, view: Any, name: str) -> URLPattern:
-            return path(route, self.admin_site.admin_view(view), name=f"evaluations_run_{name}")
+            pattern: URLPattern = path(route, self.admin_site.admin_view(view), name=f"evaluations_run_{name}")
+            return pattern
 
         return [
             at("start/", self.start_view, "start"),
@@ -151,7 +152,8 @@ class RunAdmin(WorkspaceAdmin):
     ) -> HttpResponse:
         run = self.get_object(request, object_id)
         if run is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            missing: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            return missing
         board = board_context(run, request.GET.get("normalizer", ""))
         context = {**live_context(run), **board, **remote_context(run), **self._rights(request)}
         return self._page(request, "page", title=run.name, original=run, prompts=prompts_of(run), **context)
@@ -205,7 +207,8 @@ class RunAdmin(WorkspaceAdmin):
         """Not Django's, which would load every result to list what is deleted with the run."""
         run = self.get_object(request, object_id)
         if run is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            missing: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            return missing
         if not self.has_delete_permission(request, run):
             raise PermissionDenied
         if request.method != "POST":

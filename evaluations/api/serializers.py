@@ -47,7 +47,7 @@ class RunInput(StrictMixin):
     )
 
     def validate_dataset(self, pk: int) -> Dataset:
-        dataset = Dataset.objects.for_workspace(self.context["workspace"]).filter(pk=pk).first()
+        dataset: Dataset | None = Dataset.objects.for_workspace(self.context["workspace"]).filter(pk=pk).first()
         if dataset is None:
             raise serializers.ValidationError(f"There is no dataset {pk}.")
         return dataset
@@ -232,7 +232,8 @@ class JobSerializer(serializers.ModelSerializer[Job]):
         return BatchSerializer(self.context["batches"].get(job.pk, []), many=True).data
 
     def _progress(self, job: Job) -> JobProgress:
-        return next(part for part in self.context["progress"].jobs if part.name == job.model_name)
+        parts: list[JobProgress] = self.context["progress"].jobs
+        return next(part for part in parts if part.name == job.model_name)
 
 
 class RunDetailSerializer(RunSerializer):

@@ -96,12 +96,13 @@ class UploadQuerySet(models.QuerySet["Upload"]):
     def by_run(self) -> "models.QuerySet[Any, dict[str, Any]]":
         """Group by run and provider: count of files, oldest, last expiry, and files whose deletion has failed."""
         groups = self.order_by("run", "provider").values("run_id", run_status=F("run__status"), at=F("provider__name"))
-        return groups.annotate(
+        rows: models.QuerySet[Any, Any] = groups.annotate(
             files=Count("pk"),
             oldest=Min("created_at"),
             expires=Max("expires_at"),
             deletion_failures=Count("pk", filter=Q(delete_attempts__gt=0)),
         )
+        return rows
 
 
 class Upload(models.Model):

@@ -22,7 +22,8 @@ class ShardQuerySet(models.QuerySet["Shard"]):
 
     def latest_lease(self) -> datetime | None:
         """Return the latest end of an open shard's lease; None where there is none."""
-        return self.open().aggregate(latest=Max("lease_until"))["latest"]
+        latest: datetime | None = self.open().aggregate(latest=Max("lease_until"))["latest"]
+        return latest
 
     def held(self) -> Self:
         """Open shards that a worker holds now."""

@@ -238,7 +238,7 @@ class BatchRunner:
                 self._adopt(*found)
                 return None
             if not create_call_has_ended(self.batch.create_sent_at):
-                return min(5.0, settings.BATCH_POLL_SECONDS)
+                return min(5.0, float(settings.BATCH_POLL_SECONDS))
         plan = plan_of(self.shard)
         if live_audio(plan).count() < len(plan.sample_ids):
             release_inputs(self.batch)

@@ -31,7 +31,7 @@ class Outcome:
 
 def time_limit(audio_seconds: float) -> float:
     """Return the seconds that a call for so much audio may take."""
-    return min(settings.CALL_TIMEOUT_SECONDS, SECONDS_A_CALL + SECONDS_A_SECOND * audio_seconds)
+    return min(float(settings.CALL_TIMEOUT_SECONDS), SECONDS_A_CALL + SECONDS_A_SECOND * audio_seconds)
 
 
 async def transcribe(

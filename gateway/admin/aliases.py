@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
@@ -13,12 +12,13 @@ from unfold.decorators import display
 
 from accounts.admin_base import WorkspaceAdmin, access_of, rows_of
 from accounts.models import Role, Workspace
+from core.forms import ModelForm
 from gateway.models import AliasTarget, ModelAlias
 from gateway.services import problem_of_targets
 from providers.models import SpeechModel
 
 
-class AliasForm(forms.ModelForm):
+class AliasForm(ModelForm[ModelAlias]):
     workspace: Workspace  # set by the admin, for the one who asks
 
     class Meta:
@@ -37,7 +37,7 @@ class AliasForm(forms.ModelForm):
         return name
 
 
-class TargetFormSet(BaseInlineFormSet):
+class TargetFormSet(BaseInlineFormSet):  # type: ignore[type-arg]  # generic in its stub only
     def clean(self) -> None:
         super().clean()
         if any(self.errors):
@@ -98,7 +98,8 @@ class ModelAliasAdmin(WorkspaceAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ModelAlias]:
         rows: Any = super().get_queryset(request)
-        return rows.with_targets()
+        with_targets: QuerySet[ModelAlias] = rows.with_targets()
+        return with_targets
 
     def get_form(self, request: HttpRequest, obj: ModelAlias | None = None, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, **kwargs)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
@@ -14,13 +13,14 @@ from unfold.decorators import display
 
 from accounts.admin_base import WorkspaceAdmin, access_of
 from accounts.models import ApiKey, Role, Workspace
+from core.forms import ModelForm
 from gateway.figures import NONE, usd
 from gateway.models import Budget
 from gateway.services import change_budget, create_budget
 from gateway.usage.budgets import month_of, with_spending
 
 
-class NewBudgetForm(forms.ModelForm):
+class NewBudgetForm(ModelForm[Budget]):
     workspace: Workspace  # set by the admin, for the one who asks
 
     class Meta:

@@ -104,7 +104,7 @@ class UsageRecordAdmin(NoCountMixin, WorkspaceAdmin):
             path("summary/", self.admin_site.admin_view(self.summary_view), name="gateway_usagerecord_summary"),
             path("export/", self.admin_site.admin_view(self.export_view), name="gateway_usagerecord_export"),
         ]
-        return own + super().get_urls()
+        return [*own, *super().get_urls()]
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[UsageRecord], search_term: str

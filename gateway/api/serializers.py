@@ -16,7 +16,7 @@ class UsageSerializer(serializers.ModelSerializer[UsageRecord]):
         fields = COLUMNS
 
 
-class UsageTotalSerializer(serializers.Serializer):
+class UsageTotalSerializer(serializers.Serializer[Any]):
     """What the calls of a day, a model or a key come to."""
 
     name = serializers.CharField(
@@ -35,13 +35,13 @@ class UsageTotalSerializer(serializers.Serializer):
     mean_latency = serializers.FloatField(allow_null=True, help_text="seconds, of calls that succeeded")
 
 
-class UsageSummarySerializer(serializers.Serializer):
+class UsageSummarySerializer(serializers.Serializer[Any]):
     by = serializers.ChoiceField(choices=["day", "model", "key"])
     month = serializers.CharField(help_text="YYYY-MM (UTC)")
     results = UsageTotalSerializer(many=True)
 
 
-class OwnKeyField(serializers.PrimaryKeyRelatedField):
+class OwnKeyField(serializers.PrimaryKeyRelatedField[ApiKey]):
     """An API key of the workspace that asks."""
 
     def get_queryset(self) -> Any:

@@ -4,7 +4,7 @@ No container reader of FFmpeg's is used: each would look ahead, and could be mad
 speech comes in are streams of packets, which its parsers cut, or simple enough to be cut here.
 """
 
-from typing import Literal, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 from av import AudioCodecContext, FFmpegError
 from av.audio.frame import AudioFrame
@@ -80,7 +80,7 @@ class FrameDecoder:
             rest += [frame for packet in packets for frame in self._decode(packet)]
         return rest + self._context.decode(None)
 
-    def _decode(self, packet: Packet) -> list[AudioFrame]:
+    def _decode(self, packet: "Packet[Any]") -> list[AudioFrame]:
         try:
             frames = self._context.decode(packet)
         except FFmpegError:

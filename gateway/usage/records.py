@@ -122,7 +122,7 @@ def _claim(settlements: list[PricedSettlement], now: datetime) -> tuple[list[Pri
     under_way, lost = [], []
     for entry in settlements:
         state, result, expires_at = found.pop(entry.record_id, ("", "", now))  # a record is settled once
-        gives_up = entry.settlement.outcome.result == UsageRecord.Result.LOST
+        gives_up = entry.settlement.outcome.result == UsageRecord.Result.LOST.value
         if state == UsageRecord.State.RESERVED and (expires_at < now or not gives_up):
             under_way.append(entry)
         elif result == UsageRecord.Result.LOST and not gives_up:

@@ -1,6 +1,6 @@
 """Providers and models, as the REST API takes and gives them."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.urls import reverse
 from django.utils import timezone
@@ -72,7 +72,7 @@ class SpeechModelSerializer(serializers.ModelSerializer[SpeechModel]):
         return PriceSerializer(model.prices_on(timezone.localdate()), many=True).data
 
 
-class KindSerializer(serializers.Serializer):
+class KindSerializer(serializers.Serializer[Any]):
     """A kind of provider: what is entered for one, and what it can do."""
 
     kind = serializers.CharField()
@@ -168,7 +168,7 @@ class SpeechModelChangeSerializer(StrictMixin, serializers.ModelSerializer[Speec
         tasks = fields.pop("tasks", None)
         if tasks is not None:
             fields.update({field: task in tasks for task, field in SpeechModel.TASK_FIELDS.items()})
-        return ModelSettings(**fields)
+        return cast(ModelSettings, fields)
 
 
 class NewPriceSerializer(StrictMixin, serializers.ModelSerializer[Price]):
@@ -191,12 +191,12 @@ class ChosenModelsSerializer(StrictMixin):
     models = ChosenModelSerializer(many=True, allow_empty=False)
 
 
-class UpstreamModelSerializer(serializers.Serializer):
+class UpstreamModelSerializer(serializers.Serializer[Any]):
     name = serializers.CharField(help_text="The provider's own.")
     added = serializers.BooleanField(help_text="There is a model of that upstream name here.")
 
 
-class UpstreamSerializer(serializers.Serializer):
+class UpstreamSerializer(serializers.Serializer[Any]):
     """What the provider says it offers."""
 
     models = UpstreamModelSerializer(many=True)
@@ -205,7 +205,7 @@ class UpstreamSerializer(serializers.Serializer):
     advice = serializers.CharField(help_text="What to do about it.")
 
 
-class CheckSerializer(serializers.Serializer):
+class CheckSerializer(serializers.Serializer[Any]):
     task = serializers.CharField(help_text="models (they were listed), tts, stt or chat")
     model = serializers.CharField(help_text="Public name; empty where models were listed.")
     ok = serializers.BooleanField()
@@ -217,7 +217,7 @@ class CheckSerializer(serializers.Serializer):
     advice = serializers.CharField(help_text="What to do about it.")
 
 
-class CheckupSerializer(serializers.Serializer):
+class CheckupSerializer(serializers.Serializer[Any]):
     """What came of really calling the provider: its list of models, and its first model of each task."""
 
     ok = serializers.BooleanField()

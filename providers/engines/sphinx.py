@@ -46,7 +46,7 @@ def has_speech(samples: sound.Samples) -> bool:
     vad = pocketsphinx.Vad(VAD_MODE, sound.RATE, VAD_FRAME_SECONDS)
     pcm, size = samples.tobytes(), vad.frame_bytes
     frames = (pcm[start : start + size] for start in range(0, len(pcm) - size + 1, size))
-    return sum(vad.is_speech(frame) for frame in frames) >= MIN_SPEECH_FRAMES
+    return bool(sum(vad.is_speech(frame) for frame in frames) >= MIN_SPEECH_FRAMES)
 
 
 def recognize(decoder: Any, samples: sound.Samples) -> list[tuple[str, float, float]]:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
@@ -14,6 +13,7 @@ from django.views.decorators.http import require_POST
 from accounts.access import Access
 from accounts.admin_base import WorkspaceAdmin, access_of
 from accounts.models import Role, Workspace
+from core.forms import ModelForm
 from core.middleware import permissions_policy
 from providers.models import SpeechModel
 from voice import client_secrets
@@ -25,7 +25,7 @@ PLACES = ("stt_model", "chat_model", "tts_model")
 SECRET_SECONDS = 120  # the page asks for one each time it connects
 
 
-class PipelineForm(forms.ModelForm):
+class PipelineForm(ModelForm[VoicePipeline]):
     workspace: Workspace  # set by the admin, for the one who asks
 
     class Meta:
@@ -61,7 +61,9 @@ class VoicePipelineAdmin(WorkspaceAdmin):
         access = access_of(request)
         return type(form.__name__, (form,), {"workspace": access.workspace if access else None})
 
-    def save_model(self, request: HttpRequest, obj: VoicePipeline, form: forms.ModelForm, change: bool) -> None:
+    def save_model(
+        self, request: HttpRequest, obj: VoicePipeline, form: ModelForm[VoicePipeline], change: bool
+    ) -> None:
         access = access_of(request)
         if access is None:
             raise PermissionDenied

@@ -9,6 +9,7 @@ import numpy as np
 from voice.protocol.config import AudioFormat
 
 Samples = np.ndarray[tuple[int], np.dtype[np.int16]]  # mono
+Codes = np.ndarray[tuple[int], np.dtype[np.uint8]]
 
 # ITU-T G.711. A code is a sign, three bits of a segment (each has steps twice as wide as the one before) and four bits
 # of a step in it.
@@ -31,22 +32,24 @@ def _alaw_levels() -> Samples:
     return np.where(codes & 0x80, magnitudes, -magnitudes).astype(np.int16)
 
 
-def _ulaw_codes() -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+def _ulaw_codes() -> Codes:
     """The code of each sample, by its 16 bits without a sign, [65536]."""
     samples = np.arange(65_536).astype(np.uint16).view(np.int16).astype(np.int32)
     biased = np.minimum(np.abs(samples), ULAW_LOUDEST) + ULAW_BIAS
     segments = np.floor(np.log2(biased)).astype(np.int32) - 7
     codes = (segments << 4) | ((biased >> (segments + 3)) & 0x0F) | np.where(samples < 0, 0x80, 0)
-    return (~codes & 0xFF).astype(np.uint8)
+    ulaw: Codes = (~codes & 0xFF).astype(np.uint8)
+    return ulaw
 
 
-def _alaw_codes() -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+def _alaw_codes() -> Codes:
     """The code of each sample, by its 16 bits without a sign, [65536]."""
     samples = np.arange(65_536).astype(np.uint16).view(np.int16).astype(np.int32)
     magnitudes = np.where(samples < 0, -samples - 1, samples)
     segments = np.maximum(np.floor(np.log2(np.maximum(magnitudes, 1))).astype(np.int32) - 7, 0)
     steps = (magnitudes >> np.maximum(segments + 3, 4)) & 0x0F
-    return (((segments << 4) | steps | np.where(samples < 0, 0, 0x80)) ^ 0x55).astype(np.uint8)
+    alaw: Codes = (((segments << 4) | steps | np.where(samples < 0, 0, 0x80)) ^ 0x55).astype(np.uint8)
+    return alaw
 
 
 LEVELS = {AudioFormat.ULAW: _ulaw_levels(), AudioFormat.ALAW: _alaw_levels()}

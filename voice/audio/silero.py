@@ -86,7 +86,8 @@ class Silero:
         sound = np.maximum(_windows(_between_zeros(sound), 3, 1) @ self.first + self.biases[0], 0)  # [n, 4, 128]
         sound = np.maximum(_windows(_between_zeros(sound), 3, 2) @ self.second + self.biases[1], 0)  # [n, 2, 64]
         sound = np.maximum(sound.reshape(count, -1) @ self.third + self.biases[2], 0)
-        return np.maximum(sound @ self.fourth + self.biases[3], 0)
+        encoded: Floats = np.maximum(sound @ self.fourth + self.biases[3], 0)
+        return encoded
 
 
 def _between_zeros(sound: Floats) -> Floats:
@@ -142,4 +143,5 @@ def _taps(weights: Floats) -> Floats:
 
 
 def _sigmoid(values: Floats) -> Floats:
-    return np.float32(0.5) * (np.tanh(np.float32(0.5) * values) + np.float32(1))
+    result: Floats = np.float32(0.5) * (np.tanh(np.float32(0.5) * values) + np.float32(1))
+    return result

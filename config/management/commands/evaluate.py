@@ -111,7 +111,7 @@ def _taken_up_soon(run: Run) -> bool:
 
 def _dataset(workspace: Workspace, name: str) -> Dataset:
     datasets = Dataset.objects.for_workspace(workspace)
-    found = datasets.filter(name=name).first()
+    found: Dataset | None = datasets.filter(name=name).first()
     if found is None:
         known = _listed(datasets.order_by("name").values_list("name", flat=True))
         raise CommandError(f"There is no dataset {name!r} in workspace {workspace.slug}. There are: {known}.")

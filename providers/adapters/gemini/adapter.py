@@ -84,7 +84,7 @@ class GeminiAdapter:
 
     @cached_property
     def _connections(self) -> int:
-        return settings.UPLOAD_CONCURRENCY + 16
+        return int(settings.UPLOAD_CONCURRENCY) + 16
 
     @cached_property
     def _client(self) -> GeminiClient:

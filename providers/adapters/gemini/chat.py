@@ -20,10 +20,11 @@ def chat_contents(request: ChatRequest) -> list[dict[str, Any]]:
 
 def chat_config(request: ChatRequest) -> "types.GenerateContentConfig":
     system = [message.content for message in request.messages if message.role == "system"]
-    return genai().types.GenerateContentConfig(
+    config: types.GenerateContentConfig = genai().types.GenerateContentConfig(
         system_instruction="\n\n".join(system) if 0 < len(system) < len(request.messages) else None,
         temperature=request.temperature,
         max_output_tokens=request.max_output_tokens,
         automatic_function_calling=genai().types.AutomaticFunctionCallingConfig(disable=True),
         automatic_continuation=False,
     )
+    return config

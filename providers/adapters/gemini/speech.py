@@ -29,12 +29,13 @@ def speech_config(model: ModelConfig, request: SpeechRequest) -> "types.Generate
     if request.speed != 1.0:
         raise CapabilityNotSupported("Gemini's voices take no speed: leave it at 1, or ask for a pace in instructions.")
     voice = genai().types.PrebuiltVoiceConfig(voice_name=request.voice or model.options.get("voice", DEFAULT_VOICE))
-    return genai().types.GenerateContentConfig(
+    config: types.GenerateContentConfig = genai().types.GenerateContentConfig(
         response_modalities=["AUDIO"],
         speech_config=genai().types.SpeechConfig(voice_config=genai().types.VoiceConfig(prebuilt_voice_config=voice)),
         automatic_function_calling=genai().types.AutomaticFunctionCallingConfig(disable=True),
         automatic_continuation=False,
     )
+    return config
 
 
 def spoken_text(request: SpeechRequest) -> str:

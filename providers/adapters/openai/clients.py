@@ -30,7 +30,7 @@ def make_client(*, api_key: str, base_url: str, step_seconds: float, own_environ
         timeout=step_seconds,
         follow_redirects=False,  # the address was checked, another one was not
     )
-    client = sdk().AsyncOpenAI(
+    client: openai.AsyncOpenAI = sdk().AsyncOpenAI(
         api_key=api_key or "none",  # each call leaves it out then
         base_url=base_url,
         max_retries=0,
