@@ -50,12 +50,12 @@ class Pipeline:
 class Choices:
     """What one workspace's sessions can use."""
 
-    offer: ModelCatalog
+    catalog: ModelCatalog
     models: Models
     pipelines: Mapping[str, Pipeline]
     default: Pipeline | None
 
-    def begin_with(self, name: str | None) -> Pipeline:
+    def pipeline_for(self, name: str | None) -> Pipeline:
         """The pipeline that a client asks for by its name, or the default one, with the chat model of that name.
         Raises ApiError: 404 where there is neither."""
         if name is not None and name in self.pipelines:
@@ -136,13 +136,13 @@ def _load(workspace: Workspace) -> list[VoicePipeline]:
         close_old_connections()
 
 
-def _choices(offer: ModelCatalog, rows: Iterable[VoicePipeline]) -> Choices:
-    pipelines = {row.name: _pipeline(row) for row in rows if _is_usable(row, offer)}
+def _choices(catalog: ModelCatalog, rows: Iterable[VoicePipeline]) -> Choices:
+    pipelines = {row.name: _pipeline(row) for row in rows if _is_usable(row, catalog)}
     default = next((pipelines[row.name] for row in rows if row.is_default and row.name in pipelines), None)
-    speak = _names(offer, "tts")
-    voices = {name: AnyButOpenAIs() for name in speak if not _takes_openais_voices(offer, name)}
-    models = Models(stt=_names(offer, "stt"), llm=_names(offer, "chat"), tts=speak, voices=voices)
-    return Choices(offer, models, pipelines, default)
+    speak = _names(catalog, "tts")
+    voices = {name: AnyButOpenAIs() for name in speak if not _takes_openais_voices(catalog, name)}
+    models = Models(stt=_names(catalog, "stt"), llm=_names(catalog, "chat"), tts=speak, voices=voices)
+    return Choices(catalog, models, pipelines, default)
 
 
 def _pipeline(row: VoicePipeline) -> Pipeline:
@@ -150,27 +150,27 @@ def _pipeline(row: VoicePipeline) -> Pipeline:
     return Pipeline(row.name, *models, row.voice, row.instructions)
 
 
-def _is_usable(row: VoicePipeline, offer: ModelCatalog) -> bool:
+def _is_usable(row: VoicePipeline, catalog: ModelCatalog) -> bool:
     """None of its models is switched off."""
-    return all(model.public_name in offer.targets for model in (row.stt_model, row.chat_model, row.tts_model))
+    return all(model.public_name in catalog.targets for model in (row.stt_model, row.chat_model, row.tts_model))
 
 
-def _names(offer: ModelCatalog, task: Task) -> frozenset[str]:
+def _names(catalog: ModelCatalog, task: Task) -> frozenset[str]:
     """Every name that a model for `task` can be asked for by."""
-    names = {*offer.targets, *offer.aliases, *(target.model.name for target in offer.targets.values())}
-    return frozenset(name for name in names if _does(offer, task, name))
+    names = {*catalog.targets, *catalog.aliases, *(target.model.name for target in catalog.targets.values())}
+    return frozenset(name for name in names if _does(catalog, task, name))
 
 
-def _does(offer: ModelCatalog, task: Task, name: str) -> bool:
+def _does(catalog: ModelCatalog, task: Task, name: str) -> bool:
     try:
-        return bool(offer.find_for(task, name))
+        return bool(catalog.find_for(task, name))
     except ApiError:
         return False
 
 
-def _takes_openais_voices(offer: ModelCatalog, name: str) -> bool:
+def _takes_openais_voices(catalog: ModelCatalog, name: str) -> bool:
     try:
-        return all(isinstance(target.adapter, OpenAICompatible) for target in offer.find_for("tts", name))
+        return all(isinstance(target.adapter, OpenAICompatible) for target in catalog.find_for("tts", name))
     except ProviderError:  # its settings are wrong: whoever asks it to speak is told
         return True
 

@@ -31,7 +31,7 @@ class Caller:
     """Whose session it is, and what pays for its calls."""
 
     access: Access
-    offer: ModelCatalog
+    catalog: ModelCatalog
     session_id: int  # of its row
     stem: str  # of the requests' ids
     gone: bool = False  # what is cancelled from now on ends because the client has gone

@@ -34,7 +34,7 @@ from voice.protocol.runner_events import (
     SpeechAudio,
 )
 from voice.provider_calls import Caller, Problem, first_that_answers, problem_of
-from voice.sentence_splitter import Sentences, is_speakable
+from voice.sentence_splitter import SentenceSplitter, is_speakable
 from voice.turn_metrics import TurnLog
 
 VOICES_AT_ONCE = 2  # the next sentence is being spoken while the one before is on its way to the client
@@ -104,7 +104,7 @@ class Answer:
     async def _write(self, on_text: Callable[[str], None], on_end: Callable[[], None] = lambda: None) -> None:
         """Tell the text as it comes. Raises ApiError and ProviderError."""
         command = self._command
-        targets = self._caller.offer.find_for("chat", command.llm_model)
+        targets = self._caller.catalog.find_for("chat", command.llm_model)
         request = ChatRequest(
             tuple(ChatMessage(message.role, message.text) for message in command.messages),
             temperature=command.temperature,
@@ -132,12 +132,12 @@ class Answer:
     # --- spoken -----------------------------------------------------------------------------------
 
     async def _write_and_speak(self) -> None:
-        targets = self._caller.offer.find_for("tts", self._command.tts_model)
+        targets = self._caller.catalog.find_for("tts", self._command.tts_model)
         lines: asyncio.Queue[SpokenSentence | None] = (
             asyncio.Queue()
         )  # what was written and not yet spoken: it is only text
         usage: asyncio.Future[Usage] = asyncio.get_running_loop().create_future()
-        sentences = Sentences()
+        sentences = SentenceSplitter()
         async with asyncio.TaskGroup() as group:
 
             def speak(text: str) -> None:

@@ -6,15 +6,15 @@ from collections.abc import Coroutine
 from typing import Any
 
 from core.tracebacks import place_of
-from voice.audio.turn_detector import Detector
-from voice.audio.vad import listener
+from voice.audio.turn_detector import TurnDetector
+from voice.audio.vad import vad_thread
 from voice.models import RealtimeTurn
 from voice.protocol import commands
 from voice.protocol.runner_events import RunnerEvent
 from voice.protocol.wire import Step, Wire
 from voice.provider_calls import Caller
 from voice.respond import Answer
-from voice.send_queue import Outbox
+from voice.send_queue import SendQueue
 from voice.transcribe import transcribe
 from voice.turn_metrics import TurnLog
 
@@ -26,11 +26,11 @@ Status = RealtimeTurn.Status
 class Runner:
     """One session at work. All of it in one event loop; every task it has begun is over when `stop` returns."""
 
-    def __init__(self, wire: Wire, caller: Caller, outbox: Outbox) -> None:
-        self._wire, self._caller, self._outbox = wire, caller, outbox
+    def __init__(self, wire: Wire, caller: Caller, send_queue: SendQueue) -> None:
+        self._wire, self._caller, self._send_queue = wire, caller, send_queue
         self._tasks: dict[object, asyncio.Task[None]] = {}
         self._spoken: TurnLog | None = None  # speech that no response has answered yet
-        self._detector = Detector(self.tell, listener())
+        self._detector = TurnDetector(self.tell, vad_thread())
         self.errors = 0  # that the client was told of
 
     def start(self) -> None:
@@ -47,8 +47,8 @@ class Runner:
         self._take(self._wire.audio(frame))
         await self._detector.room()
 
-    def tell(self, happening: RunnerEvent) -> None:
-        self._take(self._wire.runner_event(happening))
+    def tell(self, event: RunnerEvent) -> None:
+        self._take(self._wire.runner_event(event))
 
     @property
     def is_busy(self) -> bool:
@@ -65,14 +65,14 @@ class Runner:
     def _take(self, step: Step) -> None:
         for frame in step.frames:
             self.errors += frame.startswith('{"type":"error"')
-            self._outbox.put(frame)
+            self._send_queue.put(frame)
         for command in step.commands:
             self._do(command)
 
     def _do(self, command: commands.Command) -> None:
         match command:
             case commands.DetectTurns() | commands.Listen():
-                self._detector.order(command)
+                self._detector.command(command)
             case commands.Transcribe(item_id=item_id, content_index=index):
                 self._begin((item_id, index), self._transcribe(command))
             case commands.CancelTranscription(item_id=item_id, content_index=index):
@@ -82,7 +82,7 @@ class Runner:
             case commands.CancelResponse(response_id=response_id):
                 self._cancel(response_id)
             case commands.Close():
-                self._outbox.close(command)
+                self._send_queue.close(command)
 
     def _begin(self, name: object, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -110,7 +110,7 @@ class Runner:
 
     async def _answer(self, command: commands.StartResponse) -> None:
         log, self._spoken = self._spoken or TurnLog(self._caller.session_id), None
-        answer = Answer(self._caller, command, log, self.tell, self._outbox.room)
+        answer = Answer(self._caller, command, log, self.tell, self._send_queue.room)
         try:
             problem = await answer.run()
         except asyncio.CancelledError:

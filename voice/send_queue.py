@@ -15,7 +15,7 @@ class SlowReader(Exception):  # noqa: N818 - the client's fault
     """The client does not read what it is sent."""
 
 
-class Outbox:
+class SendQueue:
     def __init__(self) -> None:
         self._frames: deque[str] = deque()
         self._size = 0

@@ -21,7 +21,7 @@ ABBREVIATIONS = re.compile(
 SPEAKABLE = re.compile(r"\w")
 
 
-class Sentences:
+class SentenceSplitter:
     """Takes a text as it comes and gives it back, unchanged, in pieces that sound right one by one."""
 
     def __init__(self) -> None:

@@ -32,7 +32,7 @@ class SessionRequest:
 def config_of(choices: Choices, wanted: SessionRequest) -> SessionConfig:
     """Raises ApiError: 404 where there is no such model, 400 where the settings make no sense."""
     is_transcription = wanted.kind == "transcription"
-    pipeline = choices.begin_with(None if is_transcription else wanted.model)
+    pipeline = choices.pipeline_for(None if is_transcription else wanted.model)
     config = SessionConfig(
         model=pipeline.name,
         stt_model=pipeline.stt_model,

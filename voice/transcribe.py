@@ -28,7 +28,7 @@ from voice.provider_calls import Caller, Problem, first_that_answers, problem_of
 from voice.turn_metrics import TurnLog
 
 
-class SpokenAudio:
+class TurnAudio:
     """An `AudioSource` of what a client has said, as a WAV file in memory."""
 
     mime_type = "audio/wav"
@@ -74,17 +74,17 @@ async def transcribe(
     return None
 
 
-async def _source(command: Transcribe) -> SpokenAudio:
+async def _source(command: Transcribe) -> TurnAudio:
     if len(command.audio) < LARGE:
-        return SpokenAudio(command.audio, command.input_format)
-    return await asyncio.to_thread(SpokenAudio, command.audio, command.input_format)
+        return TurnAudio(command.audio, command.input_format)
+    return await asyncio.to_thread(TurnAudio, command.audio, command.input_format)
 
 
 async def _transcribe(
-    caller: Caller, command: Transcribe, audio: SpokenAudio, log: TurnLog, tell: Callable[[RunnerEvent], None]
+    caller: Caller, command: Transcribe, audio: TurnAudio, log: TurnLog, tell: Callable[[RunnerEvent], None]
 ) -> None:
     """Raises ApiError and ProviderError."""
-    targets = caller.offer.find_for("stt", command.stt_model)
+    targets = caller.catalog.find_for("stt", command.stt_model)
     await caller.authenticate()
     request = TranscriptionRequest(audio, language=command.language, prompt=command.prompt)
     where = (command.item_id, command.content_index)

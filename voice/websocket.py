@@ -22,7 +22,7 @@ from voice.protocol.runner_events import TimeUp
 from voice.protocol.wire import Wire
 from voice.provider_calls import Caller
 from voice.runner import Runner
-from voice.send_queue import Outbox, SlowReader
+from voice.send_queue import SendQueue, SlowReader
 from voice.session_config import DIALECTS
 from voice.session_store import Ending, end_session, may_go_on, open_session
 
@@ -52,11 +52,11 @@ class RealtimeConnection:
         stem = secrets.token_hex(8)
         self._websocket = websocket
         self._subprotocol = handshake.subprotocol
-        self._caller = Caller(start.access, start.choices.offer, session_id, f"rt_{stem}")
-        self._outbox = Outbox()
+        self._caller = Caller(start.access, start.choices.catalog, session_id, f"rt_{stem}")
+        self._send_queue = SendQueue()
         dialect = DIALECTS[handshake.dialect]
         wire = Wire(dialect=dialect, config=start.config, models=start.choices.models, ids=Ids(stem))
-        self._runner = Runner(wire, self._caller, self._outbox)
+        self._runner = Runner(wire, self._caller, self._send_queue)
         self._opened_at = self._heard_at = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
         self._serving: asyncio.Task[Any] | None = None  # None: over
@@ -124,7 +124,7 @@ class RealtimeConnection:
 
     async def _write(self) -> None:
         try:
-            farewell = await self._outbox.drain(self._websocket.send_text)
+            farewell = await self._send_queue.drain(self._websocket.send_text)
         except SlowReader:
             await self._leave(End.SLOW, POLICY, "What was sent was not read for too long.")
         except GONE:  # the disconnection is on its way

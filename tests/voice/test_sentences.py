@@ -2,11 +2,11 @@
 
 import pytest
 
-from voice.sentence_splitter import Sentences, is_speakable
+from voice.sentence_splitter import SentenceSplitter, is_speakable
 
 
 def pieces_of(text, size):
-    sentences = Sentences()
+    sentences = SentenceSplitter()
     pieces = [piece for at in range(0, len(text), size) for piece in sentences.push(text[at : at + size])]
     return [piece for piece in [*pieces, sentences.rest()] if piece]
 
@@ -37,20 +37,20 @@ def test_nothing_is_lost_or_doubled_however_the_text_comes(name, size):
 
 
 def test_a_sentence_is_spoken_before_the_next_one_begins():
-    sentences = Sentences()
+    sentences = SentenceSplitter()
     assert sentences.push("Good") == []
     assert sentences.push(" morning.") == ["Good morning."]
 
 
 def test_a_number_is_not_cut_while_it_may_go_on():
-    sentences = Sentences()
+    sentences = SentenceSplitter()
     assert sentences.push("Pi is 3.") == []
     assert sentences.push("14159 or so") == []
     assert sentences.rest() == "Pi is 3.14159 or so"
 
 
 def test_a_long_beginning_is_spoken_up_to_its_last_clause():
-    sentences = Sentences()
+    sentences = SentenceSplitter()
     pieces = sentences.push("When the rain had stopped at last, and the streets were dry again, we went")
     assert pieces == ["When the rain had stopped at last, and the streets were dry again,"]
     assert sentences.rest() == " we went"

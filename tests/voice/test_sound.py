@@ -9,7 +9,7 @@ import pytest
 
 from voice.audio import pcm
 from voice.protocol.config import AudioFormat
-from voice.transcribe import SpokenAudio
+from voice.transcribe import TurnAudio
 
 PCM16, ULAW, ALAW = AudioFormat.PCM16, AudioFormat.ULAW, AudioFormat.ALAW
 EVERY_SAMPLE = np.arange(-32_768, 32_768).astype(np.int16)
@@ -101,7 +101,7 @@ def test_the_same_rate_is_passed_on_as_it_is():
 @pytest.mark.parametrize(("encoding", "rate"), [(PCM16, 24_000), (ULAW, 8_000)])
 def test_what_a_client_said_reaches_models_as_a_wav_file(encoding, rate):
     samples = np.linspace(-30_000, 30_000, rate // 2).astype(np.int16)
-    audio = SpokenAudio(pcm.encode(samples, encoding), encoding)
+    audio = TurnAudio(pcm.encode(samples, encoding), encoding)
     with audio.open() as stream, wave.open(io.BytesIO(stream.read())) as file:
         assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, rate)
         assert file.getnframes() == rate // 2

@@ -15,8 +15,8 @@ from tests.waiting import async_wait_for, wait_for
 from voice.audio import pcm, silero_process
 from voice.audio.silero import FRAME, Memory, silero
 from voice.audio.silero_process import SileroProcess
-from voice.audio.turn_detector import Detector
-from voice.audio.vad import Endpointer, Listener, VoiceActivity, listener
+from voice.audio.turn_detector import TurnDetector
+from voice.audio.vad import Endpointer, VadThread, VoiceActivity, vad_thread
 from voice.protocol.commands import DetectTurns, Listen
 from voice.protocol.config import AudioFormat, TurnDetection
 from voice.protocol.runner_events import RunnerError, SilenceHeard, SpeechStarted, SpeechStopped
@@ -36,7 +36,7 @@ def heard_in(samples, audio_format=AudioFormat.PCM16, piece_ms=100, start_ms=0):
 
     async def listen():
         heard = []
-        activity = VoiceActivity(listener(), audio_format, TurnDetection(), start_ms)
+        activity = VoiceActivity(vad_thread(), audio_format, TurnDetection(), start_ms)
         piece = audio_format.sample_rate * piece_ms // 1000
         for at in range(0, len(samples), piece):
             heard += await activity.hear(pcm.encode(samples[at : at + piece], audio_format))
@@ -67,10 +67,10 @@ def test_what_is_heard_survives_the_death_of_the_models_process(sentence):
     def hear(kill):
         others = set(psutil.Process().children())
         model, heard = SileroProcess(), []
-        listener = Listener(model)
+        vad_thread = VadThread(model)
 
         async def listen():
-            activity = VoiceActivity(listener, AudioFormat.PCM16, TurnDetection(), 0)
+            activity = VoiceActivity(vad_thread, AudioFormat.PCM16, TurnDetection(), 0)
             for number, at in enumerate(range(0, len(sentence), 2400)):
                 if kill and number == 8:
                     (process,) = set(psutil.Process().children()) - others
@@ -161,7 +161,7 @@ def test_a_telephone_line_is_heard_too(sentence):
 def test_many_sessions_are_heard_at_once_and_not_mixed_up(sentence):
     async def listen():
         async def one(delay):
-            activity = VoiceActivity(listener(), AudioFormat.PCM16, TurnDetection(), 0)
+            activity = VoiceActivity(vad_thread(), AudioFormat.PCM16, TurnDetection(), 0)
             audio = np.concatenate([np.zeros(delay * 768, np.int16), sentence]).tobytes()
             return [
                 edge for at in range(0, len(audio), 4800) for edge in edges(await activity.hear(audio[at : at + 4800]))
@@ -227,16 +227,16 @@ def test_where_hearing_fails_the_session_is_told_once_and_heard_again_afterwards
     loud = np.full(SECOND // 10, 32_767, np.int16).tobytes()
 
     async def listen():
-        listener = Listener(model)
-        detector, other = Detector(told.append, listener), Detector(others.append, listener)
+        vad_thread = VadThread(model)
+        detector, other = TurnDetector(told.append, vad_thread), TurnDetector(others.append, vad_thread)
         listening = [asyncio.create_task(each.run()) for each in (detector, other)]
         for each in (detector, other):
-            each.order(DetectTurns(TurnDetection(), AudioFormat.PCM16))
+            each.command(DetectTurns(TurnDetection(), AudioFormat.PCM16))
         for number in (1, 2, 3):
-            detector.order(Listen(loud, 100 * (number - 1)))
+            detector.command(Listen(loud, 100 * (number - 1)))
             await async_wait_for(lambda number=number: model.failures == number)
-        other.order(Listen(sentence.tobytes(), 0))
-        detector.order(Listen(sentence.tobytes(), 300))
+        other.command(Listen(sentence.tobytes(), 0))
+        detector.command(Listen(sentence.tobytes(), 300))
         await async_wait_for(lambda: all(SpeechStopped in map(type, each) for each in (told, others)))
         for each in listening:
             each.cancel()
@@ -252,10 +252,10 @@ def test_audio_that_waits_is_heard_in_one_piece(sentence):
     told = []
 
     async def listen():
-        detector = Detector(told.append, listener())
-        detector.order(DetectTurns(TurnDetection(), AudioFormat.PCM16))
+        detector = TurnDetector(told.append, vad_thread())
+        detector.command(DetectTurns(TurnDetection(), AudioFormat.PCM16))
         for at in range(0, len(sentence), 240):  # 10 ms
-            detector.order(Listen(sentence[at : at + 240].tobytes(), at / 24))
+            detector.command(Listen(sentence[at : at + 240].tobytes(), at / 24))
         listening = asyncio.create_task(detector.run())
         await async_wait_for(lambda: SpeechStopped in map(type, told))
         listening.cancel()

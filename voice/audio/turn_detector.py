@@ -1,4 +1,4 @@
-"""Hears for turns in the background, in the order in which the audio came."""
+"""Detects turns in a session's audio, in a background task and in the audio's order."""
 
 import asyncio
 import logging
@@ -6,62 +6,65 @@ from collections import deque
 from collections.abc import Callable
 
 from core.tracebacks import place_of
-from voice.audio.vad import Listener, VoiceActivity
+from voice.audio.vad import VadThread, VoiceActivity
 from voice.protocol.commands import DetectTurns, Listen
 from voice.protocol.runner_events import RunnerError, RunnerEvent
 
 logger = logging.getLogger(__name__)
 
-PIECES_AHEAD = 200  # waiting, above which no more is taken from the client
+PIECES_AHEAD = 200  # queued pieces of audio above which no more is read from the client
 FAILED = "A piece of audio could not be searched for speech; turn detection starts afresh with the next one."
 
 
-class Detector:
-    def __init__(self, tell: Callable[[RunnerEvent], None], listener: Listener) -> None:
-        self._tell, self._listener = tell, listener
+class TurnDetector:
+    """The queue of one session's audio, and the task that searches it for speech."""
+
+    def __init__(self, tell: Callable[[RunnerEvent], None], vad_thread: VadThread) -> None:
+        self._tell, self._vad_thread = tell, vad_thread
         self._detect: DetectTurns | None = None
         self._activity: VoiceActivity | None = None
         self._is_failing = False
-        self._orders: deque[DetectTurns | Listen] = deque()
-        self._ordered = asyncio.Event()
-        self._changes = 0  # orders to start afresh that wait: what is heard before them counts no more
+        self._commands: deque[DetectTurns | Listen] = deque()
+        self._queued = asyncio.Event()
+        self._restarts = 0  # DetectTurns commands in the queue: what is found in the audio before them is dropped
         self._room = asyncio.Event()
         self._room.set()
 
-    def order(self, order: DetectTurns | Listen) -> None:
-        self._changes += isinstance(order, DetectTurns)
-        self._orders.append(order)
-        self._ordered.set()
-        if len(self._orders) > PIECES_AHEAD:
+    def command(self, command: DetectTurns | Listen) -> None:
+        """Queue a command; commands are done in order."""
+        self._restarts += isinstance(command, DetectTurns)
+        self._commands.append(command)
+        self._queued.set()
+        if len(self._commands) > PIECES_AHEAD:
             self._room.clear()
 
     async def room(self) -> None:
-        """Wait until most of what waits has been heard."""
+        """Wait until at most half of PIECES_AHEAD is queued."""
         await self._room.wait()
 
     async def run(self) -> None:
-        """Tells what is heard, until cancelled. Where hearing fails, it goes on afresh with the next audio."""
+        """Report speech and silence, until cancelled. After a failure, detection starts afresh with the next audio."""
         while True:
-            await self._ordered.wait()
-            order = self._orders.popleft()
-            if isinstance(order, DetectTurns):
-                self._detect, self._activity = order, None
-                self._changes -= 1
+            await self._queued.wait()
+            command = self._commands.popleft()
+            if isinstance(command, DetectTurns):
+                self._detect, self._activity = command, None
+                self._restarts -= 1
             else:
-                piece = self._with_what_follows(order)
-                if not self._changes:
+                piece = self._merged_with_queued(command)
+                if not self._restarts:
                     await self._listen(piece)
-            if not self._orders:
-                self._ordered.clear()
-            if len(self._orders) <= PIECES_AHEAD // 2:
+            if not self._commands:
+                self._queued.clear()
+            if len(self._commands) <= PIECES_AHEAD // 2:
                 self._room.set()
 
-    def _with_what_follows(self, first: Listen) -> Listen:
-        """All audio that waits, in one piece: who sends small ones faster than they are heard is not held up."""
+    def _merged_with_queued(self, first: Listen) -> Listen:
+        """Join all queued audio into one piece, so that many small pieces do not hold up their sender."""
         audio = [first.audio]
-        while self._orders and isinstance(following := self._orders[0], Listen):
+        while self._commands and isinstance(following := self._commands[0], Listen):
             audio.append(following.audio)
-            self._orders.popleft()
+            self._commands.popleft()
         return Listen(b"".join(audio), first.at_ms)
 
     async def _listen(self, piece: Listen) -> None:
@@ -69,7 +72,7 @@ class Detector:
             return
         if self._activity is None:
             self._activity = VoiceActivity(
-                self._listener, self._detect.input_format, self._detect.settings, piece.at_ms
+                self._vad_thread, self._detect.input_format, self._detect.settings, piece.at_ms
             )
         try:
             found = await self._activity.hear(piece.audio)
@@ -79,11 +82,11 @@ class Detector:
             return
         self._is_failing = False
         for heard in found:
-            if not self._changes:
+            if not self._restarts:
                 self._tell(heard)
 
     def _note_failure(self, error: Exception) -> None:
-        """The client is told once, until something is heard again."""
+        """Log the failure and report it to the client once, until detection works again."""
         if not self._is_failing:
             logger.error("Turn detection failed with %s at\n%s", type(error).__name__, place_of(error))
             self._tell(RunnerError("turn_detection_failed", FAILED))

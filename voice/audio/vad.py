@@ -92,13 +92,13 @@ class _Piece:
 Answer = list[float] | Exception
 
 
-class Listener:
+class VadThread:
     """The thread that hears for all sessions of a process: whatever waits when it is free goes through at once."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
         self._pieces: queue.SimpleQueue[_Piece] = queue.SimpleQueue()
-        threading.Thread(target=self._listen, name="listener", daemon=True).start()
+        threading.Thread(target=self._listen, name="voice-activity", daemon=True).start()
 
     async def probabilities(self, stream: _Stream, audio: bytes) -> list[float]:
         """Of the frames that `audio` completes. One call at a time for each stream. Raises whatever went wrong in
@@ -149,17 +149,19 @@ def _give(answered: Sequence[tuple[_Piece, Answer]]) -> None:
 
 
 @cache
-def listener() -> Listener:
+def vad_thread() -> VadThread:
     """The one of this process."""
-    return Listener(SileroProcess())
+    return VadThread(SileroProcess())
 
 
 class VoiceActivity:
     """What is heard in a session's audio from some point of it on."""
 
-    def __init__(self, listener: Listener, audio_format: AudioFormat, settings: TurnDetection, start_ms: float) -> None:
+    def __init__(
+        self, vad_thread: VadThread, audio_format: AudioFormat, settings: TurnDetection, start_ms: float
+    ) -> None:
         """`start_ms`: how much audio of the session came before."""
-        self._listener = listener
+        self._vad_thread = vad_thread
         self._longest = LONGEST_MS * audio_format.bytes_per_ms
         self._stream = _Stream(audio_format)
         self._endpointer = Endpointer(settings, start_ms)
@@ -170,5 +172,5 @@ class VoiceActivity:
         heard = []
         for at in range(0, len(audio), self._longest):
             piece = audio[at : at + self._longest]
-            heard += self._endpointer.push(await self._listener.probabilities(self._stream, piece))
+            heard += self._endpointer.push(await self._vad_thread.probabilities(self._stream, piece))
         return heard

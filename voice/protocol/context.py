@@ -11,7 +11,7 @@ from voice.protocol.conversation import Conversation, Item
 from voice.protocol.server_events import ServerEvent
 
 
-class Outbox(Protocol):
+class EventSink(Protocol):
     def emit(self, event: ServerEvent) -> None:
         """To the client; rendered at once, since items and responses change later."""
 
@@ -32,8 +32,8 @@ class Ids:
 
 
 @dataclass
-class Shared:
-    out: Outbox
+class SessionContext:
+    sink: EventSink
     ids: Ids
     limits: Limits
     models: Models
@@ -42,10 +42,10 @@ class Shared:
     conversation_id: str
 
 
-class Keeper:
-    def __init__(self, shared: Shared, forget: Callable[[Item], None]) -> None:
+class ConversationKeeper:
+    def __init__(self, context: SessionContext, forget: Callable[[Item], None]) -> None:
         """`forget` is called with each item that has left the conversation."""
-        self._shared = shared
+        self._context = context
         self._forget = forget
         self.conversation = Conversation()
 
@@ -53,25 +53,25 @@ class Keeper:
         """An item that is whole is done at once."""
         self.conversation.add(item, previous_item_id)
         before = self.conversation.previous_id(item)
-        self._shared.out.emit(server_events.ItemAdded(before, item))
+        self._context.sink.emit(server_events.ItemAdded(before, item))
         if item.status != "in_progress":
-            self._shared.out.emit(server_events.ItemDone(before, item))
+            self._context.sink.emit(server_events.ItemDone(before, item))
         self.keep_within_limits(item)
 
     def done(self, item: Item) -> None:
         """An answer has ended."""
-        self._shared.out.emit(server_events.ItemDone(self.conversation.previous_id(item), item))
+        self._context.sink.emit(server_events.ItemDone(self.conversation.previous_id(item), item))
         self.keep_within_limits(item)
 
     def delete(self, item: Item) -> None:
         self.conversation.remove(item)
-        self._shared.out.emit(server_events.ItemDeleted(item.id))
+        self._context.sink.emit(server_events.ItemDeleted(item.id))
         self._forget(item)
 
     def keep_within_limits(self, changed: Item) -> None:
         """Weigh an item that is new or has changed, and forget the oldest beyond the limits, as if deleted."""
         self.conversation.weigh(changed)
-        limits = self._shared.limits
+        limits = self._context.limits
         while len(self.conversation) > limits.items or self.conversation.chars > limits.text_chars:
             oldest = next((item for item in self.conversation if item.status != "in_progress"), None)
             if oldest is None or oldest is changed:

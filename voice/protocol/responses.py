@@ -5,16 +5,16 @@ from dataclasses import dataclass, field
 from voice.protocol import client_events, runner_events, server_events
 from voice.protocol.commands import CancelResponse, Message, StartResponse
 from voice.protocol.config import ProtocolError
-from voice.protocol.context import Keeper, Shared
+from voice.protocol.context import ConversationKeeper, SessionContext
 from voice.protocol.conversation import Item, Part, SpokenAudio
 from voice.protocol.server_events import CancelReason, Response
 from voice.protocol.session_update import known_voice
 from voice.protocol.transcripts import Speech, Transcripts
 
 
-class Output:
-    def __init__(self, shared: Shared, keeper: Keeper, response: Response) -> None:
-        self._shared = shared
+class ResponseOutput:
+    def __init__(self, context: SessionContext, keeper: ConversationKeeper, response: Response) -> None:
+        self._context = context
         self._keeper = keeper
         self._response = response
         self._text: list[str] = []
@@ -23,9 +23,9 @@ class Output:
         item = self._item()
         self._text.append(delta)
         if self._response.modality == "text":
-            self._shared.out.emit(server_events.TextDelta(self._response.id, item.id, delta))
+            self._context.sink.emit(server_events.TextDelta(self._response.id, item.id, delta))
         else:
-            self._shared.out.emit(server_events.TranscriptDelta(self._response.id, item.id, delta))
+            self._context.sink.emit(server_events.TranscriptDelta(self._response.id, item.id, delta))
 
     def sentence(self, text: str) -> None:
         """The audio that follows speaks this."""
@@ -37,7 +37,7 @@ class Output:
         item = self._item()
         if item.spoken is not None:
             item.spoken.add(len(audio) / self._response.output_format.bytes_per_ms)
-            self._shared.out.emit(server_events.AudioDelta(self._response.id, item.id, audio))
+            self._context.sink.emit(server_events.AudioDelta(self._response.id, item.id, audio))
 
     def end(self) -> None:
         """Close what was opened."""
@@ -48,13 +48,13 @@ class Output:
         text = self._final_text(item)
         item.content[0].text = text
         if response.modality == "audio":
-            self._shared.out.emit(server_events.AudioDone(response.id, item.id))
-            self._shared.out.emit(server_events.TranscriptDone(response.id, item.id, text))
+            self._context.sink.emit(server_events.AudioDone(response.id, item.id))
+            self._context.sink.emit(server_events.TranscriptDone(response.id, item.id, text))
         else:
-            self._shared.out.emit(server_events.TextDone(response.id, item.id, text))
+            self._context.sink.emit(server_events.TextDone(response.id, item.id, text))
         item.status = "completed" if response.status == "completed" else "incomplete"
-        self._shared.out.emit(server_events.ContentPartDone(response.id, item.id, response.modality, text))
-        self._shared.out.emit(server_events.OutputItemDone(response.id, item))
+        self._context.sink.emit(server_events.ContentPartDone(response.id, item.id, response.modality, text))
+        self._context.sink.emit(server_events.OutputItemDone(response.id, item))
         if item in self._keeper.conversation:
             self._keeper.done(item)
 
@@ -76,36 +76,36 @@ class Output:
         response = self._response
         if response.item is not None:
             return response.item
-        item = Item(self._shared.ids.new("item"), "message", "assistant", status="in_progress")
+        item = Item(self._context.ids.new("item"), "message", "assistant", status="in_progress")
         if response.modality == "audio":
             item.spoken = SpokenAudio()
         response.item = item
-        self._shared.out.emit(server_events.OutputItemAdded(response.id, item))
+        self._context.sink.emit(server_events.OutputItemAdded(response.id, item))
         if response.conversation_id is not None:
             self._keeper.add(item)
         item.content.append(Part(response.modality, ""))
-        self._shared.out.emit(server_events.ContentPartAdded(response.id, item.id, response.modality))
+        self._context.sink.emit(server_events.ContentPartAdded(response.id, item.id, response.modality))
         return item
 
 
 @dataclass(eq=False)
-class Running:
+class ResponseInProgress:
     response: Response
     instructions: str
     context: list[Item]  # as it was when the response was asked for
     detached: frozenset[Item]  # those of the context that were brought along for this response only
-    output: Output
+    output: ResponseOutput
     turn: Item | None = None  # the turn that it answers, where nobody asked for it
     waits: set[Speech] = field(default_factory=set)  # for their text
     started: bool = False
 
 
 class Responses:
-    def __init__(self, shared: Shared, keeper: Keeper, transcripts: Transcripts) -> None:
-        self._shared = shared
+    def __init__(self, context: SessionContext, keeper: ConversationKeeper, transcripts: Transcripts) -> None:
+        self._context = context
         self._keeper = keeper
         self._transcripts = transcripts
-        self._running: dict[str, Running] = {}
+        self._running: dict[str, ResponseInProgress] = {}
         self.rate_limits: tuple[runner_events.RateLimit, ...] = ()
 
     @property
@@ -116,19 +116,19 @@ class Responses:
     def create(self, options: client_events.ResponseOptions, turn: Item | None = None) -> None:
         """Begin an answer; it waits by itself for the text of what was said. Raises ProtocolError."""
         self._check_may_start(options)
-        context, detached = self._context(options)
+        context, detached = self._input_items(options)
         response = self._new_response(options)
-        running = Running(
+        running = ResponseInProgress(
             response=response,
-            instructions=self._shared.config.instructions if options.instructions is None else options.instructions,
+            instructions=self._context.config.instructions if options.instructions is None else options.instructions,
             context=context,
             detached=frozenset(detached),
-            output=Output(self._shared, self._keeper, response),
+            output=ResponseOutput(self._context, self._keeper, response),
             turn=turn,
         )
         self._running[response.id] = running
-        self._shared.out.emit(server_events.ResponseCreated(response))
-        self._shared.out.emit(server_events.RateLimitsUpdated(self.rate_limits))
+        self._context.sink.emit(server_events.ResponseCreated(response))
+        self._context.sink.emit(server_events.RateLimitsUpdated(self.rate_limits))
         for item, audio in detached.items():
             for content_index, recording in audio:
                 self._transcripts.begin(item, content_index, recording, told=False)
@@ -136,7 +136,7 @@ class Responses:
         self._start_if_ready(running)
 
     def _check_may_start(self, options: client_events.ResponseOptions) -> None:
-        if self._shared.config.kind == "transcription":
+        if self._context.config.kind == "transcription":
             raise ProtocolError("invalid_event", "A transcription session gives no responses.", "type")
         active = self.active
         if options.in_conversation and active:
@@ -146,12 +146,12 @@ class Responses:
                 "finished before creating a new one.",
             )
         beside = len(self._running) - (active is not None)
-        if not options.in_conversation and beside >= self._shared.limits.out_of_band_responses:
+        if not options.in_conversation and beside >= self._context.limits.out_of_band_responses:
             raise ProtocolError(
                 "too_many_responses", f"{beside} responses out of band are in progress already: wait until one is done."
             )
 
-    def _context(
+    def _input_items(
         self, options: client_events.ResponseOptions
     ) -> tuple[list[Item], dict[Item, list[tuple[int, bytes]]]]:
         """The items that the answer is based on, and the audio of those that are brought along."""
@@ -171,10 +171,10 @@ class Responses:
                 context.append(known)
             else:
                 # Its own id would be mistaken for the conversation's item of that id.
-                item, audio = item_of(entry, self._shared.ids.new("item"))
+                item, audio = item_of(entry, self._context.ids.new("item"))
                 context.append(item)
                 detached[item] = audio
-        limits = self._shared.limits
+        limits = self._context.limits
         if len(context) > limits.items or sum(item.chars for item in context) > limits.text_chars:
             raise ProtocolError(
                 "invalid_value",
@@ -183,18 +183,18 @@ class Responses:
             )
         recordings = [recording for audio in detached.values() for _, recording in audio]
         if recordings:
-            self._transcripts.check_room(sum(map(len, recordings)), self._shared.config.input_format, len(recordings))
+            self._transcripts.check_room(sum(map(len, recordings)), self._context.config.input_format, len(recordings))
         return context, detached
 
     def _new_response(self, options: client_events.ResponseOptions) -> Response:
-        config = self._shared.config
+        config = self._context.config
         voice = config.voice
         if options.voice is not None:
-            voice = known_voice(options.voice, config.tts_model, self._shared.models, voice)
+            voice = known_voice(options.voice, config.tts_model, self._context.models, voice)
         most = config.max_output_tokens if options.max_output_tokens is None else options.max_output_tokens
         return Response(
-            id=self._shared.ids.new("resp"),
-            conversation_id=self._shared.conversation_id if options.in_conversation else None,
+            id=self._context.ids.new("resp"),
+            conversation_id=self._context.conversation_id if options.in_conversation else None,
             llm_model=config.llm_model,
             tts_model=config.tts_model,
             modality=options.modality or config.modality,
@@ -219,7 +219,7 @@ class Responses:
             if speech in running.waits:
                 self._fail(running, "transcription_failed", message)
 
-    def _start_if_ready(self, running: Running) -> None:
+    def _start_if_ready(self, running: ResponseInProgress) -> None:
         if running.waits:
             return
         if running.turn is not None and not running.turn.text:
@@ -227,7 +227,7 @@ class Responses:
             return
         running.started = True
         response = running.response
-        self._shared.out.command(
+        self._context.sink.command(
             StartResponse(
                 response_id=response.id,
                 messages=self._messages(running),
@@ -242,7 +242,7 @@ class Responses:
             )
         )
 
-    def _messages(self, running: Running) -> tuple[Message, ...]:
+    def _messages(self, running: ResponseInProgress) -> tuple[Message, ...]:
         """What was deleted meanwhile is left out."""
         conversation = self._keeper.conversation
         messages = [Message("system", running.instructions)] if running.instructions else []
@@ -295,16 +295,16 @@ class Responses:
             self._fail(running, code, message)
             self._stop(running)
 
-    def _fail(self, running: Running, code: str, message: str) -> None:
+    def _fail(self, running: ResponseInProgress, code: str, message: str) -> None:
         response = running.response
         response.status, response.error_code, response.error_message = "failed", code, message
         self._end(running)
 
-    def _stop(self, running: Running) -> None:
+    def _stop(self, running: ResponseInProgress) -> None:
         if running.started:
-            self._shared.out.command(CancelResponse(running.response.id))
+            self._context.sink.command(CancelResponse(running.response.id))
 
-    def _end(self, running: Running) -> None:
+    def _end(self, running: ResponseInProgress) -> None:
         """Tell that it is over, as its status says."""
         response = running.response
         del self._running[response.id]
@@ -313,7 +313,7 @@ class Responses:
         if response.status == "in_progress":
             response.status = "completed"
         running.output.end()
-        self._shared.out.emit(server_events.ResponseDone(response))
+        self._context.sink.emit(server_events.ResponseDone(response))
 
 
 def item_of(new: client_events.NewItem, item_id: str) -> tuple[Item, list[tuple[int, bytes]]]:

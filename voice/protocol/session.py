@@ -3,7 +3,7 @@
 from voice.protocol import client_events, runner_events, server_events
 from voice.protocol.commands import Close
 from voice.protocol.config import Limits, Models, ProtocolError, SessionConfig
-from voice.protocol.context import Ids, Keeper, Outbox, Shared
+from voice.protocol.context import ConversationKeeper, EventSink, Ids, SessionContext
 from voice.protocol.conversation import START, Item
 from voice.protocol.responses import Responses, item_of
 from voice.protocol.session_update import updated
@@ -22,11 +22,11 @@ ENDS = {
 class Session:
     """`handle` is called with one input at a time; what follows goes to `out` before it returns."""
 
-    def __init__(self, *, config: SessionConfig, models: Models, ids: Ids, limits: Limits, out: Outbox) -> None:
+    def __init__(self, *, config: SessionConfig, models: Models, ids: Ids, limits: Limits, sink: EventSink) -> None:
         self.id = ids.new("sess")
         self.closed = False
-        self._shared = Shared(
-            out=out,
+        self._context = SessionContext(
+            sink=sink,
             ids=ids,
             limits=limits,
             models=models,
@@ -34,14 +34,14 @@ class Session:
             config=config,
             conversation_id=ids.new("conv"),
         )
-        self._keeper = Keeper(self._shared, self._forget)
-        self._transcripts = Transcripts(self._shared)
-        self._responses = Responses(self._shared, self._keeper, self._transcripts)
-        self._turns = Turns(self._shared, self._keeper, self._transcripts)
+        self._keeper = ConversationKeeper(self._context, self._forget)
+        self._transcripts = Transcripts(self._context)
+        self._responses = Responses(self._context, self._keeper, self._transcripts)
+        self._turns = Turns(self._context, self._keeper, self._transcripts)
 
     def start(self) -> None:
-        self._shared.out.emit(server_events.SessionCreated(self.id, self._shared.config))
-        if self._shared.config.turn_detection is not None:
+        self._context.sink.emit(server_events.SessionCreated(self.id, self._context.config))
+        if self._context.config.turn_detection is not None:
             self._turns.detect()
 
     def handle(self, event: client_events.ClientEvent | runner_events.RunnerEvent) -> None:
@@ -49,14 +49,14 @@ class Session:
         if self.closed:
             return
         if not isinstance(event, client_events.ClientEvent):
-            self._happened(event)
+            self._handle_runner_event(event)
             return
         try:
-            self._asked(event)
+            self._handle_client_event(event)
         except ProtocolError as error:
-            self._shared.out.emit(server_events.Error(error.code, str(error), error.param, event.event_id))
+            self._context.sink.emit(server_events.Error(error.code, str(error), error.param, event.event_id))
 
-    def _asked(self, event: client_events.ClientEvent) -> None:
+    def _handle_client_event(self, event: client_events.ClientEvent) -> None:
         match event:
             case client_events.AppendAudio(audio=audio):
                 self._turns.append(audio)
@@ -69,7 +69,7 @@ class Session:
             case client_events.CreateItem():
                 self._create_item(event)
             case client_events.RetrieveItem(item_id=item_id):
-                self._shared.out.emit(server_events.ItemRetrieved(self._item(item_id, "retrieve")))
+                self._context.sink.emit(server_events.ItemRetrieved(self._item(item_id, "retrieve")))
             case client_events.TruncateItem():
                 self._truncate(event)
             case client_events.DeleteItem(item_id=item_id):
@@ -79,16 +79,16 @@ class Session:
             case client_events.CancelResponse(response_id=response_id):
                 self._responses.cancel(response_id)
 
-    def _happened(self, event: runner_events.RunnerEvent) -> None:
+    def _handle_runner_event(self, event: runner_events.RunnerEvent) -> None:
         match event:
             case runner_events.SpeechAudio():
                 self._responses.audio(event)
             case runner_events.SilenceHeard(until_ms=until_ms):
-                self._answer(self._turns.silence_heard(until_ms))
+                self._answer_turn(self._turns.silence_heard(until_ms))
             case runner_events.SpeechStarted(at_ms=at_ms):
                 self._speech_started(at_ms)
             case runner_events.SpeechStopped(at_ms=at_ms):
-                self._answer(self._turns.speech_stopped(at_ms))
+                self._answer_turn(self._turns.speech_stopped(at_ms))
             case runner_events.TranscriptionDelta():
                 self._transcripts.delta(event)
             case runner_events.Transcribed():
@@ -109,7 +109,7 @@ class Session:
             case runner_events.RateLimitsKnown(rate_limits=rate_limits):
                 self._responses.rate_limits = rate_limits
             case runner_events.RunnerError(code=code, message=message):
-                self._shared.out.emit(server_events.Error(code, message, kind="server_error"))
+                self._context.sink.emit(server_events.Error(code, message, kind="server_error"))
             case runner_events.TimeUp(reason=reason):
                 self._end(reason)
 
@@ -125,16 +125,16 @@ class Session:
         return item
 
     def _update(self, patch: client_events.SessionPatch) -> None:
-        before = self._shared.config
-        now = updated(before, patch, models=self._shared.models, defaults=self._shared.defaults)
+        before = self._context.config
+        now = updated(before, patch, models=self._context.models, defaults=self._context.defaults)
         if now.input_format is not before.input_format and self._turns.turn_is_open:
             raise ProtocolError(
                 "invalid_value",
                 "The input's format cannot change while the input audio buffer holds a turn: commit or clear it first.",
                 "session.input_format",
             )
-        self._shared.config = now
-        self._shared.out.emit(server_events.SessionUpdated(self.id, now))
+        self._context.config = now
+        self._context.sink.emit(server_events.SessionUpdated(self.id, now))
         if (now.turn_detection, now.input_format) != (before.turn_detection, before.input_format):
             self._turns.settings_changed()
 
@@ -151,14 +151,14 @@ class Session:
                 f"There is no item {previous[:100]!r} to come after.",
                 "previous_item_id",
             )
-        item, audio = item_of(event.item, event.item.id or self._shared.ids.new("item"))
-        if item.chars > self._shared.limits.text_chars:
+        item, audio = item_of(event.item, event.item.id or self._context.ids.new("item"))
+        if item.chars > self._context.limits.text_chars:
             raise ProtocolError(
-                "invalid_value", f"An item holds at most {self._shared.limits.text_chars} characters.", "item"
+                "invalid_value", f"An item holds at most {self._context.limits.text_chars} characters.", "item"
             )
         if audio:
             size = sum(len(recording) for _, recording in audio)
-            self._transcripts.check_room(size, self._shared.config.input_format, len(audio))
+            self._transcripts.check_room(size, self._context.config.input_format, len(audio))
         self._keeper.add(item, previous)
         for content_index, recording in audio:
             self._transcripts.begin(item, content_index, recording, told=True)
@@ -178,7 +178,7 @@ class Session:
             )
         item.content[0].text = item.spoken.cut(event.audio_end_ms)
         self._keeper.conversation.weigh(item)
-        self._shared.out.emit(server_events.ItemTruncated(item.id, 0, event.audio_end_ms))
+        self._context.sink.emit(server_events.ItemTruncated(item.id, 0, event.audio_end_ms))
 
     def _delete(self, item_id: str) -> None:
         item = self._item(item_id, "delete")
@@ -195,15 +195,15 @@ class Session:
     def _speech_started(self, at_ms: float) -> None:
         if not self._turns.speech_started(at_ms):
             return
-        detection = self._shared.config.turn_detection
+        detection = self._context.config.turn_detection
         active = self._responses.active
         if active and detection and detection.interrupt_response:
             self._responses.cancel(active.id, "turn_detected")
 
-    def _answer(self, turn: Item | None) -> None:
+    def _answer_turn(self, turn: Item | None) -> None:
         """A turn has ended by itself."""
-        detection = self._shared.config.turn_detection
-        wanted = detection is not None and detection.create_response and self._shared.config.kind == "realtime"
+        detection = self._context.config.turn_detection
+        wanted = detection is not None and detection.create_response and self._context.config.kind == "realtime"
         if turn is not None and wanted and self._responses.active is None:
             self._responses.create(client_events.ResponseOptions(), turn)
 
@@ -218,6 +218,6 @@ class Session:
     def _end(self, reason: str) -> None:
         message, code = ENDS[reason]
         self._responses.fail_all("session_expired", message)
-        self._shared.out.emit(server_events.Error("session_expired", message))
-        self._shared.out.command(Close(code, message))
+        self._context.sink.emit(server_events.Error("session_expired", message))
+        self._context.sink.command(Close(code, message))
         self.closed = True

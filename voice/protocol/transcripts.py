@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from voice.protocol import runner_events, server_events
 from voice.protocol.commands import CancelTranscription, Transcribe
 from voice.protocol.config import AudioFormat, ProtocolError, Transcription
-from voice.protocol.context import Shared
+from voice.protocol.context import SessionContext
 from voice.protocol.conversation import Item
 
 Speech = tuple[str, int]  # an item's id, and which part of it
@@ -19,15 +19,15 @@ class Pending:
 
 
 class Transcripts:
-    def __init__(self, shared: Shared) -> None:
-        self._shared = shared
+    def __init__(self, context: SessionContext) -> None:
+        self._context = context
         self._pending: dict[Speech, Pending] = {}
 
     def room_for(self, size: int, audio_format: AudioFormat, count: int = 1) -> bool:
         """Whether that many bytes more, in so many parts, may wait for their text."""
         waiting = sum(pending.size for pending in self._pending.values())
-        most = self._shared.limits.audio_seconds * 1000 * audio_format.bytes_per_ms
-        return len(self._pending) + count <= self._shared.limits.transcriptions and waiting + size <= most
+        most = self._context.limits.audio_seconds * 1000 * audio_format.bytes_per_ms
+        return len(self._pending) + count <= self._context.limits.transcriptions and waiting + size <= most
 
     def check_room(self, size: int, audio_format: AudioFormat, count: int = 1) -> None:
         if not self.room_for(size, audio_format, count):
@@ -37,10 +37,10 @@ class Transcripts:
 
     def begin(self, item: Item, content_index: int, audio: bytes, *, told: bool) -> None:
         """Have a part's audio written down. What the session is set to now counts."""
-        config = self._shared.config
+        config = self._context.config
         self._pending[item.id, content_index] = Pending(item, len(audio), told and config.transcription is not None)
         settings = config.transcription or Transcription()
-        self._shared.out.command(
+        self._context.sink.command(
             Transcribe(
                 item_id=item.id,
                 content_index=content_index,
@@ -60,7 +60,7 @@ class Transcripts:
     def delta(self, event: runner_events.TranscriptionDelta) -> None:
         pending = self._pending.get((event.item_id, event.content_index))
         if pending and pending.told and event.delta:
-            self._shared.out.emit(server_events.TranscriptionDelta(event.item_id, event.content_index, event.delta))
+            self._context.sink.emit(server_events.TranscriptionDelta(event.item_id, event.content_index, event.delta))
 
     def completed(self, event: runner_events.Transcribed) -> Item | None:
         """The item that it is of; None: it is gone."""
@@ -69,7 +69,7 @@ class Transcripts:
             return None
         pending.item.content[event.content_index].text = event.text.strip()
         if pending.told:
-            self._shared.out.emit(
+            self._context.sink.emit(
                 server_events.TranscriptionCompleted(
                     item_id=event.item_id,
                     content_index=event.content_index,
@@ -87,7 +87,7 @@ class Transcripts:
         if pending is None:
             return None
         if pending.told:
-            self._shared.out.emit(
+            self._context.sink.emit(
                 server_events.TranscriptionFailed(event.item_id, event.content_index, event.code, event.message)
             )
         return pending.item
@@ -97,5 +97,5 @@ class Transcripts:
         ended = [speech for speech, pending in self._pending.items() if pending.item is item]
         for item_id, content_index in ended:
             del self._pending[item_id, content_index]
-            self._shared.out.command(CancelTranscription(item_id, content_index))
+            self._context.sink.command(CancelTranscription(item_id, content_index))
         return ended

@@ -3,7 +3,7 @@
 from voice.protocol import server_events
 from voice.protocol.commands import DetectTurns, Listen
 from voice.protocol.config import AudioFormat, ProtocolError
-from voice.protocol.context import Keeper, Shared
+from voice.protocol.context import ConversationKeeper, SessionContext
 from voice.protocol.conversation import Item, Part
 from voice.protocol.transcripts import Transcripts
 
@@ -69,11 +69,11 @@ class InputBuffer:
 
 
 class Turns:
-    def __init__(self, shared: Shared, keeper: Keeper, transcripts: Transcripts) -> None:
-        self._shared = shared
+    def __init__(self, context: SessionContext, keeper: ConversationKeeper, transcripts: Transcripts) -> None:
+        self._context = context
         self._keeper = keeper
         self._transcripts = transcripts
-        self._buffer = InputBuffer(shared.config.input_format)
+        self._buffer = InputBuffer(context.config.input_format)
         self._speech: str | None = None  # the id of the item that the speech going on will be
         self._speech_ms = 0.0  # where its audio starts, padding included
         self._fresh_ms = 0.0  # the detector's news of audio before this are of a turn that is over
@@ -81,24 +81,24 @@ class Turns:
     @property
     def turn_is_open(self) -> bool:
         """Whether there is audio that would be missed."""
-        return self._speech is not None or (self._shared.config.turn_detection is None and len(self._buffer) > 0)
+        return self._speech is not None or (self._context.config.turn_detection is None and len(self._buffer) > 0)
 
     def detect(self) -> None:
         """Tell the detector what the session is set to now; it starts afresh."""
-        config = self._shared.config
-        self._shared.out.command(DetectTurns(config.turn_detection, config.input_format))
+        config = self._context.config
+        self._context.sink.command(DetectTurns(config.turn_detection, config.input_format))
 
     def settings_changed(self) -> None:
         """To be called when the turn detection or the input's format is another one."""
-        if self._buffer.audio_format is not self._shared.config.input_format:
-            self._buffer.change_format(self._shared.config.input_format)
-        if self._shared.config.turn_detection is None:
+        if self._buffer.audio_format is not self._context.config.input_format:
+            self._buffer.change_format(self._context.config.input_format)
+        if self._context.config.turn_detection is None:
             self._speech = None
         self.detect()
 
     def append(self, audio: bytes) -> None:
         """Raises ProtocolError: more than one append may have, or than the buffer holds; nothing of it is taken."""
-        limits = self._shared.limits
+        limits = self._context.limits
         if len(audio) > limits.append_bytes:
             raise ProtocolError(
                 "audio_too_large", f"One append holds at most {limits.append_bytes} bytes of audio.", "audio"
@@ -108,8 +108,8 @@ class Turns:
         if self._is_too_much(audio):
             self._make_room(audio)
         samples, at_ms = self._buffer.append(audio)
-        if samples and self._shared.config.turn_detection is not None:
-            self._shared.out.command(Listen(samples, at_ms))
+        if samples and self._context.config.turn_detection is not None:
+            self._context.sink.command(Listen(samples, at_ms))
 
     def _make_room(self, audio: bytes) -> None:
         """Raises ProtocolError: there is none for so much."""
@@ -120,42 +120,42 @@ class Turns:
         if self._is_too_much(audio):
             raise ProtocolError(
                 "input_audio_buffer_full",
-                f"The input audio buffer holds at most {self._shared.limits.audio_seconds} seconds, and this append "
+                f"The input audio buffer holds at most {self._context.limits.audio_seconds} seconds, and this append "
                 "was not taken: commit or clear what is there.",
                 "audio",
             )
 
     def _is_too_much(self, audio: bytes) -> bool:
-        most = self._shared.limits.audio_seconds * 1000 * self._buffer.audio_format.bytes_per_ms
+        most = self._context.limits.audio_seconds * 1000 * self._buffer.audio_format.bytes_per_ms
         return len(self._buffer) + len(audio) > most
 
     def commit(self) -> None:
         """By the client. Raises ProtocolError: there is too little audio, or too much waits for its text."""
-        if self._buffer.ms < self._shared.limits.commit_ms:
+        if self._buffer.ms < self._context.limits.commit_ms:
             raise ProtocolError(
                 "input_audio_buffer_commit_empty",
                 f"Error committing input audio buffer: buffer too small. Expected at least "
-                f"{self._shared.limits.commit_ms}ms of audio, but buffer only has {self._buffer.ms:.2f}ms of audio.",
+                f"{self._context.limits.commit_ms}ms of audio, but buffer only has {self._buffer.ms:.2f}ms of audio.",
             )
         self._transcripts.check_room(len(self._buffer), self._buffer.audio_format)
-        item_id = self._speech or self._shared.ids.new("item")
+        item_id = self._speech or self._context.ids.new("item")
         self._commit(item_id, self._buffer.start_ms, self._buffer.end_ms)
         self._start_afresh()
 
     def clear(self) -> None:
         self._buffer.clear()
-        self._shared.out.emit(server_events.AudioCleared())
+        self._context.sink.emit(server_events.AudioCleared())
         self._start_afresh()
 
     def _start_afresh(self) -> None:
         self._speech = None
         self._fresh_ms = self._buffer.start_ms
-        if self._shared.config.turn_detection is not None:
+        if self._context.config.turn_detection is not None:
             self.detect()
 
     def silence_heard(self, until_ms: float) -> Item | None:
         """The turn that has ended, if the detector has started afresh in the middle of one."""
-        detection = self._shared.config.turn_detection
+        detection = self._context.config.turn_detection
         if detection is None or until_ms <= self._fresh_ms:
             return None
         if self._speech is not None:
@@ -165,39 +165,39 @@ class Turns:
 
     def speech_started(self, at_ms: float) -> bool:
         """Whether it counts: a detector may tell what is over, or knows not that the speech went on."""
-        detection = self._shared.config.turn_detection
+        detection = self._context.config.turn_detection
         if detection is None or self._speech is not None or at_ms < self._fresh_ms:
             return False
         self._start(max(at_ms - detection.prefix_padding_ms, self._buffer.start_ms))
         return True
 
     def _start(self, at_ms: float) -> None:
-        self._speech = self._shared.ids.new("item")
+        self._speech = self._context.ids.new("item")
         self._speech_ms = at_ms
-        self._shared.out.emit(server_events.SpeechStarted(round(at_ms), self._speech))
+        self._context.sink.emit(server_events.SpeechStarted(round(at_ms), self._speech))
 
     def speech_stopped(self, at_ms: float) -> Item | None:
         """The turn that has ended."""
-        if self._shared.config.turn_detection is None or self._speech is None or at_ms <= self._speech_ms:
+        if self._context.config.turn_detection is None or self._speech is None or at_ms <= self._speech_ms:
             return None
         return self._stop(self._speech, at_ms)
 
     def _stop(self, item_id: str, at_ms: float) -> Item:
         self._speech = None
         end_ms = min(at_ms, self._buffer.end_ms)
-        self._shared.out.emit(server_events.SpeechStopped(round(end_ms), item_id))
+        self._context.sink.emit(server_events.SpeechStopped(round(end_ms), item_id))
         self._fresh_ms = end_ms
         return self._commit(item_id, self._speech_ms, end_ms)
 
     def _commit(self, item_id: str, start_ms: float, end_ms: float) -> Item:
         audio = self._buffer.take(start_ms, end_ms)
         item = Item(item_id, "message", "user", content=[Part("audio", None)])
-        self._shared.out.emit(server_events.AudioCommitted(self._keeper.conversation.last_id, item_id))
+        self._context.sink.emit(server_events.AudioCommitted(self._keeper.conversation.last_id, item_id))
         self._keeper.add(item)
         if self._transcripts.room_for(len(audio), self._buffer.audio_format):
             self._transcripts.begin(item, 0, audio, told=True)
         else:
-            self._shared.out.emit(
+            self._context.sink.emit(
                 server_events.TranscriptionFailed(
                     item_id, 0, "too_many_transcriptions", "Too much speech waits to be transcribed already."
                 )

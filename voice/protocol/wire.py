@@ -43,7 +43,7 @@ class Wire:
         self._ids = ids
         self._kind: Kind = config.kind
         self._step = Step()
-        self.session = Session(config=config, models=models, ids=ids, limits=limits or Limits(), out=self)
+        self.session = Session(config=config, models=models, ids=ids, limits=limits or Limits(), sink=self)
 
     def start(self) -> Step:
         self.session.start()

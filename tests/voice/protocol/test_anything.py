@@ -11,7 +11,7 @@ from tests.voice.protocol.talk import Talk, b64, pcm
 from voice.protocol import commands, runner_events
 from voice.protocol.commands import StartResponse, Transcribe
 from voice.protocol.config import Limits
-from voice.protocol.responses import Running
+from voice.protocol.responses import ResponseInProgress
 from voice.protocol.session import Session
 
 JUNK = (
@@ -349,7 +349,7 @@ def test_events_that_are_bent_anywhere_are_done_or_refused_and_the_session_goes_
 def test_a_thousand_sessions_leave_nothing_behind():
     def count():
         gc.collect()
-        return sum(type(thing) in (Session, Running) for thing in gc.get_objects())
+        return sum(type(thing) in (Session, ResponseInProgress) for thing in gc.get_objects())
 
     before = count()
     for seed in range(1000):
