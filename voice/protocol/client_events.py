@@ -1,4 +1,4 @@
-"""What a client asks for, in no dialect: a dialect's `parse` makes these of its events."""
+"""Events from the client, independent of the dialect: dialects/parse.py makes them from JSON."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ Role = Literal["system", "user", "assistant"]
 
 @dataclass(frozen=True, kw_only=True)
 class ClientEvent:
-    event_id: str | None = None  # the client's own, told back in errors
+    event_id: str | None = None  # the client's own; errors name it
 
 
 class TurnDetectionPatch(TypedDict, total=False):
@@ -25,16 +25,16 @@ class TurnDetectionPatch(TypedDict, total=False):
 
 
 class TranscriptionPatch(TypedDict, total=False):
-    model: str  # one that is not known here leaves the session's as it is
+    model: str  # an unknown name falls back to the session's default
     language: str
     prompt: str
 
 
 class SessionPatch(TypedDict, total=False):
-    """Only what the client named; everything else stays."""
+    """Changes to a session's settings: only the fields that the client named."""
 
-    model: str  # a chat model's name; another one changes nothing
-    stt_model: str  # these three must be known
+    model: str  # a chat model's name; any other name changes nothing
+    stt_model: str  # unknown names of these three are refused
     llm_model: str
     tts_model: str
     voice: str
@@ -73,19 +73,19 @@ class ClearAudio(ClientEvent):
 @dataclass(frozen=True)
 class NewContent:
     kind: Literal["text", "audio"]
-    text: str | None  # of audio: its transcript; None: to be transcribed
+    text: str | None  # of audio its transcript; None: it will be transcribed
     audio: bytes = b""
 
 
 @dataclass(frozen=True)
 class NewItem:
-    """An item that a client brings along."""
+    """An item that a client provides."""
 
-    id: str | None  # the client's own; None: one is made
+    id: str | None  # the client's own; None: the session makes one
     type: ItemType
     role: Role | None  # of a message
     content: tuple[NewContent, ...] = ()
-    unused: Mapping[str, Any] | None = None  # of function calls: kept, shown, and no part of the context
+    unused: Mapping[str, Any] | None = None  # fields of function calls: stored and shown, but not part of the context
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class ItemReference:
 
 @dataclass(frozen=True)
 class ResponseOptions:
-    """What one response does other than the session says; None: as the session."""
+    """Settings of one response; None: as the session's."""
 
     instructions: str | None = None
     modality: Modality | None = None
@@ -126,9 +126,9 @@ class ResponseOptions:
     output_format: AudioFormat | None = None
     max_output_tokens: int | Literal["inf"] | None = None
     temperature: float | None = None
-    in_conversation: bool = True  # False: out of band; its answer becomes no part of the conversation
-    input: tuple[NewItem | ItemReference, ...] | None = None  # the whole context, in place of the conversation
-    metadata: Mapping[str, str] | None = None  # told back
+    in_conversation: bool = True  # False: out of band; the answer is not added to the conversation
+    input: tuple[NewItem | ItemReference, ...] | None = None  # the whole context, instead of the conversation
+    metadata: Mapping[str, str] | None = None  # returned with the response
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the session wants done: the runner does it, and answers with happenings."""
+"""Commands from the session to its runner, which reports their progress by runner events."""
 
 from dataclasses import dataclass, field
 
@@ -8,9 +8,9 @@ from voice.protocol.config import AudioFormat, Modality, TurnDetection
 
 @dataclass(frozen=True)
 class DetectTurns:
-    """From the next `Listen` on, hear for speech as said here, afresh; None: not at all.
+    """Restart turn detection with these settings, from the next `Listen` on; None: switch it off.
 
-    Also the order to start afresh after a turn was committed or cleared under the detector's feet.
+    Also sent after a commit or a clear, as the detector knows nothing of them.
     """
 
     settings: TurnDetection | None
@@ -19,15 +19,15 @@ class DetectTurns:
 
 @dataclass(frozen=True)
 class Listen:
-    """Audio for the turn detector; only while there is one."""
+    """Search this audio for speech; sent only while turn detection is on."""
 
     audio: bytes = field(repr=False)  # whole samples
-    at_ms: float  # where it starts, of the audio appended since the session's start
+    at_ms: float  # its start, in ms of the audio appended since the session's start
 
 
 @dataclass(frozen=True)
 class Transcribe:
-    """Answered by TranscriptionDelta..., then Transcribed or TranscriptionFailed."""
+    """Transcribe one part of an item; reported by TranscriptionDelta..., then Transcribed or TranscriptionFailed."""
 
     item_id: str
     content_index: int
@@ -40,7 +40,7 @@ class Transcribe:
 
 @dataclass(frozen=True)
 class CancelTranscription:
-    """The item is gone: stop, and tell nothing more of it."""
+    """Stop a transcription whose item was deleted, and report nothing more of it."""
 
     item_id: str
     content_index: int
@@ -54,14 +54,17 @@ class Message:
 
 @dataclass(frozen=True)
 class StartResponse:
-    """Answered by ChatText, SentenceStarted, SpeechAudio, ResponseUsage, then ResponseFinished or ResponseFailed."""
+    """Write and speak a response.
+
+    Reported by ChatText, SentenceStarted, SpeechAudio, ResponseUsage, then ResponseFinished or ResponseFailed.
+    """
 
     response_id: str
-    messages: tuple[Message, ...]  # the instructions first; may hold no user's message
+    messages: tuple[Message, ...]  # the instructions first; there may be no user's message
     llm_model: str
     modality: Modality  # text: nothing is spoken
     tts_model: str
-    voice: str  # empty: the TTS model's own
+    voice: str  # empty: the TTS model's default
     speed: float
     output_format: AudioFormat
     max_output_tokens: int | None
@@ -70,14 +73,14 @@ class StartResponse:
 
 @dataclass(frozen=True)
 class CancelResponse:
-    """Stop it and close the providers' streams now; the client has been told already."""
+    """Stop a response and close the providers' streams now; the client has been told already."""
 
     response_id: str
 
 
 @dataclass(frozen=True)
 class Close:
-    """Send what was said, then close the socket."""
+    """Send what is queued, then close the socket."""
 
     code: int
     reason: str

@@ -1,4 +1,4 @@
-"""What the parts of a session have in common."""
+"""State that the parts of a session share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,15 +12,17 @@ from voice.protocol.server_events import ServerEvent
 
 
 class EventSink(Protocol):
+    """Takes the session's output, in order."""
+
     def emit(self, event: ServerEvent) -> None:
-        """To the client; rendered at once, since items and responses change later."""
+        """Send an event to the client. It is rendered at once, since items and responses change later."""
 
     def command(self, command: Command) -> None:
-        """To the runner."""
+        """Send a command to the runner."""
 
 
 class Ids:
-    """Names of things, unique as far as the stem is."""
+    """Makes ids, which are unique if the stem is."""
 
     def __init__(self, stem: str) -> None:
         self.stem = stem
@@ -33,24 +35,28 @@ class Ids:
 
 @dataclass
 class SessionContext:
+    """What all parts of one session read and write."""
+
     sink: EventSink
     ids: Ids
     limits: Limits
     models: Models
-    defaults: SessionConfig  # as the session began: what unknown names fall back to
-    config: SessionConfig  # as it is now
+    defaults: SessionConfig  # the settings at the session's start, which unknown names fall back to
+    config: SessionConfig  # the current settings
     conversation_id: str
 
 
 class ConversationKeeper:
+    """Changes the conversation, reports each change to the client, and keeps the limits."""
+
     def __init__(self, context: SessionContext, forget: Callable[[Item], None]) -> None:
-        """`forget` is called with each item that has left the conversation."""
+        """`forget` is called with each item that was deleted."""
         self._context = context
         self._forget = forget
         self.conversation = Conversation()
 
     def add(self, item: Item, previous_item_id: str | None = None) -> None:
-        """An item that is whole is done at once."""
+        """Add an item; one that is complete is reported as done, too."""
         self.conversation.add(item, previous_item_id)
         before = self.conversation.previous_id(item)
         self._context.sink.emit(server_events.ItemAdded(before, item))
@@ -59,7 +65,7 @@ class ConversationKeeper:
         self.keep_within_limits(item)
 
     def done(self, item: Item) -> None:
-        """An answer has ended."""
+        """Report that the item of an answer is complete."""
         self._context.sink.emit(server_events.ItemDone(self.conversation.previous_id(item), item))
         self.keep_within_limits(item)
 
@@ -69,7 +75,7 @@ class ConversationKeeper:
         self._forget(item)
 
     def keep_within_limits(self, changed: Item) -> None:
-        """Weigh an item that is new or has changed, and forget the oldest beyond the limits, as if deleted."""
+        """Count the characters of a new or changed item, and delete the oldest items beyond the limits."""
         self.conversation.weigh(changed)
         limits = self._context.limits
         while len(self.conversation) > limits.items or self.conversation.chars > limits.text_chars:

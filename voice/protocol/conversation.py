@@ -1,4 +1,4 @@
-"""The conversation: items in order."""
+"""The conversation: its items in order, and how much of each answer was spoken."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -6,46 +6,50 @@ from typing import Any, Literal
 
 from voice.protocol.client_events import ItemType, Role
 
-CHARS_PER_MS = 0.015  # of usual speech, where nothing better is known
+CHARS_PER_MS = 0.015  # of average speech, until an answer's own pace is known
 
 
 @dataclass
 class Sentence:
-    text: str  # with the white space that follows it
+    text: str  # including the white space after it
     ms: float = 0.0  # of audio sent
     whole: bool = False  # all of its audio was sent
 
 
 @dataclass
 class SpokenAudio:
-    """An answer's audio as it was sent."""
+    """How much audio of an answer was sent, sentence by sentence."""
 
     sentences: list[Sentence] = field(default_factory=list)
-    is_cut: bool = False  # what is sent from then on is not heard any more, and not counted
+    is_cut: bool = False  # it was truncated or interrupted: audio that is sent later is not counted
 
     @property
     def ms(self) -> float:
-        """All audio sent."""
+        """Duration of all audio sent."""
         return sum(sentence.ms for sentence in self.sentences)
 
     def begin(self, text: str) -> None:
+        """Start the next sentence."""
         if not self.is_cut:
             self.end()
             self.sentences.append(Sentence(text))
 
     def end(self) -> None:
+        """Mark the last sentence as sent completely."""
         if self.sentences:
             self.sentences[-1].whole = True
 
     def add(self, ms: float) -> None:
+        """Count audio of the current sentence."""
         if not self.sentences:
             self.begin("")
         if not self.is_cut:
             self.sentences[-1].ms += ms
 
     def cut(self, ms: float) -> str:
-        """Keep what is heard in the first `ms`, and return its text: whole sentences, and of one that is heard in
-        part as many words as fit its share of the audio. It ends where the audio does, without white space.
+        """Keep the first `ms` of the audio, and return their text, without white space at its end.
+
+        Of a sentence that is cut, as many words are kept as fit its share of the audio.
         """
         pace = self._pace()
         kept = []
@@ -61,7 +65,7 @@ class SpokenAudio:
         return "".join(sentence.text for sentence in kept).rstrip()
 
     def _pace(self) -> float:
-        """Characters in a ms, by the sentences that are whole."""
+        """Characters per ms, measured on the sentences that were sent completely."""
         whole = [sentence for sentence in self.sentences if sentence.whole]
         ms = sum(sentence.ms for sentence in whole)
         chars = sum(len(sentence.text) for sentence in whole)
@@ -69,7 +73,7 @@ class SpokenAudio:
 
 
 def _words(text: str, share: float) -> str:
-    """The words of the text's first `share` (0 to 1); characters, where the text has no spaces."""
+    """Cut the text to its first `share` (0 to 1), between words where it has spaces."""
     text = text.rstrip()
     end = int(len(text) * share)
     if not text[end : end + 1].strip() or len(text.split()) < 2:
@@ -80,7 +84,7 @@ def _words(text: str, share: float) -> str:
 
 
 Status = Literal["in_progress", "completed", "incomplete"]
-START = "root"  # in place of a previous item's id
+START = "root"  # instead of a previous item's id
 
 
 @dataclass
@@ -88,7 +92,7 @@ class Part:
     """A piece of a message's content."""
 
     kind: Literal["text", "audio"]
-    text: str | None  # of audio its transcript; None: it is not known (yet)
+    text: str | None  # of audio its transcript; None: not known, or not yet
 
 
 @dataclass(eq=False)
@@ -98,12 +102,12 @@ class Item:
     role: Role | None  # of a message
     status: Status = "completed"
     content: list[Part] = field(default_factory=list)
-    unused: Mapping[str, Any] = field(default_factory=dict)  # of function calls: shown, no part of the context
+    unused: Mapping[str, Any] = field(default_factory=dict)  # of function calls: shown, not part of the context
     spoken: SpokenAudio | None = None  # of an assistant's speech
 
     @property
     def text(self) -> str:
-        """What a chat model is told of it."""
+        """The text that a chat model is given for the item."""
         return "\n".join(part.text for part in self.content if part.text)
 
     @property
@@ -114,13 +118,13 @@ class Item:
 
 
 class Conversation:
-    """Items by id, in order."""
+    """Items in order, with access by id."""
 
     def __init__(self) -> None:
         self._items: dict[str, Item] = {}
         self._order: list[str] = []
         self._chars: dict[str, int] = {}
-        self.chars = 0  # of all items, as they were weighed last
+        self.chars = 0  # of all items, as of their last `weigh`
 
     def __len__(self) -> int:
         return len(self._order)
@@ -139,14 +143,17 @@ class Conversation:
         return self._items.get(item_id)
 
     def previous_id(self, item: Item) -> str | None:
-        """Of the item before; None: it is the first."""
+        """Return the id of the item before; None: it is the first."""
         if self._order[-1] == item.id:  # nearly always
             return self._order[-2] if len(self._order) > 1 else None
         place = self._order.index(item.id)
         return self._order[place - 1] if place else None
 
     def add(self, item: Item, previous_item_id: str | None = None) -> None:
-        """At the end, at the start ("root"), or after that item. The id must be new, and the previous one known."""
+        """Insert an item at the end (None), at the start ("root"), or after an item of the conversation.
+
+        The item's id must be new.
+        """
         if previous_item_id is None:
             self._order.append(item.id)
         elif previous_item_id == START:
@@ -162,7 +169,7 @@ class Conversation:
         self.chars -= self._chars.pop(item.id)
 
     def weigh(self, item: Item) -> None:
-        """Count an item whose text has changed."""
+        """Count the characters of an item again, after a change of its text."""
         if item in self:
             self.chars += item.chars - self._chars.get(item.id, 0)
             self._chars[item.id] = item.chars

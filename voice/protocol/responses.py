@@ -1,4 +1,4 @@
-"""Answers: at most one for the conversation at a time, and a few beside it."""
+"""Responses: at most one of the conversation at a time, and a few out of band."""
 
 from dataclasses import dataclass, field
 
@@ -13,6 +13,8 @@ from voice.protocol.transcripts import Speech, Transcripts
 
 
 class ResponseOutput:
+    """Reports a response's text and audio to the client, as its one item."""
+
     def __init__(self, context: SessionContext, keeper: ConversationKeeper, response: Response) -> None:
         self._context = context
         self._keeper = keeper
@@ -28,7 +30,7 @@ class ResponseOutput:
             self._context.sink.emit(server_events.TranscriptDelta(self._response.id, item.id, delta))
 
     def sentence(self, text: str) -> None:
-        """The audio that follows speaks this."""
+        """Note that the following audio speaks `text`."""
         spoken = self._item().spoken
         if spoken is not None:
             spoken.begin(text)
@@ -40,7 +42,7 @@ class ResponseOutput:
             self._context.sink.emit(server_events.AudioDelta(self._response.id, item.id, audio))
 
     def end(self) -> None:
-        """Close what was opened."""
+        """Complete the item, if there is one, as the response's status says."""
         response = self._response
         item = response.item
         if item is None:
@@ -59,8 +61,8 @@ class ResponseOutput:
             self._keeper.done(item)
 
     def _final_text(self, item: Item) -> str:
-        """All that was written; of speech that was stopped what was spoken, of speech that was truncated what of it
-        was heard."""
+        """Return the item's text: all of it for a completed response, the part that was spoken for a cancelled or
+        failed one, and the part that was heard where the client has truncated it."""
         spoken = item.spoken
         if spoken is None:
             return "".join(self._text)
@@ -72,7 +74,7 @@ class ResponseOutput:
         return "".join(self._text)
 
     def _item(self) -> Item:
-        """Made when there is something to put into it."""
+        """Return the response's item, which the first text or audio creates."""
         response = self._response
         if response.item is not None:
             return response.item
@@ -90,17 +92,21 @@ class ResponseOutput:
 
 @dataclass(eq=False)
 class ResponseInProgress:
+    """A response from its creation to its end; at first it may wait for transcripts."""
+
     response: Response
     instructions: str
-    context: list[Item]  # as it was when the response was asked for
-    detached: frozenset[Item]  # those of the context that were brought along for this response only
+    context: list[Item]  # as it was when the response was created
+    detached: frozenset[Item]  # items of the context that the client provided for this response only
     output: ResponseOutput
-    turn: Item | None = None  # the turn that it answers, where nobody asked for it
-    waits: set[Speech] = field(default_factory=set)  # for their text
-    started: bool = False
+    turn: Item | None = None  # the turn that it answers, if turn detection created it
+    waits: set[Speech] = field(default_factory=set)  # speech whose transcript it waits for
+    started: bool = False  # StartResponse was sent
 
 
 class Responses:
+    """Creates, updates and ends the session's responses."""
+
     def __init__(self, context: SessionContext, keeper: ConversationKeeper, transcripts: Transcripts) -> None:
         self._context = context
         self._keeper = keeper
@@ -110,11 +116,11 @@ class Responses:
 
     @property
     def active(self) -> Response | None:
-        """The conversation's."""
+        """The conversation's response in progress; None: there is none."""
         return next((each.response for each in self._running.values() if each.response.conversation_id), None)
 
     def create(self, options: client_events.ResponseOptions, turn: Item | None = None) -> None:
-        """Begin an answer; it waits by itself for the text of what was said. Raises ProtocolError."""
+        """Create a response, which starts when the speech in its context is transcribed. Raises ProtocolError."""
         self._check_may_start(options)
         context, detached = self._input_items(options)
         response = self._new_response(options)
@@ -154,7 +160,10 @@ class Responses:
     def _input_items(
         self, options: client_events.ResponseOptions
     ) -> tuple[list[Item], dict[Item, list[tuple[int, bytes]]]]:
-        """The items that the answer is based on, and the audio of those that are brought along."""
+        """Return the response's context, and the untranscribed audio of items that the client provided with it.
+
+        Raises ProtocolError.
+        """
         if options.input is None:
             return list(self._keeper.conversation), {}
         context = []
@@ -170,7 +179,7 @@ class Responses:
                     )
                 context.append(known)
             else:
-                # Its own id would be mistaken for the conversation's item of that id.
+                # With the client's id it could be taken for an item of the conversation.
                 item, audio = item_of(entry, self._context.ids.new("item"))
                 context.append(item)
                 detached[item] = audio
@@ -207,14 +216,14 @@ class Responses:
         )
 
     def text_known(self, speech: Speech) -> None:
-        """What was said has been written down, or is wanted no more."""
+        """Start the responses that waited only for this transcript, which is known or not needed any more."""
         for running in list(self._running.values()):
             if speech in running.waits:
                 running.waits.discard(speech)
                 self._start_if_ready(running)
 
     def text_failed(self, speech: Speech, message: str) -> None:
-        """What was said cannot be written down: an answer to it would be one to something else."""
+        """Fail the responses that wait for this transcript: without it they would answer something else."""
         for running in list(self._running.values()):
             if speech in running.waits:
                 self._fail(running, "transcription_failed", message)
@@ -223,7 +232,7 @@ class Responses:
         if running.waits:
             return
         if running.turn is not None and not running.turn.text:
-            self._end(running)  # it was noise: there is nothing to answer
+            self._end(running)  # the turn was noise: there is nothing to answer
             return
         running.started = True
         response = running.response
@@ -243,7 +252,7 @@ class Responses:
         )
 
     def _messages(self, running: ResponseInProgress) -> tuple[Message, ...]:
-        """What was deleted meanwhile is left out."""
+        """Return the context as messages, without items that were deleted meanwhile."""
         conversation = self._keeper.conversation
         messages = [Message("system", running.instructions)] if running.instructions else []
         for item in running.context:
@@ -279,7 +288,7 @@ class Responses:
             self._fail(running, event.code, event.message)
 
     def cancel(self, response_id: str | None, reason: CancelReason = "client_cancelled") -> None:
-        """None: the conversation's. Raises ProtocolError: it is not active."""
+        """Cancel a response (None: the conversation's). Raises ProtocolError if it is not in progress."""
         if response_id is None:
             active = self.active
             response_id = active.id if active else ""
@@ -291,6 +300,7 @@ class Responses:
         self._stop(running)
 
     def fail_all(self, code: str, message: str) -> None:
+        """Fail and stop all responses in progress."""
         for running in list(self._running.values()):
             self._fail(running, code, message)
             self._stop(running)
@@ -305,7 +315,7 @@ class Responses:
             self._context.sink.command(CancelResponse(running.response.id))
 
     def _end(self, running: ResponseInProgress) -> None:
-        """Tell that it is over, as its status says."""
+        """Report the end of a response, as its status says; one that is still in progress is completed."""
         response = running.response
         del self._running[response.id]
         for item in running.detached:
@@ -317,7 +327,7 @@ class Responses:
 
 
 def item_of(new: client_events.NewItem, item_id: str) -> tuple[Item, list[tuple[int, bytes]]]:
-    """The item that a client describes, and the audio in it that is to be transcribed, by the part's index."""
+    """Make an item from a client's description; also return its audio without a transcript, by the part's index."""
     content = [Part(part.kind, part.text) for part in new.content]
     audio = [(index, part.audio) for index, part in enumerate(new.content) if part.kind == "audio" and part.audio]
     item = Item(item_id, new.type, new.role, content=content, unused=new.unused or {})

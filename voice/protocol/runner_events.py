@@ -1,7 +1,6 @@
-"""What happens beside the client: the runner tells the session of it.
+"""Events from the runner to the session.
 
-Those of a response or an item that is over or gone are ignored, so that the runner need not wonder whether a message
-crossed with a cancellation.
+Events of a response that has ended or an item that was deleted are ignored, so an event may cross with a cancellation.
 """
 
 from dataclasses import dataclass, field
@@ -10,19 +9,19 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class SilenceHeard:
-    """No speech up to here, none going on. Audio older than the padding is let go: without this the buffer fills."""
+    """No speech was found up to here. Frees audio older than the padding; without this event the buffer fills."""
 
-    until_ms: float  # all ms: of the audio appended since the session's start
+    until_ms: float  # all positions: ms of the audio appended since the session's start
 
 
 @dataclass(frozen=True)
 class SpeechStarted:
-    at_ms: float  # where the speech itself starts, without padding
+    at_ms: float  # the start of the speech, without padding
 
 
 @dataclass(frozen=True)
 class SpeechStopped:
-    at_ms: float  # where the silence that ends the turn has been heard: the end of the turn's audio
+    at_ms: float  # the end of the turn's audio, including the silence that ended it
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class TranscriptionDelta:
 
 @dataclass(frozen=True)
 class Transcribed:
-    """The whole text; the last word of a `Transcribe`, as is TranscriptionFailed."""
+    """The whole transcript. This or TranscriptionFailed ends a `Transcribe`."""
 
     item_id: str
     content_index: int
@@ -49,7 +48,7 @@ class TranscriptionFailed:
     item_id: str
     content_index: int
     code: str
-    message: str  # for the client: no audio, text or key in it
+    message: str  # for the client; contains no audio, text or key
 
 
 @dataclass(frozen=True)
@@ -60,12 +59,10 @@ class ChatText:
 
 @dataclass(frozen=True)
 class SentenceStarted:
-    """The audio that follows speaks this."""
+    """The following audio speaks `text`: the next slice of the chat text, white space included."""
 
     response_id: str
-    text: str = field(
-        repr=False
-    )  # a slice of the chat text with its white space: all slices together, in order, are the whole
+    text: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ class SpeechAudio:
 
 @dataclass(frozen=True)
 class ResponseUsage:
-    """What the chat model counted; told as soon as it is known, so that a cancelled response shows it too."""
+    """The chat model's token counts, reported as soon as they are known: a cancelled response shows them, too."""
 
     response_id: str
     input_tokens: int | None
@@ -85,7 +82,7 @@ class ResponseUsage:
 
 @dataclass(frozen=True)
 class ResponseFinished:
-    """All text is written and all audio told of. The last word of a `StartResponse`, as is ResponseFailed."""
+    """All text and audio was reported. This or ResponseFailed ends a `StartResponse`."""
 
     response_id: str
     incomplete: bool = False  # the chat model stopped at its output limit
@@ -108,21 +105,21 @@ class RateLimit:
 
 @dataclass(frozen=True)
 class RateLimitsKnown:
-    """As they are now; told to the client when the next response starts."""
+    """The current rate limits; the client gets them when the next response is created."""
 
     rate_limits: tuple[RateLimit, ...]
 
 
 @dataclass(frozen=True)
 class TimeUp:
-    """The session ends by itself."""
+    """The session ends without the client asking for it."""
 
     reason: Literal["idle", "expired", "restart"]
 
 
 @dataclass(frozen=True)
 class RunnerError:
-    """Something else went wrong that the client must know of; the session goes on."""
+    """Another error that the client must be told; the session goes on."""
 
     code: str
     message: str

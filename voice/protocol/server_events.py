@@ -1,4 +1,4 @@
-"""What the session tells its client, in no dialect: a dialect's `render` makes the events of these.
+"""Events to the client, independent of the dialect: dialects/render.py makes JSON from them.
 
 `type` is the GA dialect's name of the event, and the fields are named as on the wire.
 """
@@ -32,7 +32,7 @@ class Response:
     reason: str | None = None  # why it was cancelled, or is incomplete
     error_code: str | None = None  # why it failed
     error_message: str | None = None
-    item: Item | None = None  # its one output, once there is some
+    item: Item | None = None  # its one output item; None: no output yet
     input_tokens: int | None = None  # None: not known
     output_tokens: int | None = None
 
@@ -48,7 +48,7 @@ class Error(ServerEvent):
     code: str
     message: str
     param: str | None = None  # the field of the client's event, as the client wrote it
-    client_event_id: str | None = None  # of the event that it is about
+    client_event_id: str | None = None  # of the event that caused it
     kind: str = "invalid_request_error"
 
 
@@ -95,7 +95,7 @@ class SpeechStopped(ServerEvent):
     item_id: str
 
 
-# Items. They are rendered at once, before the next input: an Item changes later.
+# Items. These events are rendered at once, before the next input, as an Item changes later.
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ class OutputItemDone(ServerEvent):
 
 @dataclass(frozen=True)
 class PartEvent(ServerEvent):
-    """Of the one part of a response's one item."""
+    """An event of the single part of a response's single item."""
 
     response_id: str
     item_id: str

@@ -1,4 +1,4 @@
-"""One session: takes what the client asks for and what happens, one after another."""
+"""One session: handles the events of its client and of its runner, one after another."""
 
 from voice.protocol import client_events, runner_events, server_events
 from voice.protocol.commands import Close
@@ -20,7 +20,7 @@ ENDS = {
 
 
 class Session:
-    """`handle` is called with one input at a time; what follows goes to `out` before it returns."""
+    """The state machine. `handle` takes one event at a time; all output goes to `sink` before it returns."""
 
     def __init__(self, *, config: SessionConfig, models: Models, ids: Ids, limits: Limits, sink: EventSink) -> None:
         self.id = ids.new("sess")
@@ -45,7 +45,10 @@ class Session:
             self._turns.detect()
 
     def handle(self, event: client_events.ClientEvent | runner_events.RunnerEvent) -> None:
-        """Never raises; what is wrong with a client's event it is told. After the end nothing is done any more."""
+        """Handle one event. Never raises: a client's invalid event is answered by an error event.
+
+        Once the session is closed, events are ignored.
+        """
         if self.closed:
             return
         if not isinstance(event, client_events.ClientEvent):
@@ -114,11 +117,11 @@ class Session:
                 self._end(reason)
 
     def _item(self, item_id: str, wanted_to: str) -> Item:
-        """Raises ProtocolError."""
+        """Return an item of the conversation. Raises ProtocolError if there is none of this id."""
         item = self._keeper.conversation.get(item_id)
         if item is None:
             raise ProtocolError(
-                f"item_{wanted_to}_invalid_item_id",  # these are the protocol's codes
+                f"item_{wanted_to}_invalid_item_id",  # OpenAI's error codes
                 f"The conversation has no item {item_id[:100]!r}.",
                 "item_id",
             )
@@ -201,7 +204,7 @@ class Session:
             self._responses.cancel(active.id, "turn_detected")
 
     def _answer_turn(self, turn: Item | None) -> None:
-        """A turn has ended by itself."""
+        """Create a response to a turn that turn detection has ended, if the settings ask for it."""
         detection = self._context.config.turn_detection
         wanted = detection is not None and detection.create_response and self._context.config.kind == "realtime"
         if turn is not None and wanted and self._responses.active is None:

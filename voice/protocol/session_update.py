@@ -1,4 +1,4 @@
-"""What a `session.update` makes of a session's settings."""
+"""Applies a client's changes to a session's settings."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from voice.protocol.client_events import SessionPatch, TranscriptionPatch, TurnDetectionPatch
 from voice.protocol.config import Models, ProtocolError, SessionConfig, Transcription, TurnDetection
 
-PLAIN = (
+COPIED_FIELDS = (
     "instructions",
     "modality",
     "input_format",
@@ -18,13 +18,13 @@ PLAIN = (
 
 
 def updated(config: SessionConfig, patch: SessionPatch, *, models: Models, defaults: SessionConfig) -> SessionConfig:
-    """The settings with what the client named changed. Raises ProtocolError, then nothing is.
+    """Return the settings with the client's changes. Raises ProtocolError.
 
-    A model that the client named in its own words must exist. One from the defaults that clients of the protocol send
-    along (its `model`, the transcription's model, a voice) falls back to the session's own where it is unknown.
+    A model in one of this platform's own fields (`stt_model`, `llm_model`, `tts_model`) must exist. Names that OpenAI's
+    clients send by default (`model`, the transcription's model, the voice) fall back to the session's if unknown.
     """
     _check_known(patch, models)
-    changes: dict[str, Any] = {name: value for name, value in patch.items() if name in PLAIN}
+    changes: dict[str, Any] = {name: value for name, value in patch.items() if name in COPIED_FIELDS}
     if patch.get("model") in models.llm:
         changes["model"] = changes["llm_model"] = patch["model"]
     if "llm_model" in patch:
@@ -50,12 +50,13 @@ def updated(config: SessionConfig, patch: SessionPatch, *, models: Models, defau
 
 
 def known_voice(voice: str, tts_model: str, models: Models, fallback: str) -> str:
-    """The voice, or the fallback where the model has no such one."""
+    """Return the voice, or the fallback if the model has no such voice."""
     voices = models.voices.get(tts_model)
     return voice if voices is None or voice in voices else fallback
 
 
 def _check_known(patch: SessionPatch, models: Models) -> None:
+    """Raises ProtocolError for an unknown model."""
     for field, name, known in (
         ("stt_model", patch.get("stt_model"), models.stt),
         ("llm_model", patch.get("llm_model"), models.llm),

@@ -1,4 +1,4 @@
-"""The user's turns: audio comes in, and is cut into items by hand or where speech ends."""
+"""The user's turns: buffers audio, and makes an item of it when the client commits or speech ends."""
 
 from voice.protocol import server_events
 from voice.protocol.commands import DetectTurns, Listen
@@ -9,7 +9,7 @@ from voice.protocol.transcripts import Transcripts
 
 
 class InputBuffer:
-    """Bytes with their place in time. All ms are of the audio appended since the session's start."""
+    """Buffers appended audio. All positions are in ms of the audio appended since the session's start."""
 
     def __init__(self, audio_format: AudioFormat) -> None:
         self.audio_format = audio_format
@@ -28,20 +28,20 @@ class InputBuffer:
         return self.start_ms + self.ms
 
     def append(self, audio: bytes) -> tuple[bytes, float]:
-        """The samples that are whole now, and where they start: audio may be cut in the middle of one."""
+        """Append audio; return the samples that it completes, and their position. A piece may end within a sample."""
         start, before = self._whole(), len(self._audio)
         self._audio += audio
         end = self._whole()
-        is_cut = start < before or end < len(self._audio)  # else nothing need be copied
+        is_cut = start < before or end < len(self._audio)  # otherwise no copy is needed
         samples = bytes(self._audio[start:end]) if is_cut else audio
         return samples, self.start_ms + start / self.audio_format.bytes_per_ms
 
     def drop_until(self, ms: float) -> None:
-        """Let go of what is older."""
+        """Drop the audio before `ms`."""
         self._drop(self._offset(ms))
 
     def take(self, start_ms: float, end_ms: float) -> bytes:
-        """The audio between, whole samples; it and all before it is gone from the buffer."""
+        """Remove and return the audio between, in whole samples; all audio before it is dropped."""
         start, end = self._offset(start_ms), self._offset(end_ms)
         audio = bytes(self._audio[start:end])
         self._drop(end)
@@ -51,7 +51,7 @@ class InputBuffer:
         self._drop(len(self._audio))
 
     def change_format(self, audio_format: AudioFormat) -> None:
-        """What was there is let go."""
+        """Clear the buffer and change its format."""
         self.clear()
         self.audio_format = audio_format
 
@@ -60,36 +60,38 @@ class InputBuffer:
         return min(max(frames * self.audio_format.frame_bytes, 0), self._whole())
 
     def _whole(self) -> int:
-        """Bytes of whole samples."""
+        """Return the number of bytes in whole samples."""
         return len(self._audio) // self.audio_format.frame_bytes * self.audio_format.frame_bytes
 
     def _drop(self, count: int) -> None:
-        del self._audio[:count]  # from the front this moves nothing
+        del self._audio[:count]  # a bytearray drops its beginning without copying
         self.start_ms += count / self.audio_format.bytes_per_ms
 
 
 class Turns:
+    """Cuts the appended audio into turns, and commits each as an item."""
+
     def __init__(self, context: SessionContext, keeper: ConversationKeeper, transcripts: Transcripts) -> None:
         self._context = context
         self._keeper = keeper
         self._transcripts = transcripts
         self._buffer = InputBuffer(context.config.input_format)
-        self._speech: str | None = None  # the id of the item that the speech going on will be
-        self._speech_ms = 0.0  # where its audio starts, padding included
-        self._fresh_ms = 0.0  # the detector's news of audio before this are of a turn that is over
+        self._speech: str | None = None  # id of the item that the current speech will become; None: no speech
+        self._speech_ms = 0.0  # the start of its audio, padding included
+        self._fresh_ms = 0.0  # the end of the last turn: detector events before it are outdated
 
     @property
     def turn_is_open(self) -> bool:
-        """Whether there is audio that would be missed."""
+        """Whether the buffer holds audio of an uncommitted turn."""
         return self._speech is not None or (self._context.config.turn_detection is None and len(self._buffer) > 0)
 
     def detect(self) -> None:
-        """Tell the detector what the session is set to now; it starts afresh."""
+        """Restart turn detection with the current settings."""
         config = self._context.config
         self._context.sink.command(DetectTurns(config.turn_detection, config.input_format))
 
     def settings_changed(self) -> None:
-        """To be called when the turn detection or the input's format is another one."""
+        """Apply changed settings of turn detection or of the input's format."""
         if self._buffer.audio_format is not self._context.config.input_format:
             self._buffer.change_format(self._context.config.input_format)
         if self._context.config.turn_detection is None:
@@ -97,7 +99,7 @@ class Turns:
         self.detect()
 
     def append(self, audio: bytes) -> None:
-        """Raises ProtocolError: more than one append may have, or than the buffer holds; nothing of it is taken."""
+        """Append audio. Raises ProtocolError, and keeps none of it, beyond the limits of an append or the buffer."""
         limits = self._context.limits
         if len(audio) > limits.append_bytes:
             raise ProtocolError(
@@ -112,9 +114,9 @@ class Turns:
             self._context.sink.command(Listen(samples, at_ms))
 
     def _make_room(self, audio: bytes) -> None:
-        """Raises ProtocolError: there is none for so much."""
+        """Commit speech that has filled the buffer. Raises ProtocolError if the audio still does not fit."""
         if self._speech is not None:
-            # Speech without a pause has filled the buffer: what there is becomes an item, and the speech goes on.
+            # Speech without a pause: the buffer becomes an item, and the speech continues in the next one.
             self._stop(self._speech, self._buffer.end_ms)
             self._start(self._buffer.start_ms)
         if self._is_too_much(audio):
@@ -130,7 +132,7 @@ class Turns:
         return len(self._buffer) + len(audio) > most
 
     def commit(self) -> None:
-        """By the client. Raises ProtocolError: there is too little audio, or too much waits for its text."""
+        """Commit the buffer for the client. Raises ProtocolError for too little audio, or too many transcriptions."""
         if self._buffer.ms < self._context.limits.commit_ms:
             raise ProtocolError(
                 "input_audio_buffer_commit_empty",
@@ -154,7 +156,7 @@ class Turns:
             self.detect()
 
     def silence_heard(self, until_ms: float) -> Item | None:
-        """The turn that has ended, if the detector has started afresh in the middle of one."""
+        """Drop audio that is silent; return the turn that has ended, if detection was restarted within it."""
         detection = self._context.config.turn_detection
         if detection is None or until_ms <= self._fresh_ms:
             return None
@@ -164,7 +166,7 @@ class Turns:
         return None
 
     def speech_started(self, at_ms: float) -> bool:
-        """Whether it counts: a detector may tell what is over, or knows not that the speech went on."""
+        """Start a turn. False if the event is outdated, or the speech is known already."""
         detection = self._context.config.turn_detection
         if detection is None or self._speech is not None or at_ms < self._fresh_ms:
             return False
@@ -177,7 +179,7 @@ class Turns:
         self._context.sink.emit(server_events.SpeechStarted(round(at_ms), self._speech))
 
     def speech_stopped(self, at_ms: float) -> Item | None:
-        """The turn that has ended."""
+        """End the current turn and return its item; None if the event is outdated."""
         if self._context.config.turn_detection is None or self._speech is None or at_ms <= self._speech_ms:
             return None
         return self._stop(self._speech, at_ms)

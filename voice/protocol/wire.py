@@ -1,4 +1,4 @@
-"""A session as its client sees it: frames in; frames and commands out."""
+"""A session on the wire: takes frames and runner events, returns frames and commands."""
 
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -15,27 +15,29 @@ from voice.protocol.session import Session
 
 
 class Dialect(Protocol):
-    """How a client speaks: see dialects/."""
+    """Translates between JSON and the session's events: see dialects/."""
 
     def session_patch(self, session: Fields, kind: Kind) -> client_events.SessionPatch: ...
 
     def response_options(self, response: Fields) -> client_events.ResponseOptions: ...
 
     def render(self, event: server_events.ServerEvent) -> dict[str, Any] | None:
-        """The event as JSON without its id, bytes for base64; None: the dialect has no such event."""
+        """Return the event as a JSON object without its id; None: the dialect has no such event."""
 
     def session(self, session_id: str, config: SessionConfig) -> dict[str, Any]: ...
 
 
 @dataclass
 class Step:
-    """What follows from one input."""
+    """The output that follows from one input."""
 
     frames: list[str] = field(default_factory=list)  # JSON texts to send, in this order
-    commands: list[Command] = field(default_factory=list)  # to be begun after that, in this order
+    commands: list[Command] = field(default_factory=list)  # to start after that, in this order
 
 
 class Wire:
+    """One session in one dialect; see the package's docstring."""
+
     def __init__(
         self, *, dialect: Dialect, config: SessionConfig, models: Models, ids: Ids, limits: Limits | None = None
     ) -> None:
@@ -50,7 +52,7 @@ class Wire:
         return self._taken()
 
     def text(self, frame: str) -> Step:
-        """A text frame. Never raises: what is wrong with it the client is told."""
+        """Handle a text frame. Never raises: an invalid one is answered by an error event."""
         raw = None
         try:
             raw = _loaded(frame)
@@ -61,7 +63,7 @@ class Wire:
         return self._taken()
 
     def audio(self, frame: bytes) -> Step:
-        """A binary frame: an append."""
+        """Handle a binary frame: audio to append."""
         self.session.handle(client_events.AppendAudio(frame))
         return self._taken()
 
@@ -84,7 +86,7 @@ class Wire:
 
 
 def _loaded(frame: str) -> dict[str, Any]:
-    """The frame's object. Raises ProtocolError."""
+    """Parse a frame as a JSON object. Raises ProtocolError."""
     try:
         raw = msgspec.json.decode(frame)
     except (ValueError, RecursionError):
