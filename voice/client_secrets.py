@@ -1,4 +1,4 @@
-"""Short-lived keys for browsers, which must not be given a real one."""
+"""Short-lived keys for browsers, which must not get an API key."""
 
 import secrets
 from collections.abc import Sequence
@@ -19,24 +19,24 @@ from voice.session_config import SessionRequest
 
 PREFIX = "ek_"  # API keys begin with ek-
 SHORTEST, USUAL, LONGEST = 10, 600, 7200  # seconds
-KEPT = timedelta(days=1)  # after their end
+KEPT = timedelta(days=1)  # after they expire
 
 
 @dataclass(frozen=True)
 class Found:
     access: Access
-    wanted: SessionRequest  # what its sessions begin with
+    wanted: SessionRequest  # the settings of its sessions
 
 
 async def make(access: Access, wanted: SessionRequest, seconds: int) -> tuple[str, datetime]:
-    """A new secret, which cannot be read again afterwards, and its end."""
+    """Make a secret; return it, as it is stored only as a hash, and when it expires."""
     value, row = _new(access, wanted, seconds)
     await writer.submit(_save, row)
     return value, row.expires_at
 
 
 def make_for_member(access: Access, wanted: SessionRequest, seconds: int) -> str:
-    """A new secret for somebody who is signed in."""
+    """Make a secret for a member who is signed in."""
     value, row = _new(access, wanted, seconds)
     _save([row])
     return value
@@ -62,9 +62,9 @@ def _new(access: Access, wanted: SessionRequest, seconds: int) -> tuple[str, Cli
 
 
 async def find(authorization: str | None) -> Found | None:
-    """What a client secret allows; None where it is none (but maybe an API key).
+    """Look up a client secret; None if the header holds none (it may hold an API key).
 
-    Raises ApiError: 401 where it is unknown or over, and whatever holds for its maker.
+    Raises ApiError: 401 if it is unknown or expired, and the errors of `authenticate_key` for its maker's key.
     """
     scheme, _, value = (authorization or "").strip().partition(" ")
     if scheme.lower() != "bearer" or not value.strip().startswith(PREFIX):
@@ -98,7 +98,7 @@ def _found(row: ClientSecret) -> Found | None:
 
 
 def _access_of(row: ClientSecret) -> Access | None:
-    """Its maker's, as it is now; None where they may do nothing any more."""
+    """Return its maker's current access; None if they have none any more."""
     if row.api_key is not None:
         return access_of_keys([row.api_key.key_hash]).get(row.api_key.key_hash)
     if row.user is not None and row.user.is_active:

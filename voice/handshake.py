@@ -1,4 +1,4 @@
-"""Who connects, in which dialect, and to what: all that is known before the first event."""
+"""Reads a request to connect: who asks, in which dialect, for which model and settings."""
 
 import re
 from dataclasses import dataclass, field, replace
@@ -25,18 +25,18 @@ KEY = "earshot.key"  # in the scope
 
 @dataclass(frozen=True)
 class Handshake:
-    """What the request to connect says."""
+    """The request to connect."""
 
-    authorization: str | None = field(repr=False)  # as a header's value, wherever the key came from
+    authorization: str | None = field(repr=False)  # as in the header, wherever the client put the key
     dialect: str  # RealtimeSession.Dialect
-    subprotocol: str | None  # to be answered
+    subprotocol: str | None  # that the answer names
     model: str | None
     kind: Kind
 
 
 @dataclass(frozen=True)
 class SessionStart:
-    """Everything that a session begins with."""
+    """The caller, models and settings that a session starts with."""
 
     access: Access
     choices: Choices
@@ -44,7 +44,7 @@ class SessionStart:
 
 
 def take_key_out(scope: Scope) -> None:
-    """Move the key in the address to where only `read_handshake` finds it: servers log addresses by themselves."""
+    """Move a key from the address to `scope[KEY]`, as servers log addresses."""
     query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     scope["query_string"] = urlencode([pair for pair in query if pair[0] != KEY_IN_QUERY]).encode()
     scope[KEY] = next((value for name, value in query if name == KEY_IN_QUERY), None)
@@ -59,7 +59,7 @@ def read_handshake(websocket: WebSocket) -> Handshake:
     if authorization is None and (key := key_offered or _without_scheme(key_in_query)):
         authorization = f"Bearer {key}"
     says_beta = BETA_SUBPROTOCOL in offered or BETA_HEADER in websocket.headers.get("openai-beta", "")
-    # A key in the address is this site's own way, and its clients speak beta.
+    # A key in the address is this site's extension of the protocol; its clients speak the beta dialect.
     is_beta = says_beta or (key_in_query is not None and not offered)
     return Handshake(
         authorization=authorization,
@@ -71,7 +71,10 @@ def read_handshake(websocket: WebSocket) -> Handshake:
 
 
 async def begin(handshake: Handshake) -> SessionStart:
-    """Raises ApiError: 401, 402, 403, 404 without such a model, 429."""
+    """Authenticate the caller and resolve models and settings.
+
+    Raises ApiError: 401, 402, 403, 404 for an unknown model, 429.
+    """
     secret = await client_secrets.find(handshake.authorization)
     if secret is None:
         access = await authenticate(handshake.authorization)

@@ -23,7 +23,7 @@ MAX_BODY = 256 * 1024  # bytes
 
 
 async def make_client_secret(request: Request) -> None:
-    """Answers with a secret for sessions that begin as said."""
+    """Answers with a client secret for sessions with the given settings."""
     given = await _object(request)
     session = _mapping(given, "session")
     kind: Kind = "transcription" if session.get("type") == "transcription" else "realtime"
@@ -33,7 +33,7 @@ async def make_client_secret(request: Request) -> None:
 
 
 async def make_session(request: Request) -> None:
-    """Answers with a session as the beta dialect writes it, and a secret in it."""
+    """Answers with a session in the beta dialect that contains a client secret."""
     await _make_beta_session(request, "realtime")
 
 
@@ -51,7 +51,7 @@ async def _make_beta_session(request: Request, kind: Kind) -> None:
 async def _made(
     request: Request, session: Mapping[str, Any], kind: Kind, seconds: int, dialect: str
 ) -> tuple[str, int, dict[str, Any]]:
-    """The secret, its end in seconds since 1970, and the session as the dialect shows it. Raises ApiError."""
+    """Make a secret; return it, its expiry in seconds since 1970, and the rendered session. Raises ApiError."""
     settings = {name: value for name, value in session.items() if name not in ("model", "client_secret")}
     wanted = SessionRequest(dialect=dialect, kind=kind, model=_model(session), settings=settings)
     config = config_of(await choices_for(request.access), wanted)
@@ -67,7 +67,7 @@ def _model(session: Mapping[str, Any]) -> str | None:
 
 
 async def _object(request: Request) -> dict[str, Any]:
-    """The body's JSON object; empty where there is none. Raises ApiError 400."""
+    """Read the body as a JSON object; an empty body is an empty object. Raises ApiError 400."""
     body = await request.read_all(MAX_BODY)
     try:
         given = msgspec.json.decode(body) if body.strip() else {}

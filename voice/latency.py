@@ -1,4 +1,4 @@
-"""What sessions came to: their turns, and how long clients waited for the first audio of answers."""
+"""Statistics of sessions: their turns, and the delay until the first audio of answers."""
 
 import math
 from collections import defaultdict
@@ -13,7 +13,7 @@ from voice.models import RealtimeSession, RealtimeTurn
 class LatencyStats:
     turns: int = 0
     failed: int = 0
-    delays: list[float] = field(default_factory=list)  # seconds, of the answers that were spoken
+    delays: list[float] = field(default_factory=list)  # seconds, of spoken answers
 
     @property
     def p50(self) -> float | None:
@@ -25,12 +25,12 @@ class LatencyStats:
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
-    """By the nearest rank: a value that there is. None where there is none."""
+    """Return the percentile by the nearest-rank method; None without values. `share`: 0 to 1."""
     return sorted(values)[max(math.ceil(share * len(values)) - 1, 0)] if values else None
 
 
 def with_tallies(sessions: Sequence[RealtimeSession]) -> list[Any]:
-    """The sessions, each with its `tally`."""
+    """Set `tally` on each session, and return the sessions."""
     found = tallies(sessions)
     tallied: list[Any] = list(sessions)
     for session in tallied:
@@ -39,7 +39,7 @@ def with_tallies(sessions: Sequence[RealtimeSession]) -> list[Any]:
 
 
 def tallies(sessions: Collection[RealtimeSession]) -> dict[int, LatencyStats]:
-    """Of each session by its id, in one query."""
+    """Return each session's statistics by its id, in one query."""
     found: dict[int, LatencyStats] = defaultdict(LatencyStats)
     turns = RealtimeTurn.objects.filter(session__in=[session.pk for session in sessions])
     for session_id, status, delay in turns.values_list("session_id", "status", "delay"):

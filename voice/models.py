@@ -1,4 +1,4 @@
-"""Voice pipelines, and what becomes of the conversations with them."""
+"""Voice pipelines, realtime sessions and their turns, and client secrets."""
 
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self
@@ -24,7 +24,7 @@ class VoicePipelineQuerySet(WorkspaceOwnedQuerySet):
 
 
 class VoicePipeline(models.Model):
-    """Three models that make a voice conversation: one hears, one answers, one speaks."""
+    """Three models for a voice conversation: speech to text, chat, text to speech."""
 
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="voice_pipelines")
     name = models.CharField(
@@ -76,20 +76,20 @@ class VoicePipeline(models.Model):
 
 class RealtimeSessionQuerySet(WorkspaceOwnedQuerySet):
     def under_way(self) -> Self:
-        """Open, and held by a process that lives."""
+        """Open, and held by a living process."""
         return self.filter(ended_at=None, seen_at__gte=timezone.now() - SEEN_WITHIN)
 
     def lost(self) -> Self:
-        """Never ended, and renewed by nobody any more."""
+        """Sessions that are open although their process has died."""
         return self.filter(ended_at=None, seen_at__lt=timezone.now() - SEEN_WITHIN)
 
     def of_caller(self, access: "Access") -> Self:
-        """Sessions of the same key, or without one of the same person."""
+        """Sessions of the same key, or of the same person if there is no key."""
         return self.filter(workspace=access.workspace, api_key=access.api_key, user=access.user)
 
 
 class RealtimeSession(models.Model):
-    """One connection to /v1/realtime. What was said in it is nowhere."""
+    """One connection to /v1/realtime. What was said in it is not stored."""
 
     class Dialect(models.TextChoices):
         GA = "ga", "GA"
@@ -150,7 +150,7 @@ class RealtimeSession(models.Model):
 
     @property
     def is_under_way(self) -> bool:
-        """Open, and held by a process that lives."""
+        """Open, and held by a living process."""
         return self.ended_at is None and self.seen_at >= timezone.now() - SEEN_WITHIN
 
 
@@ -160,7 +160,7 @@ class RealtimeTurnQuerySet(models.QuerySet["RealtimeTurn"]):
 
 
 class RealtimeTurn(models.Model):
-    """Something said to a session, and its answer. Times in seconds; empty: there was none."""
+    """One turn of the user and its answer. Times in seconds; None: there was none."""
 
     class Status(models.TextChoices):
         COMPLETED = "completed", "Completed"

@@ -1,4 +1,4 @@
-"""Which models a session can use, and which it begins with."""
+"""The models that a session can use, and those that it starts with."""
 
 import asyncio
 import time
@@ -17,13 +17,13 @@ from providers.models import SpeechModel
 from voice.models import VoicePipeline
 from voice.protocol.config import Models
 
-FRESH = 3.0  # seconds that a workspace's pipelines are remembered
+FRESH = 3.0  # seconds that a workspace's pipelines are cached
 DEFAULT_NAME = "default"
 PLACES: dict[str, Task] = {"stt_model": "stt", "chat_model": "chat", "tts_model": "tts"}
 
 
 class AnyButOpenAIs(Container[str]):
-    """Voices of a provider that is not OpenAI: clients send OpenAI's along by default, and mean the model's own."""
+    """The voices of other providers. Clients send an OpenAI voice by default, which means the model's default here."""
 
     NAMES = frozenset(
         {"alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "juniper", "marin", "nova", "onyx", "sage"}
@@ -36,7 +36,7 @@ class AnyButOpenAIs(Container[str]):
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What a session begins with: models by the names that they can be asked for by."""
+    """What a session starts with; models by their public names."""
 
     name: str
     stt_model: str
@@ -48,7 +48,7 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Choices:
-    """What one workspace's sessions can use."""
+    """The models and pipelines of one workspace."""
 
     catalog: ModelCatalog
     models: Models
@@ -56,8 +56,10 @@ class Choices:
     default: Pipeline | None
 
     def pipeline_for(self, name: str | None) -> Pipeline:
-        """The pipeline that a client asks for by its name, or the default one, with the chat model of that name.
-        Raises ApiError: 404 where there is neither."""
+        """Return the pipeline of this name, or the default one with the chat model of this name.
+
+        Raises ApiError: 404 if there is neither.
+        """
         if name is not None and name in self.pipelines:
             return self.pipelines[name]
         if self.default is None:
@@ -76,7 +78,7 @@ class Choices:
 
 
 async def choices_for(access: Access) -> Choices:
-    """What the caller's workspace has, at most a few seconds old."""
+    """Return the caller's choices, at most a few seconds old."""
     workspace = access.workspace
     read_at, rows = _rows.get(workspace.pk, (0.0, []))
     if not rows or time.monotonic() - read_at > FRESH:
@@ -86,7 +88,7 @@ async def choices_for(access: Access) -> Choices:
 
 
 def ensure_default_pipeline(*, workspace: Workspace) -> None:
-    """Give `workspace` a pipeline of the embedded models, where it has none at all: so that it works without a key."""
+    """Create a pipeline of the embedded models if the workspace has none: voice works without a provider's key."""
     pipelines = VoicePipeline.objects.for_workspace(workspace)
     if pipelines.exists():
         return
@@ -105,9 +107,9 @@ def ensure_default_pipeline(*, workspace: Workspace) -> None:
 
 @transaction.atomic
 def save_pipeline(*, pipeline: VoicePipeline) -> None:
-    """Save `pipeline`; where it is to be the default, the one before is it no more.
+    """Save `pipeline`; a new default replaces the old one.
 
-    Raises InvalidInput for a model that cannot take its place, AlreadyExists for a name that there is already.
+    Raises InvalidInput for a model of another workspace or task, AlreadyExists for a name that is taken.
     """
     for place, task in PLACES.items():
         model: SpeechModel = getattr(pipeline, place)
@@ -151,12 +153,12 @@ def _pipeline(row: VoicePipeline) -> Pipeline:
 
 
 def _is_usable(row: VoicePipeline, catalog: ModelCatalog) -> bool:
-    """None of its models is switched off."""
+    """Whether all its models are available."""
     return all(model.public_name in catalog.targets for model in (row.stt_model, row.chat_model, row.tts_model))
 
 
 def _names(catalog: ModelCatalog, task: Task) -> frozenset[str]:
-    """Every name that a model for `task` can be asked for by."""
+    """Return all names of the models for `task`."""
     names = {*catalog.targets, *catalog.aliases, *(target.model.name for target in catalog.targets.values())}
     return frozenset(name for name in names if _does(catalog, task, name))
 
@@ -171,7 +173,7 @@ def _does(catalog: ModelCatalog, task: Task, name: str) -> bool:
 def _takes_openais_voices(catalog: ModelCatalog, name: str) -> bool:
     try:
         return all(isinstance(target.adapter, OpenAICompatible) for target in catalog.find_for("tts", name))
-    except ProviderError:  # its settings are wrong: whoever asks it to speak is told
+    except ProviderError:  # wrong settings: reported when it is asked to speak
         return True
 
 

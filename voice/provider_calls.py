@@ -1,4 +1,4 @@
-"""A session's calls to providers: each is reserved in the ledger before it, and settled exactly once after it."""
+"""A session's calls to providers: each is reserved in the usage records before it, and settled once after it."""
 
 import asyncio
 import itertools
@@ -28,23 +28,23 @@ ENDPOINTS: dict[Task, Endpoint] = {"stt": "transcription", "chat": "chat", "tts"
 
 @dataclass
 class Caller:
-    """Whose session it is, and what pays for its calls."""
+    """The caller of a session, whose budget pays for its calls to providers."""
 
     access: Access
     catalog: ModelCatalog
-    session_id: int  # of its row
-    stem: str  # of the requests' ids
-    gone: bool = False  # what is cancelled from now on ends because the client has gone
+    session_id: int  # of its RealtimeSession
+    stem: str  # prefix of the request ids
+    gone: bool = False  # calls that are cancelled from now on count as disconnected
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     async def authenticate(self) -> None:
-        """One more turn: the key must still be good, and within its limit. Raises ApiError."""
+        """Check the key and its rate limit again, for another turn. Raises ApiError."""
         if self.access.api_key is not None:
             await authenticate_key(self.access.api_key.key_hash)
 
     @asynccontextmanager
     async def metered(self, task: Task, model_name: str) -> AsyncIterator[Usage]:
-        """Inside, providers may be called. Raises ApiError where the budget is spent."""
+        """Reserve and settle one request, in which providers may be called. Raises ApiError if the budget is spent."""
         request_id = f"{self.stem}-{next(self._numbers)}"
         call = Call(self.access, ENDPOINTS[task], model_name, request_id, session_id=self.session_id)
         reservation = await reserve(call)
@@ -67,9 +67,11 @@ class Caller:
 async def first_that_answers(
     usage: Usage, targets: Sequence[ModelTarget], begin: Callable[[ModelTarget], AsyncGenerator[Part, None]]
 ) -> AsyncGenerator[Part, None]:
-    """The stream of the first of `targets` that gives a part of it; another one is tried where the provider is at
-    fault or takes no call now, never where the request is at fault. Closing this closes the provider's stream. Raises
-    ProviderError."""
+    """Stream from the first of `targets` that answers.
+
+    The next one is tried if a provider fails or has no free slot, but not if it refuses the request. Closing this
+    generator closes the provider's stream. Raises ProviderError.
+    """
     before = usage.target
     for tried, target in enumerate(targets, start=1):
         usage.target = target
@@ -82,22 +84,23 @@ async def first_that_answers(
                     yield part
             return
         except ProviderError as error:
-            usage.target = target if begun else before  # whoever gave nothing did not serve the call
+            usage.target = target if begun else before  # a target without output did not serve the call
             if begun or status_of(error) < 429 or tried == len(targets):
                 raise
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a turn failed, as the client is told."""
+    """Why a turn failed, in the client's words."""
 
     code: str
     message: str
 
 
 def problem_of(error: BaseException, model_name: str) -> Problem:
-    """Logs what is a fault of ours: the lines of code, never the error's own text, which may hold what was said."""
-    while isinstance(error, BaseExceptionGroup):  # of tasks that were cancelled because one of them failed
+    """Translate an error for the client. Unexpected ones are logged by their lines of code, without the error's text,
+    which may contain what was said."""
+    while isinstance(error, BaseExceptionGroup):  # from a TaskGroup: the first failure
         error = error.exceptions[0]
     if isinstance(error, ProviderError):
         error = of_provider(error, model_name)

@@ -1,4 +1,4 @@
-"""An answer: written by the chat model, and spoken sentence by sentence while it is still being written."""
+"""Responses: the chat model writes the text, and each sentence is spoken while the next ones are written."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -37,19 +37,20 @@ from voice.provider_calls import Caller, Problem, first_that_answers, problem_of
 from voice.sentence_splitter import SentenceSplitter, is_speakable
 from voice.turn_metrics import TurnLog
 
-VOICES_AT_ONCE = 2  # the next sentence is being spoken while the one before is on its way to the client
-PIECES_AHEAD = 16  # of a sentence's audio
-DELTA_MS = 200  # at most in one piece
+VOICES_AT_ONCE = 2  # sentences synthesized at once: one is sent while the next one is made
+PIECES_AHEAD = 16  # queued pieces of a sentence's audio
+DELTA_MS = 200  # longest piece of audio in one event
 
 
 class SpokenSentence:
-    """One sentence, and its audio as it comes."""
+    """One sentence and its audio, from the synthesizer to the client."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self._audio: asyncio.Queue[bytes | ProviderError | None] = asyncio.Queue(PIECES_AHEAD)
 
     async def fill(self, audio: AsyncGenerator[bytes, None]) -> None:
+        """Queue the synthesizer's audio, and its error if it fails."""
         try:
             async with aclosing(audio):
                 async for piece in audio:
@@ -59,7 +60,7 @@ class SpokenSentence:
             await self._audio.put(error)
 
     async def audio(self) -> AsyncGenerator[bytes, None]:
-        """Raises ProviderError where the line came to, and not before what comes before it is played."""
+        """Yield the audio in order; raises the synthesizer's ProviderError after the audio that came before it."""
         while (piece := await self._audio.get()) is not None:
             if isinstance(piece, ProviderError):
                 raise piece
@@ -67,7 +68,7 @@ class SpokenSentence:
 
 
 class Answer:
-    """One response under way. Cancelling `run` closes the providers' streams."""
+    """One response in progress. Cancelling `run` closes the providers' streams."""
 
     def __init__(
         self,
@@ -77,13 +78,13 @@ class Answer:
         tell: Callable[[RunnerEvent], None],
         room: Callable[[], Awaitable[None]],
     ) -> None:
-        """`room` waits until the client has taken most of what it was sent."""
+        """`room` waits until the client has read most of what was sent."""
         self._caller, self._command, self._log, self._tell, self._room = caller, command, log, tell, room
-        self._voices = asyncio.Semaphore(0)  # none before the voice's calls are reserved
+        self._voices = asyncio.Semaphore(0)  # none before the synthesis is reserved
         self._incomplete = False
 
     async def run(self) -> Problem | None:
-        """Tells all of the answer; why it failed, or None."""
+        """Produce the whole response; return why it failed, or None."""
         try:
             await self._caller.authenticate()
             await (self._write_and_speak() if self._command.modality == "audio" else self._write(lambda text: None))
@@ -96,13 +97,13 @@ class Answer:
 
     @property
     def incomplete(self) -> bool:
-        """The chat model stopped at its output limit."""
+        """Whether the chat model stopped at its output limit."""
         return self._incomplete
 
     # --- written ----------------------------------------------------------------------------------
 
     async def _write(self, on_text: Callable[[str], None], on_end: Callable[[], None] = lambda: None) -> None:
-        """Tell the text as it comes. Raises ApiError and ProviderError."""
+        """Stream the chat model's text to the session. Raises ApiError and ProviderError."""
         command = self._command
         targets = self._caller.catalog.find_for("chat", command.llm_model)
         request = ChatRequest(
@@ -121,7 +122,7 @@ class Answer:
                         self._tell(ChatText(command.response_id, text))
                         on_text(text)
                         await self._room()
-            on_end()  # before the books are closed: the voice waits for nothing else
+            on_end()  # before the usage is settled, so that speech does not wait for it
 
     def _note(self, part: ChatPart, usage: Usage) -> None:
         self._incomplete = self._incomplete or part.truncated
@@ -133,9 +134,8 @@ class Answer:
 
     async def _write_and_speak(self) -> None:
         targets = self._caller.catalog.find_for("tts", self._command.tts_model)
-        lines: asyncio.Queue[SpokenSentence | None] = (
-            asyncio.Queue()
-        )  # what was written and not yet spoken: it is only text
+        # Without a bound: sentences that wait to be spoken are only text.
+        lines: asyncio.Queue[SpokenSentence | None] = asyncio.Queue()
         usage: asyncio.Future[Usage] = asyncio.get_running_loop().create_future()
         sentences = SentenceSplitter()
         async with asyncio.TaskGroup() as group:
@@ -164,7 +164,7 @@ class Answer:
                     await self._play(next_line)
 
     async def _speak(self, line: SpokenSentence, targets: list[ModelTarget], reserved: "asyncio.Future[Usage]") -> None:
-        """Have the line spoken when its turn comes."""
+        """Synthesize the sentence when it is its turn."""
         await self._voices.acquire()
         usage = await reserved
         usage.characters = (usage.characters or 0) + len(line.text)
@@ -175,7 +175,7 @@ class Answer:
         await line.fill(in_deltas(in_encoding(parts, "pcm"), command.output_format))
 
     async def _play(self, line: SpokenSentence) -> None:
-        """Tell the line's audio, and let the next voice begin."""
+        """Send the sentence's audio to the session, and let the next synthesis begin."""
         self._tell(SentenceStarted(self._command.response_id, line.text))
         if not is_speakable(line.text):
             return
@@ -188,7 +188,7 @@ class Answer:
 
 
 async def in_deltas(samples: AsyncGenerator[bytes, None], audio_format: AudioFormat) -> AsyncGenerator[bytes, None]:
-    """24 kHz samples, cut anywhere, as pieces of at most 200 ms and whole samples in `audio_format`."""
+    """Convert 16-bit samples at 24 kHz, cut anywhere, to pieces of at most 200 ms in `audio_format`."""
     resampler = pcm.Resampler(AudioFormat.PCM16.sample_rate, audio_format.sample_rate)
     longest = DELTA_MS * audio_format.bytes_per_ms
     rest = b""
@@ -213,7 +213,7 @@ async def _chat(target: ModelTarget, request: ChatRequest) -> AsyncGenerator[Cha
 
 
 async def _speech(target: ModelTarget, request: SpeechRequest, usage: Usage) -> AsyncGenerator[SpeechPart, None]:
-    """The sentence as it is spoken, or all at once where the provider cannot stream; its tokens add to the usage."""
+    """Stream the sentence's speech, in one piece if the provider cannot stream; its tokens are added to `usage`."""
     heard = False
     if isinstance(target.adapter, StreamingSynthesizer):
         async with aclosing(target.adapter.stream_speech(target.config, request)) as parts:

@@ -1,4 +1,4 @@
-"""Does what a session wants done, and tells it what comes of it."""
+"""Carries out a session's commands, and reports their progress to it."""
 
 import asyncio
 import logging
@@ -24,38 +24,40 @@ Status = RealtimeTurn.Status
 
 
 class Runner:
-    """One session at work. All of it in one event loop; every task it has begun is over when `stop` returns."""
+    """Runs one session, in one event loop. All its tasks have ended when `stop` returns."""
 
     def __init__(self, wire: Wire, caller: Caller, send_queue: SendQueue) -> None:
         self._wire, self._caller, self._send_queue = wire, caller, send_queue
         self._tasks: dict[object, asyncio.Task[None]] = {}
-        self._spoken: TurnLog | None = None  # speech that no response has answered yet
+        self._spoken: TurnLog | None = None  # of speech that no response answers yet
         self._detector = TurnDetector(self.tell, vad_thread())
-        self.errors = 0  # that the client was told of
+        self.errors = 0  # number of error events sent
 
     def start(self) -> None:
         self._begin("detector", self._detector.run())
         self._take(self._wire.start())
 
     async def text(self, frame: str) -> None:
-        """A text frame of the client; returns when the next one may come."""
+        """Handle a client's text frame; returns when the next one may be read."""
         self._take(self._wire.text(frame))
         await self._detector.room()
 
     async def audio(self, frame: bytes) -> None:
-        """A binary frame of the client; returns when the next one may come."""
+        """Handle a client's binary frame; returns when the next one may be read."""
         self._take(self._wire.audio(frame))
         await self._detector.room()
 
     def tell(self, event: RunnerEvent) -> None:
+        """Report an event to the session."""
         self._take(self._wire.runner_event(event))
 
     @property
     def is_busy(self) -> bool:
+        """Whether a transcription or a response is in progress."""
         return len(self._tasks) > 1
 
     async def stop(self) -> None:
-        """End everything that is under way, and write down what it came to."""
+        """Cancel all tasks, and save the metrics of unfinished turns."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -92,7 +94,7 @@ class Runner:
     def _ended(self, name: object, task: asyncio.Task[None]) -> None:
         self._tasks.pop(name, None)
         if not task.cancelled() and (error := task.exception()):
-            # asyncio would log the error's own text.
+            # asyncio would log the error's text, which may contain what was said.
             logger.error("A realtime session failed with %s at\n%s", type(error).__name__, place_of(error))
 
     def _cancel(self, name: object) -> None:

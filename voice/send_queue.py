@@ -1,4 +1,4 @@
-"""What a client is sent, in order, as fast as it reads and no faster."""
+"""The queue of frames to a client, with limits for one that reads slowly."""
 
 import asyncio
 from collections import deque
@@ -6,16 +6,18 @@ from collections.abc import Awaitable, Callable
 
 from voice.protocol.commands import Close
 
-ENOUGH = 256 * 1024  # characters waiting, above which answers are held up
-TOO_MUCH = 32 * 1024 * 1024  # characters waiting, above which the client is given up: it asks and does not read
-PATIENCE = 10.0  # seconds that one frame may take
+ENOUGH = 256 * 1024  # queued characters above which responses pause
+TOO_MUCH = 32 * 1024 * 1024  # queued characters above which the client is disconnected
+PATIENCE = 10.0  # seconds to send one frame
 
 
 class SlowReader(Exception):  # noqa: N818 - the client's fault
-    """The client does not read what it is sent."""
+    """The client does not read what is sent."""
 
 
 class SendQueue:
+    """Frames wait here until the client has read those before. `put` never waits; `room` does."""
+
     def __init__(self) -> None:
         self._frames: deque[str] = deque()
         self._size = 0
@@ -41,16 +43,16 @@ class SendQueue:
         self._changed.set()
 
     async def room(self) -> None:
-        """Wait until most of what waits has been taken."""
+        """Wait until at most half of ENOUGH is queued."""
         await self._room.wait()
 
     def close(self, farewell: Close) -> None:
-        """Nothing follows what waits."""
+        """Close after the frames that are queued."""
         self._farewell = self._farewell or farewell
         self._changed.set()
 
     async def drain(self, send: Callable[[str], Awaitable[None]]) -> Close:
-        """Send everything until closed; with what. Raises SlowReader, and whatever `send` raises."""
+        """Send frames until closed, and return the first `close`. Raises SlowReader, and whatever `send` raises."""
         self._drainer = asyncio.current_task()
         try:
             return await self._drain(send)

@@ -1,16 +1,16 @@
-"""Where a text that is still being written can be cut, so that its beginning is spoken already."""
+"""Splits a text that is still being written into sentences, so that the first ones can be spoken."""
 
 import re
 
-LONG_BEGINNING = 60  # characters without an end of a sentence after which a clause will do: the listener waits
-LONG_SENTENCE = 240  # the same further on, where something is being spoken meanwhile
-LONGEST = 400  # characters after which a space between words will do
+LONG_BEGINNING = 60  # characters after which the first piece may end at a clause: the listener waits
+LONG_SENTENCE = 240  # the same for later pieces, while an earlier one is spoken
+LONGEST = 400  # characters after which a piece may end at any space
 
-# An end of a sentence: marks with what closes behind them, then space. Where the text ends so far, a full stop counts
-# only after a word, as "3." may become "3.14".
+# The end of a sentence: punctuation and closing quotes or brackets, then white space. At the current end of the text a
+# full stop counts only after a word, as "3." may become "3.14".
 END = re.compile(
     r"""[.!?\u2026]+["'\u201d\u2019)\]]*(?=\s)"""
-    r"""|[\u3002\uff01\uff1f\uff0e]+["\u201d\u2019\u300d\uff09]*"""  # of Chinese and Japanese: no space follows
+    r"""|[\u3002\uff01\uff1f\uff0e]+["\u201d\u2019\u300d\uff09]*"""  # Chinese and Japanese, without a space
     r"""|\n+"""
 )
 END_SO_FAR = re.compile(r"(?:[^\W\d_]{2}\.|[!?\u2026])$")
@@ -22,14 +22,14 @@ SPEAKABLE = re.compile(r"\w")
 
 
 class SentenceSplitter:
-    """Takes a text as it comes and gives it back, unchanged, in pieces that sound right one by one."""
+    """Splits streamed text into pieces to speak; joined, they are the unchanged text."""
 
     def __init__(self) -> None:
         self._waiting = ""
         self._is_first = True
 
     def push(self, text: str) -> list[str]:
-        """The pieces that are whole now."""
+        """Add text, and return the pieces that it completes."""
         self._waiting += text
         pieces = []
         while cut := self._cut():
@@ -39,12 +39,12 @@ class SentenceSplitter:
         return pieces
 
     def rest(self) -> str:
-        """What is left at the text's end; may be empty."""
+        """Return the rest at the text's end; may be empty."""
         rest, self._waiting = self._waiting, ""
         return rest
 
     def _cut(self) -> int:
-        """How much of what waits can be spoken; 0: nothing yet."""
+        """Return the length of the next piece; 0: it is not complete."""
         for end in END.finditer(self._waiting):
             if self._can_end_at(end.end()):
                 return end.end()
@@ -67,5 +67,5 @@ class SentenceSplitter:
 
 
 def is_speakable(text: str) -> bool:
-    """Whether there is a letter or a digit in it: voices fail on "..." alone."""
+    """Whether the text contains a letter or a digit: synthesizers fail on "..." alone."""
     return bool(SPEAKABLE.search(text))

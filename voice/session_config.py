@@ -1,4 +1,4 @@
-"""What a session begins with, from what its client wants."""
+"""Makes a session's first settings from the client's request."""
 
 import time
 from collections.abc import Mapping
@@ -21,16 +21,16 @@ DIALECTS: dict[str, Dialect] = {RealtimeSession.Dialect.GA: GA(), RealtimeSessio
 
 @dataclass(frozen=True)
 class SessionRequest:
-    """A session as somebody asks for it before it begins."""
+    """The session that a client asks for."""
 
-    dialect: str  # RealtimeSession.Dialect: how `settings` are written
+    dialect: str  # RealtimeSession.Dialect, of `settings`
     kind: Kind
     model: str | None = None  # a pipeline's name, or a model's
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def config_of(choices: Choices, wanted: SessionRequest) -> SessionConfig:
-    """Raises ApiError: 404 where there is no such model, 400 where the settings make no sense."""
+    """Resolve models and settings. Raises ApiError: 404 for an unknown model, 400 for invalid settings."""
     is_transcription = wanted.kind == "transcription"
     pipeline = choices.pipeline_for(None if is_transcription else wanted.model)
     config = SessionConfig(

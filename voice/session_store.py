@@ -1,4 +1,4 @@
-"""Sessions and turns in the database, written by the gateway's one writing thread."""
+"""Saves sessions and turns in the database, through the group commit of the gateway's usage records."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Ending:
 
 
 async def open_session(access: Access, *, dialect: str, kind: str, models: dict[str, str]) -> int:
-    """The id of a new session's row. Raises ApiError: 429 where its caller has as many open as it may."""
+    """Create a session and return its id. Raises ApiError: 429 if its caller has too many open sessions."""
     now = timezone.now()
     session = RealtimeSession(
         workspace=access.workspace,
@@ -53,23 +53,23 @@ async def open_session(access: Access, *, dialect: str, kind: str, models: dict[
 
 
 async def may_go_on(session_id: int) -> bool:
-    """False where the session's caller may call nothing any more. It is still open: to be asked every few seconds."""
+    """Mark the session as open, and return whether its caller still has access. To be called every few seconds."""
     answer: bool = await writer.submit(_look_after, session_id)
     return answer
 
 
 async def end_session(ending: Ending) -> None:
-    """Written even where this is cancelled."""
+    """Save the end of a session, even if this is cancelled."""
     await writer.submit(_end, ending, must=True)
 
 
 async def add_turn(turn: RealtimeTurn) -> None:
-    """Written even where this is cancelled."""
+    """Save a turn, even if this is cancelled."""
     await writer.submit(_add, turn, must=True)
 
 
 def _open(openings: Sequence[Opening]) -> list[int | ApiError]:
-    """All in one transaction; processes that open sessions of one workspace wait for each other."""
+    """Open sessions in one transaction, which locks their workspaces: the limit holds across processes."""
     answers: list[int | ApiError] = []
     with transaction.atomic():
         workspaces = {opening.access.workspace.pk for opening in openings}
@@ -118,7 +118,7 @@ def _end(endings: Sequence[Ending]) -> list[None]:
 
 
 def end_lost_sessions() -> int:
-    """End sessions whose process died; how many."""
+    """End the sessions whose process died, and return how many."""
     return RealtimeSession.objects.lost().update(end=RealtimeSession.End.LOST, ended_at=F("seen_at"))
 
 

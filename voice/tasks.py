@@ -1,8 +1,8 @@
-"""What workers do for voice sessions. It may be delivered more than once, and more than once at a time."""
+"""The queue's tasks for voice sessions. A task may run more than once, also at the same time."""
 
 from voice.session_store import end_lost_sessions
 
 
 def sweep() -> None:
-    """End the sessions that were left open by processes that died."""
+    """End the sessions whose process died."""
     end_lost_sessions()

@@ -1,4 +1,4 @@
-"""One turn's speech, written down."""
+"""Transcribes the speech of one turn."""
 
 import asyncio
 import hashlib
@@ -29,7 +29,7 @@ from voice.turn_metrics import TurnLog
 
 
 class TurnAudio:
-    """An `AudioSource` of what a client has said, as a WAV file in memory."""
+    """An `AudioSource`: the audio of a turn as a WAV file in memory."""
 
     mime_type = "audio/wav"
 
@@ -56,13 +56,13 @@ class TurnAudio:
             yield Path(file.name)
 
 
-LARGE = 1024 * 1024  # bytes of audio whose conversion would be felt by other sessions
+LARGE = 1024 * 1024  # bytes; more audio is converted in a thread, as it would delay other sessions
 
 
 async def transcribe(
     caller: Caller, command: Transcribe, log: TurnLog, tell: Callable[[RunnerEvent], None]
 ) -> Problem | None:
-    """Tells what the speech says as it becomes known; why it failed, or None."""
+    """Transcribe a turn and report the text as it comes; return why it failed, or None."""
     try:
         audio = await _source(command)
         log.heard(command.stt_model, audio.duration)
@@ -99,13 +99,13 @@ async def _transcribe(
                     final = part.final
         usage.input_tokens, usage.output_tokens = final.input_tokens, final.output_tokens
         log.transcribed()
-        # Before the books are closed: the answer waits for nothing else.
+        # Before the usage is settled, so that the response does not wait for it.
         text = whole_letters(final.text)
         tell(Transcribed(*where, text, audio.duration, final.input_tokens, final.output_tokens))
 
 
 async def _parts(target: ModelTarget, request: TranscriptionRequest) -> AsyncGenerator[TranscriptionPart, None]:
-    """The text as the model writes it, or all at once where it cannot stream."""
+    """Stream the transcript, in one piece if the model cannot stream."""
     request = replace(request, prompt=target.prompt(request.prompt))
     if not isinstance(target.adapter, StreamingTranscriber):
         yield TranscriptionPart(final=await as_transcriber(target.adapter).transcribe(target.config, request))

@@ -1,4 +1,4 @@
-"""How long each turn took, for the page of sessions."""
+"""Measures the steps of each turn, for the page of sessions."""
 
 import time
 from dataclasses import dataclass, field
@@ -15,11 +15,11 @@ def _since(begun: float | None) -> float | None:
 
 @dataclass
 class TurnLog:
-    """One turn while it goes on; a row once it is over. Times are `time.monotonic()`."""
+    """The metrics of one turn, saved at its end. Times are of `time.monotonic()`, in seconds."""
 
     session_id: int
     begun: float = field(default_factory=time.monotonic)
-    speech_ended: bool = False  # it begins with the end of speech, and not with a request for a response
+    speech_ended: bool = False  # the turn began with the end of speech, not with a request for a response
     row: RealtimeTurn = field(init=False)
     _asked_chat: float | None = None
     _asked_voice: float | None = None
@@ -28,7 +28,7 @@ class TurnLog:
         self.row = RealtimeTurn(session_id=self.session_id, started_at=timezone.now())
 
     def heard(self, model: str, seconds: float) -> None:
-        """Speech has ended, and is being transcribed."""
+        """Note the end of speech, whose transcription starts."""
         self.speech_ended = True
         self.row.stt_model, self.row.heard_seconds = model, seconds
 
@@ -47,14 +47,14 @@ class TurnLog:
             self._asked_voice, self.row.tts_model = time.monotonic(), model
 
     def spoke(self, seconds: float) -> None:
-        """So much more audio of the answer is on its way to the client."""
+        """Note that `seconds` more of the answer's audio were sent."""
         if self.row.first_sound_after is None:
             self.row.first_sound_after = _since(self._asked_voice)
             self.row.delay = _since(self.begun) if self.speech_ended else None
         self.row.spoken_seconds = (self.row.spoken_seconds or 0) + seconds
 
     async def end(self, status: str, reason: str = "") -> None:
-        """`status` is one of RealtimeTurn.Status."""
+        """Save the turn. `status`: one of RealtimeTurn.Status."""
         self.row.status, self.row.reason = status, reason
         self.row.duration = time.monotonic() - self.begun
         await add_turn(self.row)

@@ -1,4 +1,4 @@
-"""The WebSocket /v1/realtime: a client on one side, a session on the other."""
+"""The WebSocket endpoint /v1/realtime: connects a client with its session."""
 
 import asyncio
 import logging
@@ -30,11 +30,11 @@ logger = logging.getLogger(__name__)
 
 End = RealtimeSession.End
 
-CHECKED_EVERY = 3.0  # seconds until a session ends whose caller may call nothing any more
-FAREWELL = 2.0  # seconds that a client has to take the last frame
+CHECKED_EVERY = 3.0  # seconds between checks of the caller's access
+FAREWELL = 2.0  # seconds to send the close frame
 POLICY, FAULT = 1008, 1011
 GONE = WebSocketDisconnect, WebSocketDisconnected  # nothing more can be sent
-# Codes that a connection ends with, and what they say of why; any other: it was lost.
+# The reason of a disconnection by its close code; any other code: the connection was lost.
 ENDS = {
     1000: End.CLIENT,
     1001: End.CLIENT,
@@ -59,9 +59,9 @@ class RealtimeConnection:
         self._runner = Runner(wire, self._caller, self._send_queue)
         self._opened_at = self._heard_at = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
-        self._serving: asyncio.Task[Any] | None = None  # None: over
+        self._serving: asyncio.Task[Any] | None = None  # None: not serving
         self._end: str = ""  # RealtimeSession.End, once it is known
-        self._left = False  # it is over for us, whatever the client does
+        self._left = False  # the server has ended the connection
 
     async def serve(self) -> None:
         """Accept the connection, and serve it until either side ends it."""
@@ -90,7 +90,7 @@ class RealtimeConnection:
         self._end = self._end or ENDS.get(message["code"], End.DROPPED)
 
     async def _take(self, message: Message) -> None:
-        """Returns when the next message may come."""
+        """Handle a message; returns when the next one may be read."""
         self._heard_at = time.monotonic()
         try:
             if (text := message.get("text")) is not None:
@@ -102,7 +102,7 @@ class RealtimeConnection:
             await self._leave(End.FAULT, FAULT, "Something went wrong here.")
 
     async def _leave(self, end: str, code: int, reason: str) -> None:
-        """End it from our side, also where the client does not take the news."""
+        """Close the connection, and stop serving even if the client does not react."""
         self._end = self._end or end
         with suppress(*GONE, TimeoutError):  # it is gone, or reads no more
             async with asyncio.timeout(FAREWELL):
@@ -112,7 +112,7 @@ class RealtimeConnection:
             self._serving.cancel()
 
     async def _finish(self) -> None:
-        """End all that was begun; what it came to is written down even where the server stops."""
+        """Cancel all tasks and save the session's end, even when the server stops."""
         self._caller.gone = True
         for task in self._tasks:
             task.cancel()
@@ -133,7 +133,7 @@ class RealtimeConnection:
             await self._leave(self._end, farewell.code, farewell.reason)
 
     async def _watch_the_clock(self) -> None:
-        """Ends sessions that are idle or too old, or whose caller has lost access; until then they are renewed."""
+        """Renew the session, and end it when it is idle, too old, or its caller has lost access."""
         expires_at = self._opened_at + settings.REALTIME_SESSION_MINUTES * 60
         while True:
             idle_at = self._heard_at + settings.REALTIME_IDLE_SECONDS
@@ -145,13 +145,13 @@ class RealtimeConnection:
                 self._end = End.IDLE
                 return self._runner.tell(TimeUp("idle"))
             await asyncio.sleep(min(CHECKED_EVERY, max(min(expires_at, idle_at) - now, 1.0)))
-            with suppress(ApiError):  # without a database it is asked again the next time
+            with suppress(ApiError):  # no database: checked again the next time
                 if not await may_go_on(self._caller.session_id):
                     return await self._leave(End.ACCESS, POLICY, "Your access has ended.")
 
 
 async def realtime(websocket: WebSocket) -> None:
-    """Serves `/v1/realtime`."""
+    """Serve `/v1/realtime`."""
     handshake = read_handshake(websocket)
     try:
         start = await begin(handshake)
@@ -163,12 +163,12 @@ async def realtime(websocket: WebSocket) -> None:
 
 
 async def elsewhere(websocket: WebSocket) -> None:
-    """Refuses WebSockets of any other address, and names the right one."""
+    """Refuse a WebSocket at any other address, and name the right one."""
     await _deny(websocket, ApiError(404, f"There is no WebSocket here. It is at {ADDRESS}."))
 
 
 async def _deny(websocket: WebSocket, error: ApiError) -> None:
-    """An HTTP answer in place of the upgrade, where the server can send one."""
+    """Refuse the handshake, with an HTTP response if the server supports that."""
     if "websocket.http.response" in websocket.scope.get("extensions", {}):
         await websocket.send_denial_response(response_of(error))
     else:
@@ -176,7 +176,7 @@ async def _deny(websocket: WebSocket, error: ApiError) -> None:
 
 
 async def _open(handshake: Handshake, start: SessionStart) -> int:
-    """The id of the session's row. Raises ApiError."""
+    """Create the session's row and return its id. Raises ApiError."""
     config = start.config
     models = {"stt_model": config.stt_model}
     if config.kind == "realtime":

@@ -1,4 +1,4 @@
-"""Voice pipelines, and a page to talk with their models."""
+"""The admin of voice pipelines, and the Talk page."""
 
 from typing import Any
 
@@ -79,7 +79,7 @@ class VoicePipelineAdmin(WorkspaceAdmin):
         ]
 
     def talk_view(self, request: HttpRequest) -> HttpResponse:
-        """Talk with three models, and see what they need."""
+        """Show the Talk page: a conversation with three models, and the delay of each."""
         access = self._access(request)
         pipelines = self.get_queryset(request)
         default = pipelines.filter(is_default=True).first()
@@ -95,7 +95,7 @@ class VoicePipelineAdmin(WorkspaceAdmin):
         return TemplateResponse(request, "admin/voice/voicepipeline/talk.html", context, headers=headers)
 
     def secret_view(self, request: HttpRequest) -> HttpResponse:
-        """A short-lived key for the page: it acts as who is signed in."""
+        """Make a client secret for the page, with the access of the signed-in member."""
         access = self._access(request)
         wanted = SessionRequest(dialect="ga", kind="realtime")
         value = client_secrets.make_for_member(access, wanted, SECRET_SECONDS)

@@ -1,4 +1,4 @@
-"""Realtime sessions and their turns; read only: what happened is not changed by hand."""
+"""The admin of realtime sessions and their turns, read only."""
 
 from typing import Any
 
@@ -72,7 +72,7 @@ class TurnInline(TabularInline):
 
 
 class SessionPaginator(NoCountPaginator):
-    """Gives each session its `tally`, in one query for the whole page."""
+    """Sets `tally` on each session, in one query per page."""
 
     def rows(self, first: int, last: int) -> list[Any]:
         return with_tallies(super().rows(first, last))
@@ -126,7 +126,7 @@ class RealtimeSessionAdmin(NoCountMixin, WorkspaceAdmin):
 
     @display(description="Errors")
     def problems(self, session: RealtimeSession) -> str:
-        """Error events that the client was sent, and turns that failed."""
+        """Number of error events sent and turns failed."""
         return figures.some(session.errors + _tally(session).failed)
 
     @display(description="End")

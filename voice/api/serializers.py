@@ -36,11 +36,11 @@ class PipelineSerializer(StrictMixin, serializers.ModelSerializer[VoicePipeline]
     class Meta:
         model = VoicePipeline
         fields = ["id", "name", "stt_model", "chat_model", "tts_model", "voice", "instructions", "is_default"]
-        validators: list[Any] = []  # the service says it better
+        validators: list[Any] = []  # the service checks the name, with a clearer message
 
 
 class RealtimeSessionSerializer(serializers.ModelSerializer[RealtimeSession]):
-    """Of a session with its `tally`."""
+    """A session, which must have its `tally`."""
 
     under_way = serializers.BooleanField(source="is_under_way", help_text="Open, and held by a process that lives.")
     turns = serializers.IntegerField(source="tally.turns")

@@ -1,4 +1,4 @@
-"""Voice pipelines, and what became of the sessions with them, over REST."""
+"""REST views of voice pipelines and realtime sessions."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The formats of audio on the wire, and the way between their rates."""
+"""Converts between the audio formats of the wire and samples, and between sample rates."""
 
 import io
 import wave
@@ -18,14 +18,14 @@ ULAW_LOUDEST = 32_635
 
 
 def _ulaw_levels() -> Samples:
-    """The sample that each code stands for, [256]."""
+    """Return the sample of each code, [256]."""
     codes = ~np.arange(256) & 0xFF
     magnitudes = (((codes & 0x0F) * 8 + ULAW_BIAS) << ((codes >> 4) & 7)) - ULAW_BIAS
     return np.where(codes & 0x80, -magnitudes, magnitudes).astype(np.int16)
 
 
 def _alaw_levels() -> Samples:
-    """The sample that each code stands for, [256]."""
+    """Return the sample of each code, [256]."""
     codes = np.arange(256) ^ 0x55
     segments, steps = (codes >> 4) & 7, (codes & 0x0F) * 16
     magnitudes = np.where(segments == 0, steps + 8, (steps + 0x108) << np.maximum(segments - 1, 0))
@@ -33,7 +33,7 @@ def _alaw_levels() -> Samples:
 
 
 def _ulaw_codes() -> Codes:
-    """The code of each sample, by its 16 bits without a sign, [65536]."""
+    """Return the code of each sample, indexed by the sample's bits as unsigned integer, [65536]."""
     samples = np.arange(65_536).astype(np.uint16).view(np.int16).astype(np.int32)
     biased = np.minimum(np.abs(samples), ULAW_LOUDEST) + ULAW_BIAS
     segments = np.floor(np.log2(biased)).astype(np.int32) - 7
@@ -43,7 +43,7 @@ def _ulaw_codes() -> Codes:
 
 
 def _alaw_codes() -> Codes:
-    """The code of each sample, by its 16 bits without a sign, [65536]."""
+    """Return the code of each sample, indexed by the sample's bits as unsigned integer, [65536]."""
     samples = np.arange(65_536).astype(np.uint16).view(np.int16).astype(np.int32)
     magnitudes = np.where(samples < 0, -samples - 1, samples)
     segments = np.maximum(np.floor(np.log2(np.maximum(magnitudes, 1))).astype(np.int32) - 7, 0)
@@ -57,7 +57,7 @@ CODES = {AudioFormat.ULAW: _ulaw_codes(), AudioFormat.ALAW: _alaw_codes()}
 
 
 def decode(audio: bytes, audio_format: AudioFormat) -> Samples:
-    """The samples of `audio` at the format's own rate; half a sample at its end is left out."""
+    """Decode `audio` at the format's sample rate; half a sample at its end is ignored."""
     if audio_format is AudioFormat.PCM16:
         return np.frombuffer(audio, "<i2", len(audio) // 2)
     return LEVELS[audio_format][np.frombuffer(audio, np.uint8)]
@@ -70,12 +70,12 @@ def encode(samples: Samples, audio_format: AudioFormat) -> bytes:
 
 
 def seconds(audio: bytes, audio_format: AudioFormat) -> float:
-    """How long `audio` lasts."""
+    """Return the duration of `audio` in seconds."""
     return len(audio) / audio_format.frame_bytes / audio_format.sample_rate
 
 
 class Resampler:
-    """One stream of samples from one rate to another, in pieces of any length."""
+    """Resamples one stream, in pieces of any length."""
 
     def __init__(self, rate: int, to_rate: int) -> None:
         self._rate = rate
@@ -83,7 +83,7 @@ class Resampler:
         self._resampler = av.AudioResampler(format="s16", layout="mono", rate=to_rate)
 
     def push(self, samples: Samples) -> Samples:
-        """What is ready so far: the first piece lacks under a millisecond, which comes with the next ones."""
+        """Resample a piece. The output lags by less than a millisecond, which `flush` returns at the end."""
         if self._same or not len(samples):
             return samples
         frame = av.AudioFrame.from_ndarray(samples[None, :], format="s16", layout="mono")
@@ -91,7 +91,7 @@ class Resampler:
         return self._joined(self._resampler.resample(frame))
 
     def flush(self) -> Samples:
-        """What is left at the stream's end; nothing may be pushed afterwards."""
+        """Return the rest at the stream's end; nothing may be pushed afterwards."""
         return np.zeros(0, np.int16) if self._same else self._joined(self._resampler.resample(None))
 
     @staticmethod
@@ -100,7 +100,7 @@ class Resampler:
 
 
 def wav(samples: Samples, rate: int) -> bytes:
-    """A whole WAV file, 16 bit mono: models know headerless audio by nothing."""
+    """Return a WAV file, 16 bit mono: models cannot recognise audio without a header."""
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:
         writer.setnchannels(1)

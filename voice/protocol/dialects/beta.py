@@ -34,8 +34,8 @@ SESSION = {
     "temperature",
     "max_response_output_tokens",
     "speed",
-    "client_secret",  # of sessions that are made by REST
-    "object",  # what the server says itself may be sent back
+    "client_secret",  # of sessions made by REST
+    "object",  # part of the server's own session object, which clients may send back
     "id",
     "expires_at",
     *UNUSED,
@@ -67,7 +67,7 @@ NAMES = {
 
 
 class Beta:
-    """Where the beta dialect differs."""
+    """The beta dialect's parts of parsing and rendering."""
 
     params = {"session.input_format": "session.input_audio_format"}
 

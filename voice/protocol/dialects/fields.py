@@ -1,4 +1,4 @@
-"""Reads a client's JSON object field by field; what is wrong is said with the field's path."""
+"""Reads a client's JSON object field by field; errors name the field's path."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -12,7 +12,7 @@ NAMES = {str: "a string", bool: "a boolean", dict: "an object", list: "an array"
 
 
 class Fields:
-    """An object's fields. A field that is absent or null reads as None."""
+    """A JSON object's fields. A missing or null field reads as None; one of the wrong type raises ProtocolError."""
 
     def __init__(self, raw: Mapping[str, Any], path: str = "") -> None:
         self.raw = raw
@@ -25,7 +25,7 @@ class Fields:
         return f"{self.path}.{name}" if self.path else name
 
     def only(self, known: Collection[str]) -> None:
-        """Refuse fields that are not known."""
+        """Raise ProtocolError for an unknown field."""
         for name in self.raw:
             if name not in known:
                 param = self.param(name[:100])
@@ -38,7 +38,7 @@ class Fields:
         return value
 
     def identifier(self, name: str) -> str | None:
-        """A string that names something."""
+        """Read a short string: a name or an id."""
         value = self.string(name, most=256)
         if value == "":
             raise self.invalid(name, "expected at least one character")
@@ -82,7 +82,7 @@ class Fields:
         return None if value is None else Fields(value, self.param(name))
 
     def objects(self, name: str) -> "list[Fields] | None":
-        """An array of objects."""
+        """Read an array of objects."""
         value = self._typed(name, list)
         if value is None:
             return None
@@ -96,7 +96,7 @@ class Fields:
         return [Fields(entry, f"{self.param(name)}[{place}]") for place, entry in enumerate(value)]
 
     def required(self, name: str, value: Choice | None) -> Choice:
-        """The value that was read, which must be there."""
+        """Return a value that was read, or raise ProtocolError if it is missing."""
         if value is None:
             param = self.param(name)
             raise ProtocolError("missing_required_parameter", f"Missing required parameter: '{param}'.", param)

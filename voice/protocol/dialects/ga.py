@@ -32,7 +32,7 @@ SESSION = {
     "audio",
     "max_output_tokens",
     "temperature",
-    "object",  # what the server says itself may be sent back
+    "object",  # part of the server's own session object, which clients may send back
     "id",
     "expires_at",
     *UNUSED,
@@ -56,7 +56,7 @@ RESPONSE = {
 
 
 class GA:
-    """Where the GA dialect differs."""
+    """The GA dialect's parts of parsing and rendering."""
 
     params = {"session.input_format": "session.audio.input.format"}
 

@@ -1,4 +1,4 @@
-"""Client events as both dialects write them."""
+"""Parses client events; a dialect adds the parts that differ."""
 
 from collections.abc import Callable
 from typing import Any, Literal, Protocol
@@ -12,7 +12,7 @@ from voice.protocol.dialects.fields import MOST_MS, Fields
 
 
 class Shapes(Protocol):
-    """Where the dialects differ."""
+    """The parts of parsing that differ between the dialects."""
 
     def session_patch(self, session: Fields, kind: Kind) -> SessionPatch: ...
 
@@ -20,7 +20,7 @@ class Shapes(Protocol):
 
 
 def client_event(raw: dict[str, Any], kind: Kind, shapes: Shapes) -> ClientEvent:
-    """The event of a session of that kind. Raises ProtocolError."""
+    """Parse an event of a session of this kind. Raises ProtocolError."""
     event = Fields(raw)
     name = event.required("type", event.string("type"))
     if name not in PARSERS:
@@ -29,13 +29,13 @@ def client_event(raw: dict[str, Any], kind: Kind, shapes: Shapes) -> ClientEvent
 
 
 def event_id_of(raw: Any) -> str | None:
-    """The id that a client has given its event, to be told back in an error of it."""
+    """Return the client's id of its event, which an error about it names."""
     event_id = raw.get("event_id") if isinstance(raw, dict) else None
     return event_id if isinstance(event_id, str) and len(event_id) <= 512 else None
 
 
 def audio_of(fields: Fields, name: str) -> bytes | None:
-    """Base64."""
+    """Read audio in base64."""
     text = fields.string(name)
     if text is None:
         return None
@@ -102,7 +102,7 @@ def _cancel_response(event: Fields, kind: Kind, shapes: Shapes) -> ClientEvent:
 
 PARSERS: dict[str, Callable[[Fields, Kind, Shapes], ClientEvent]] = {
     "session.update": _update_session,
-    "transcription_session.update": _update_session,  # beta's word in a transcription session
+    "transcription_session.update": _update_session,  # the beta dialect's name in transcription sessions
     "input_audio_buffer.append": _append,
     "input_audio_buffer.commit": _commit,
     "input_audio_buffer.clear": _clear,
@@ -137,7 +137,7 @@ CONTENT: dict[Role, dict[str, Literal["text", "audio"]]] = {
 
 
 def new_item(item: Fields) -> NewItem:
-    """An item that a client describes, in the words of either dialect."""
+    """Parse an item in either dialect."""
     kind = item.choice("type", ITEM_TYPES) or "message"
     item_id = item.identifier("id")
     if kind != "message":
@@ -176,7 +176,7 @@ def _entry(entry: Fields) -> NewItem | client_events.ItemReference:
 
 
 def metadata(response: Fields) -> dict[str, str] | None:
-    """At most 16 strings."""
+    """Read at most 16 strings by name."""
     fields = response.object("metadata")
     if fields is None:
         return None

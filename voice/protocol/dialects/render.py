@@ -1,4 +1,4 @@
-"""Server events as both dialects write them."""
+"""Renders server events; a dialect adds the parts that differ."""
 
 from dataclasses import asdict
 from typing import Any, Protocol
@@ -10,9 +10,9 @@ from voice.protocol.server_events import Response
 
 
 class Words(Protocol):
-    """Where the dialects differ."""
+    """The parts of rendering that differ between the dialects."""
 
-    params: dict[str, str]  # a setting's name here -> its path in a client's event
+    params: dict[str, str]  # a setting's name in config.py -> its path in a client's event
 
     def session(self, session_id: str, config: SessionConfig) -> dict[str, Any]: ...
 
@@ -22,7 +22,7 @@ class Words(Protocol):
 
 
 def fields(event: server_events.ServerEvent, words: Words) -> dict[str, Any]:
-    """All but the type and the event's id."""
+    """Return an event's fields, without its type and id."""
     match event:
         case server_events.PartEvent():
             return {
@@ -77,7 +77,7 @@ def _said(event: server_events.PartEvent) -> dict[str, Any]:
 
 
 def _response_part(modality: str, text: str) -> dict[str, Any]:
-    """The same words in both dialects, other than those of an item's content."""
+    """Render a part of a response, which both dialects write alike; items' parts differ."""
     return {"type": "text", "text": text} if modality == "text" else {"type": "audio", "transcript": text}
 
 
@@ -99,7 +99,7 @@ def _item(item: Item, words: Words) -> dict[str, Any]:
 
 
 def part(item: Item, part: Part, *, text: str, audio: str) -> dict[str, Any]:
-    """`text` and `audio` are the dialect's words for an assistant's."""
+    """Render a part of an item. `text`, `audio`: the dialect's type names of an assistant's parts."""
     if part.kind == "text":
         return {"type": text if item.role == "assistant" else "input_text", "text": part.text}
     return {"type": audio if item.role == "assistant" else "input_audio", "transcript": part.text}
@@ -128,7 +128,7 @@ def _status_details(response: Response) -> dict[str, Any] | None:
 
 
 def _usage(response: Response) -> dict[str, Any] | None:
-    """Of the chat model, which reads and writes text; null where nobody has counted."""
+    """Render the chat model's token counts, all of text; None if they are not known."""
     tokens_in, tokens_out = response.input_tokens, response.output_tokens
     if tokens_in is None or tokens_out is None:
         return None
@@ -166,5 +166,5 @@ def turn_detection(settings: TurnDetection | None, *, idle: bool) -> dict[str, A
 
 
 def own(config: SessionConfig) -> dict[str, str]:
-    """This platform's own words for a session's models."""
+    """Render the models under this platform's own field names."""
     return {"stt_model": config.stt_model, "llm_model": config.llm_model, "tts_model": config.tts_model}

@@ -1,4 +1,4 @@
-"""A session's settings, as far as both dialects write them alike."""
+"""Parses the session settings that both dialects write alike."""
 
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ MOST_NESTED = 64
 
 
 def max_tokens(fields: Fields, name: str) -> int | Literal["inf"] | None:
-    """None: nothing is said."""
+    """Read a limit of output tokens; None: the client names none."""
     return "inf" if fields.raw.get(name) == "inf" else fields.integer(name, 1, 1_000_000)
 
 
@@ -20,7 +20,7 @@ def max_tokens_patch(session: Fields, name: str, patch: SessionPatch) -> None:
 
 
 def transcription_patch(session: Fields, name: str, patch: SessionPatch) -> None:
-    """How speech is to be written down, where the client says so; null: it is not to be told."""
+    """Read the settings of transcription into `patch`; null switches transcripts off."""
     if name in session:
         settings = session.object(name)
         patch["transcription"] = None if settings is None else _transcription(settings)
@@ -38,12 +38,12 @@ def _transcription(settings: Fields) -> client_events.TranscriptionPatch:
     return patch
 
 
-# Semantic detection is not done: a session that asks for it hears for silence, as `session.updated` shows.
+# There is no semantic detection: a session that asks for it gets server_vad, as `session.updated` shows.
 EAGERNESS_MS = {"low": 800, "medium": 500, "high": 300, "auto": 500}
 
 
 def turn_detection_patch(session: Fields, patch: SessionPatch) -> None:
-    """How turns are to be found, where the client says so; null: not at all."""
+    """Read the settings of turn detection into `patch`; null switches it off."""
     if "turn_detection" in session:
         settings = session.object("turn_detection")
         patch["turn_detection"] = None if settings is None else _turn_detection(settings)
@@ -81,11 +81,11 @@ def _turn_detection(settings: Fields) -> client_events.TurnDetectionPatch:
     return patch
 
 
-OWN_NAMES = ("stt_model", "llm_model", "tts_model", "voice")  # this platform's own words for a session's models
+OWN_NAMES = ("stt_model", "llm_model", "tts_model", "voice")  # this platform's own field names
 
 
 def common_patch(session: Fields, unused: tuple[str, ...]) -> SessionPatch:
-    """What both dialects write in the same place; `unused`: the fields that do nothing."""
+    """Read the settings that both dialects write in the same place. `unused`: fields without effect."""
     patch: SessionPatch = {}
     if (model := session.string("model")) is not None:
         patch["model"] = model
@@ -105,7 +105,7 @@ def common_patch(session: Fields, unused: tuple[str, ...]) -> SessionPatch:
     return patch
 
 
-# Fields that are taken and shown, and do nothing, and the types that they may have.
+# Fields that are accepted and shown, without effect, and their types.
 UNUSED: dict[str, tuple[type, ...]] = {
     "include": (list,),
     "input_audio_noise_reduction": (dict,),
@@ -121,7 +121,7 @@ UNUSED: dict[str, tuple[type, ...]] = {
 
 
 def unused_patch(settings: Fields, names: tuple[str, ...], patch: SessionPatch) -> None:
-    """What of these the client names; null clears it."""
+    """Read fields without effect into `patch`; null clears one."""
     unused = {name: settings.raw[name] for name in names if name in settings}
     for name, value in unused.items():
         if value is not None and not isinstance(value, UNUSED[name]):
