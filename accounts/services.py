@@ -96,7 +96,7 @@ def is_last_owner(membership: Membership) -> bool:
 
 
 def _refuse_last_owner(membership: Membership, *, still_owner: bool) -> None:
-    """Raise LastOwner where no owner would be left. Locks the workspace: two owners cannot remove each other at once."""
+    """Raise LastOwner where no owner would be left. Locks the workspace: two owners cannot remove each other."""
     Workspace.objects.select_for_update().get(pk=membership.workspace_id)
     if not still_owner and is_last_owner(membership):
         raise LastOwner("A workspace needs an owner: make somebody else an owner first.")
