@@ -1,4 +1,4 @@
-"""Pages of lists that are too long to count: the admin's change list asks for one row more than it shows."""
+"""Admin change lists without COUNT(*), for long tables: each page reads one row more than it shows."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from unfold.views import ChangeList
 
 
 class NoCountPage(Page[Any]):
-    """One page of rows that have been read, and whether there are more after it."""
+    """One page of rows, which knows whether there is a next one."""
 
     def __init__(self, rows: Sequence[Any], number: int, paginator: "NoCountPaginator", more: bool) -> None:
         super().__init__(rows, number, paginator)
@@ -38,7 +38,7 @@ class NoCountPaginator(Paginator):  # type: ignore[type-arg]  # generic in its s
 
     @cached_property
     def count(self) -> int:
-        """Not the number of rows, which nobody asks the database for, but more than any list has."""
+        """A number larger than any list in place of the number of rows, which is not counted."""
         return 10**12
 
     def page(self, number: int | str) -> NoCountPage:
@@ -56,7 +56,7 @@ class NoCountPaginator(Paginator):  # type: ignore[type-arg]  # generic in its s
 
 
 class NoCountChangeList(ChangeList):
-    """Shows no totals: what it calls the result count is the number of rows on this page."""
+    """Shows no totals: `result_count` is the number of rows on this page."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -64,7 +64,7 @@ class NoCountChangeList(ChangeList):
 
 
 class NoCountMixin:
-    """For a ModelAdmin of a huge table: its list opens without any count(*), with next and previous pages."""
+    """For a ModelAdmin of a long table: its list has next and previous pages, and no COUNT(*)."""
 
     paginator = NoCountPaginator
     show_full_result_count = False

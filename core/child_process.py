@@ -1,4 +1,4 @@
-"""Programs of ours in processes of their own, for what may crash, hang, or keep the interpreter for itself.
+"""Child processes that answer requests, for code that may crash, hang or hold the GIL.
 
 A child is asked over a socket that is its stdin and stdout. It ends with whoever started it, however that ended: its
 stdin is over then. (The kernel's own signal for that, as in `parent_death.py`, comes when the thread that started it
@@ -20,24 +20,24 @@ from pathlib import Path
 from typing import BinaryIO, Generic, Protocol, TypeVar, cast
 
 ROOT = Path(__file__).resolve().parent.parent
-# Children read what strangers have sent: the site's secrets are not in their environment.
+# Children parse untrusted data: their environment holds no secrets of the site.
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # there are as many children as cores
-GRACE_SECONDS = 5.0  # after which a child ends itself, where nobody has ended it
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # there is a child for each core
+GRACE_SECONDS = 5.0  # seconds after which a child ends itself if its parent has not
 
 T = TypeVar("T")
 
 
 def python(module: str) -> list[str]:
-    """The command line of a module of ours, by this Python."""
+    """Return the command line that runs a module by this Python."""
     return [sys.executable, "-m", module]
 
 
 class ChildProcess:
-    """A running child, asked by one thread at a time; only `kill` may be called from another."""
+    """A running child. Not thread-safe, except `kill`."""
 
     def __init__(self, command: Sequence[str], folder: Path = ROOT) -> None:
-        """Raises OSError where no process can be started."""
+        """Start the child. Raises OSError if that fails."""
         ours, theirs = socket.socketpair()
         try:
             with theirs:
@@ -77,7 +77,7 @@ class ChildProcess:
         self.process.kill()
 
     def close(self) -> None:
-        """End the process, whatever it does, and let go of it."""
+        """Kill the process and wait for its end."""
         self.process.kill()
         self.process.wait()
         self._answers.close()
@@ -120,8 +120,9 @@ C = TypeVar("C", bound=Closable)
 
 
 class OnePerProcess(Generic[C]):
-    """Called, gives this process's own of what `make` makes: one that a fork has left here belongs to the parent. It is
-    closed when the process exits. `make` may be called twice where two threads come first; what it makes is idle."""
+    """Returns, when called, an object that is made once in each process: a forked child makes its own. It is closed
+    when the process exits. Two threads that call it first may both call `make`; one of the results is dropped
+    unused."""
 
     def __init__(self, make: Callable[[], C]) -> None:
         self._make = make
@@ -142,8 +143,7 @@ class OnePerProcess(Generic[C]):
 
 @contextmanager
 def ends_within(seconds: float) -> Iterator[None]:
-    """In a child: its process ends where the block takes longer. Whoever asked may no longer be there to end it, and a
-    library may be holding the interpreter."""
+    """In a child: end the process if the block takes longer. Its parent may be gone, and a library may hold the GIL."""
     signal.alarm(math.ceil(seconds))
     try:
         yield

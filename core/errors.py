@@ -5,11 +5,11 @@ No Django here: the process that decodes audio imports this too.
 
 
 class EarshotError(Exception):
-    """What was asked for is not done. `message` tells a person what was wrong and what to do."""
+    """A request is refused. `message` tells people what is wrong and what to do."""
 
     status = 400  # of HTTP
-    code = "invalid"  # for programs; in REST, what `type` ends in
-    field: str | None = None  # which one is at fault: "" the input as a whole, None nothing of the input
+    code = "invalid"  # for programs; in REST the end of `type`
+    field: str | None = None  # name of the wrong field; "": the input as a whole, None: not the input
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
@@ -19,26 +19,26 @@ class EarshotError(Exception):
 
 
 class InvalidInput(EarshotError):  # noqa: N818 - the answer to a request, not a fault
-    """What was given cannot be taken."""
+    """The input is invalid."""
 
     field = ""
 
 
 class Forbidden(EarshotError):  # noqa: N818 - the answer to a request, not a fault
-    """Whoever asks may not have it done."""
+    """The caller is not allowed to do this."""
 
     status = 403
     code = "permission_denied"
 
 
 class Conflict(EarshotError):  # noqa: N818 - the answer to a request, not a fault
-    """The state of what there is stands in the way."""
+    """The current state of the object does not allow this."""
 
     status = 409
     code = "conflict"
 
 
 class AlreadyExists(Conflict):
-    """There is one already."""
+    """An object of this name exists already."""
 
     code = "invalid"

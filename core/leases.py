@@ -1,7 +1,7 @@
-"""Who works on rows: one worker at a time, for as long as it renews its lease.
+"""Leases of database rows: one worker at a time works on a row, as long as it renews its lease.
 
-Rows that are leased have the fields `lease_token` and `lease_until`. A lease is SHARD_LEASE_SECONDS long. One that has
-run out is still its worker's, until another one claims the row.
+Leased rows have the fields `lease_token` and `lease_until`. A lease lasts SHARD_LEASE_SECONDS. After its expiry its
+worker still holds it until another worker claims the row.
 """
 
 import threading
@@ -17,34 +17,34 @@ from django.db.models import Model, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-NOTICE_SECONDS = 5.0  # how soon a heartbeat notices that its lease is lost, such as by a cancelled run
-FREE = Q(lease_until=None) | Q(lease_until__lt=Now())  # held by nobody: never claimed, released, or its worker is gone
+NOTICE_SECONDS = 5.0  # seconds within which a heartbeat notices that its lease is lost, such as by a cancelled run
+FREE = Q(lease_until=None) | Q(lease_until__lt=Now())  # rows that may be claimed: never claimed, released or expired
 
 M = TypeVar("M", bound=Model)
 
 
 class LeaseLost(Exception):  # noqa: N818
-    """The rows are no longer this worker's: the work was cancelled, or another worker has taken over. Whatever was not
-    committed is not this worker's to do."""
+    """This worker no longer holds the rows: the work was cancelled, or another worker has claimed them. It must not
+    commit anything more."""
 
 
 def lease_end() -> datetime:
-    """Until when what is claimed or renewed now is held."""
+    """Return when a lease expires that is claimed or renewed now."""
     return timezone.now() + timedelta(seconds=settings.SHARD_LEASE_SECONDS)
 
 
 def claim(free: "QuerySet[M]", token: UUID | None = None, **changes: Any) -> UUID | None:
-    """Hold those of the `free` rows that still are, by a new token or by `token`, and make `changes` to them.
+    """Lease those of the `free` rows that are still free, by `token` or a new one, and apply `changes` to them.
 
-    The token where there were any; None where others were faster. Commit it before any risky work.
+    Returns the token, or None if other workers claimed all of them first. The caller commits before it works on them.
     """
     token = token or uuid4()
     return token if free.update(lease_token=token, lease_until=lease_end(), **changes) else None
 
 
 class Lease(Generic[M]):
-    """A worker's hold, by its token, on those of `rows` that it has claimed. `rows` are those that may be held at all:
-    what has ended is nobody's."""
+    """The lease of a worker, by its token. `rows`: the rows that may be leased at all, such as those of unfinished
+    work."""
 
     def __init__(self, rows: "QuerySet[M]", token: UUID) -> None:
         self.rows = rows
@@ -54,20 +54,21 @@ class Lease(Generic[M]):
         return self.rows.filter(lease_token=self.token, lease_until__isnull=False)
 
     def update(self, **changes: Any) -> bool:
-        """True where rows were still held, and are changed. False where the lease was lost: nothing is changed."""
+        """Change the leased rows. Returns False, without a change, if the lease is lost."""
         return bool(self.held().update(**changes))
 
     def renew(self, **changes: Any) -> bool:
-        """True where rows were still held, and are for another lease. False where it was lost: cancelled, or taken."""
+        """Extend the lease. Returns False if it is lost: the work was cancelled, or the rows were claimed by
+        another."""
         return self.update(lease_until=lease_end(), **changes)
 
     def release(self, **changes: Any) -> bool:
-        """True where rows were held until now, and are free for the next worker. False where it was lost."""
+        """End the lease, so that the rows are free. Returns False if it is lost."""
         return self.update(lease_token=None, lease_until=None, **changes)
 
 
 class LeaseHeartbeat:
-    """Renews a lease in a thread, every third of its length at the latest."""
+    """Renews a lease in a thread, at least every third of its duration."""
 
     def __init__(self, lease: Lease[Any]) -> None:
         self._lease = lease
@@ -76,7 +77,7 @@ class LeaseHeartbeat:
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
 
     def check(self) -> None:
-        """Raises LeaseLost where it could not be renewed."""
+        """Raise LeaseLost if the lease could not be renewed."""
         if self._lost.is_set():
             raise LeaseLost
 
@@ -93,7 +94,7 @@ class LeaseHeartbeat:
             while not self._done.wait(period) and self._lease.renew():
                 pass
         finally:
-            # Also where the database did not answer: the lease runs out, and somebody else takes it.
+            # Also if the database did not answer: the lease expires, and another worker may claim the rows.
             if not self._done.is_set():
                 self._lost.set()
             connection.close()
@@ -101,7 +102,7 @@ class LeaseHeartbeat:
 
 @contextmanager
 def renewed(lease: Lease[Any]) -> Iterator[LeaseHeartbeat]:
-    """Inside, `lease` is renewed as long as it can be."""
+    """Renew `lease` by a heartbeat until exit."""
     heartbeat = LeaseHeartbeat(lease)
     heartbeat.start()
     try:

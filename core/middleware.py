@@ -1,4 +1,4 @@
-"""What no page should have to look at: values that no database takes, and headers that tell browsers to refuse."""
+"""Middleware: refuses values that no database can store, and sets security headers."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
@@ -12,7 +12,7 @@ from core.text import unstorable_part
 
 
 class StorableValuesMiddleware:
-    """Answers 400 where an address, a cookie or an admin form holds a NUL or half a character."""
+    """Answers 400 if a URL, a cookie or an admin form contains NUL or a lone surrogate."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -21,7 +21,7 @@ class StorableValuesMiddleware:
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
-        """After CSRF has been checked. Bodies of the API are looked at by its parsers. Raises BadRequest."""
+        """Check the form, after the CSRF check. The API's parsers check its bodies. Raises BadRequest."""
         match = request.resolver_match
         parts: list[Iterable[Any]] = [[request.path], request.GET.lists(), request.COOKIES.values()]
         if request.method == "POST" and match is not None and match.app_names[:1] == ["admin"]:
@@ -73,11 +73,11 @@ class BrowserPolicyMiddleware:
     def _policy(self, request: HttpRequest) -> str:
         policy = {**self.PAGE, "media-src": " ".join(["'self'", *settings.AUDIO_ORIGINS])}
         if request.path.startswith(reverse("admin:index")):
-            policy["script-src"] += " 'unsafe-eval'"  # Alpine, which the admin's templates are written for
+            policy["script-src"] += " 'unsafe-eval'"  # needed by Alpine, which the admin's templates use
         return "; ".join(f"{name} {sources}" for name, sources in policy.items())
 
 
 def permissions_policy(*, microphone: bool = False) -> str:
-    """What pages may ask browsers for: nothing, or the microphone alone."""
+    """Return the header's value: it allows no feature, or only the microphone."""
     allowed = {"microphone"} if microphone else set()
     return ", ".join(f"{name}=({'self' if name in allowed else ''})" for name in BrowserPolicyMiddleware.PERMISSIONS)

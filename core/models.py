@@ -1,16 +1,16 @@
-"""The one row that the ground floor keeps: when the workers sweep next."""
+"""The model of the queue's timers."""
 
 from django.db import models
 
 
 class Timer(models.Model):
-    """When a task that repeats itself is due next: one claim a period, however often it is delivered."""
+    """When a periodic task is due next. It is claimed once in each period, however often the task is delivered."""
 
     name = models.CharField(max_length=40, primary_key=True)
     due_at = models.DateTimeField()
 
     class Meta:
-        db_table = "evaluations_timer"  # where it was made
+        db_table = "evaluations_timer"  # it was created in that app
 
     def __str__(self) -> str:
         return self.name

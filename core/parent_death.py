@@ -1,4 +1,4 @@
-"""Turns into a command that is told to stop when the process that started it dies, however that died.
+"""Runs a command that gets SIGTERM when the process that started it dies, also by a kill.
 
     python parent_death.py PARENT_PID COMMAND ARGUMENT...
 
@@ -17,7 +17,7 @@ def end_with_parent(parent: int, signum: int) -> None:
     """Have the kernel send `signum` to this process when the thread of `parent` that started it ends. Only on Linux."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signum)
-        if os.getppid() != parent:  # it died before the line above
+        if os.getppid() != parent:  # the parent died before prctl took effect
             os._exit(1)
 
 

@@ -1,4 +1,4 @@
-"""Processes that Earshot starts: each leads a process group of its own and ends with whoever started it."""
+"""Starts and stops processes. Each leads its own process group and ends with the process that started it."""
 
 import os
 import signal
@@ -13,8 +13,8 @@ from types import FrameType
 from django.conf import settings
 
 PARENT_DEATH = Path(__file__).with_name("parent_death.py")
-PATIENCE = 10.0  # seconds to end by itself; killing loses nothing, so there is no need for more
-LONGEST_PAUSE = 60.0  # seconds between two starts of something that keeps dying
+PATIENCE = 10.0  # seconds to end before it is killed, by which nothing is lost
+LONGEST_PAUSE = 60.0  # seconds between two starts of a process that keeps dying
 
 
 def manage(*arguments: str) -> list[str]:
@@ -34,15 +34,15 @@ def start(command: Sequence[str], environment: Mapping[str, str] | None = None) 
 
 
 def stop(process: subprocess.Popen[bytes], patience: float = PATIENCE) -> None:
-    """End `process` and everything in its group: `patience` seconds for it to do so by itself, then by force."""
-    process.terminate()  # the leader alone: it knows in which order the others end
+    """Terminate `process`, and after `patience` seconds kill its whole group."""
+    process.terminate()  # the leader only: it stops the others in order
     with suppress(subprocess.TimeoutExpired):
         process.wait(patience)
     kill(process)
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """End the whole group of `process` at once, also what is left of it when its leader is dead."""
+    """Kill the whole group of `process`, also if the leader is dead already."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -50,12 +50,12 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Inside, SIGTERM and a closed terminal raise KeyboardInterrupt as Ctrl-C does; coming out of it by one is no
-    error. `finally` blocks inside are where to stop what was started."""
+    """Raise KeyboardInterrupt inside on SIGTERM and SIGHUP as on Ctrl-C, and suppress it on exit. `finally` blocks
+    inside stop what was started."""
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         for each in signals:
-            signal.signal(each, signal.SIG_IGN)  # a second Ctrl-C does not break the stopping off
+            signal.signal(each, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the clean-up
         raise KeyboardInterrupt
 
     signals = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -70,14 +70,14 @@ def interruptible() -> Iterator[None]:
 
 
 class Restarts:
-    """How long to wait before starting something again: not at all, then ever longer while it keeps dying."""
+    """The pauses between restarts of a process: none first, then longer ones while it keeps dying."""
 
     def __init__(self) -> None:
         self.pause = 0.0
         self.started = time.monotonic()
 
     def next_pause(self) -> float:
-        """seconds; counts one more death."""
+        """Count one more death; returns the seconds to wait."""
         lived_well = time.monotonic() - self.started > LONGEST_PAUSE
         self.pause = 0.0 if lived_well else min(2 * self.pause + 1, LONGEST_PAUSE)
         self.started = time.monotonic() + self.pause

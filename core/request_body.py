@@ -1,6 +1,6 @@
-"""Bodies of requests, limited in size and in time before Django reads them.
+"""Limits the size and the duration of request bodies before Django reads them.
 
-Django under ASGI writes a whole body to disk before it looks at anything else of the request.
+Under ASGI Django writes the whole body to disk before it handles the request.
 """
 
 import asyncio
@@ -14,9 +14,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from core.api.errors import CONTENT_TYPE, problem
 
-PATIENCE = 60.0  # seconds without a byte; also what a body may take beyond its time by LOWEST_RATE
+PATIENCE = 60.0  # seconds to wait for the next bytes; also added to the time that a body may take by LOWEST_RATE
 LOWEST_RATE = 8 * 1024  # bytes a second, over the whole body
-# A client that still sends when its connection is closed may lose the answer: so much more is read and dropped.
+# After a refusal this much more is read and dropped: a client that is still sending when the connection is closed may
+# not read the response.
 LINGER_BYTES = 1024 * 1024
 LINGER_SECONDS = 2.0
 
@@ -25,7 +26,7 @@ Application = Callable[[Any, Receive, Any], Awaitable[None]]  # Django's types a
 
 @dataclass(frozen=True)
 class Refusal:
-    """The answer to a body that is not taken. `detail` is for a person."""
+    """The error response to a body that is refused. `detail` is for people."""
 
     status: int
     detail: str
@@ -35,15 +36,15 @@ class Refusal:
 @dataclass(frozen=True)
 class BodyLimit:
     max_bytes: int
-    refusal: Refusal  # of a body that is larger
+    refusal: Refusal  # the response to a larger body
 
 
-# Of a request, by its scope and the size that it announces (bytes; None: it does not say).
+# Returns the limit for a request, by its scope and its announced size (bytes; None: unknown).
 LimitOf = Callable[[Scope, int | None], Awaitable[BodyLimit]]
 
 
 class LimitedBodies:
-    """An ASGI application around `application`: a body that is too large, or too slow, is answered here."""
+    """ASGI middleware that refuses bodies that are too large or too slow."""
 
     def __init__(self, application: Application, limit_of: LimitOf) -> None:
         self._application = application
@@ -62,8 +63,8 @@ class LimitedBodies:
 
 
 class _Body:
-    """A body as it comes. The application is told that the client has gone where it is refused: what the application
-    holds of it is dropped then, and nothing answered."""
+    """Passes the messages of a body on to the application. When it refuses the body, the application sees a disconnect,
+    so that it drops what it has read and sends no response."""
 
     def __init__(self, limit: BodyLimit, receive: Receive, scope: Scope, *, is_announced: bool) -> None:
         self.refusal: Refusal | None = None
@@ -95,7 +96,7 @@ class _Body:
 
     def _end(self) -> None:
         self._is_whole = True
-        if not self._is_announced:  # parsers read as many bytes as the headers say: none where these say nothing
+        if not self._is_announced:  # parsers read Content-Length bytes: none without that header
             size = str(self._size).encode()
             self._scope["headers"] = [*self._scope["headers"], (b"content-length", size)]
 
@@ -105,7 +106,7 @@ class _Body:
 
 
 def announced_size(scope: Scope) -> int | None:
-    """Bytes of the body by the request's headers; None where they do not say."""
+    """Return the size of the body in bytes by the request's headers; None if they do not tell."""
     headers = dict(scope["headers"])
     size: bytes = headers.get(b"content-length", b"0")
     if b"transfer-encoding" in headers or not size.isdigit() or len(size) > 18:
@@ -114,7 +115,7 @@ def announced_size(scope: Scope) -> int | None:
 
 
 async def refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer, and close the connection: problem details under `/api/`, else a page."""
+    """Send the error response (problem details under `/api/`, else a page) and close the connection."""
     if scope["path"].startswith("/api/"):
         media_type = CONTENT_TYPE
         content = json.dumps(problem(refusal.status, refusal.detail, code=refusal.code))

@@ -1,4 +1,4 @@
-"""SQL that runs for each call or file: made once, where the ORM would make it each time."""
+"""Precompiled SQL for statements that run with every call or file, as the ORM would compile them each time."""
 
 from collections.abc import Callable, Collection, Sequence
 from functools import cache
@@ -11,10 +11,10 @@ Row = Sequence[Any]
 
 
 class Select:
-    """Rows by a list of ids: compiled once for each length of the list, rounded up to powers of two."""
+    """A SELECT by a list of ids, compiled once for each length of the list (rounded up to powers of two)."""
 
     def __init__(self, by_ids: Callable[[Collection[int]], "QuerySet[Any, tuple[Any, ...]]"]) -> None:
-        """`by_ids` makes the query, with `values_list` and without any other parameter."""
+        """`by_ids`: builds the query, which uses `values_list` and has no other parameters."""
         self._by_ids = by_ids
         self._compiled: dict[int, tuple[Any, str, Any]] = {}
 
@@ -38,7 +38,7 @@ class Select:
 
 
 def update_rows(model: type[Model], names: tuple[str, ...], rows: Collection[Row]) -> None:
-    """Set fields of many rows; each of `rows` is the values in the order of `names`, and the id last."""
+    """Update many rows. Each of `rows` contains the values in the order of `names`, then the id."""
     if not rows:
         return
     columns, prepare = _columns(model, names)
@@ -48,7 +48,7 @@ def update_rows(model: type[Model], names: tuple[str, ...], rows: Collection[Row
 
 
 def insert_rows(model: type[Model], names: tuple[str, ...], rows: Collection[Row]) -> list[int]:
-    """Make rows of the values in the order of `names`, in one statement; their ids, in the order of `rows`."""
+    """Insert rows with values in the order of `names`, in one statement. Returns their ids, in order."""
     if not rows:
         return []
     columns, prepare = _columns(model, names)
@@ -67,7 +67,7 @@ def _table(model: type[Model]) -> str:
 def _columns(
     model: type[Model], names: tuple[str, ...]
 ) -> tuple[list[str], Callable[[Collection[Row]], Sequence[Row]]]:
-    """The fields' columns, and what makes their values fit for the database."""
+    """Return the columns of the fields, and a function that converts rows to database values."""
     by_name: dict[str, Field[Any, Any]] = {field.name: field for field in model._meta.concrete_fields}
     fields = [by_name[name] for name in names]
     # Of the kinds that are used here only these differ between Python and databases: no UUID, no JSON, no duration is.

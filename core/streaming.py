@@ -1,4 +1,4 @@
-"""Bodies that are sent while they are made, with constant memory under WSGI and ASGI alike."""
+"""Streaming responses of Django with constant memory, under WSGI and ASGI."""
 
 from collections.abc import AsyncIterator, Generator, Iterator
 
@@ -10,7 +10,7 @@ BLOCK = 64 * 1024  # bytes
 
 
 def streamable(request: HttpRequest, pieces: Iterator[bytes]) -> Iterator[bytes] | AsyncIterator[bytes]:
-    """What a StreamingHttpResponse to `request` streams without reading it whole first.
+    """Wrap `pieces` so that a StreamingHttpResponse to `request` sends them as they are made.
 
     Under ASGI Django would collect a plain iterator in memory before it sends anything.
     """
@@ -19,7 +19,7 @@ def streamable(request: HttpRequest, pieces: Iterator[bytes]) -> Iterator[bytes]
 
 
 def _blocks(pieces: Iterator[bytes]) -> Generator[bytes]:
-    """The same bytes in larger pieces: an export yields lines, and each piece costs a switch of threads."""
+    """Join pieces, such as lines, into blocks: each block costs a switch of threads."""
     block = bytearray()
     for piece in pieces:
         block += piece
@@ -31,7 +31,7 @@ def _blocks(pieces: Iterator[bytes]) -> Generator[bytes]:
 
 
 async def _in_request_thread(blocks: Generator[bytes]) -> AsyncIterator[bytes]:
-    """Each block is made in the request's own thread, where its database connection lives."""
+    """Make each block in the request's own thread, which has the database connection."""
     try:
         while (block := await sync_to_async(lambda: next(blocks, None))()) is not None:
             yield block

@@ -1,6 +1,6 @@
-"""Temporary files with a name: in one private folder, and removed once nobody holds them, however their holder ended.
+"""Named temporary files in one private folder. Files that a killed process has left are found and removed.
 
-Whoever makes one holds a lock on it. The kernel gives the lock back with the process, also where that was killed.
+The process that makes a file locks it. The kernel releases the lock when the process ends, also by a kill.
 """
 
 import fcntl
@@ -14,13 +14,13 @@ from typing import Any
 
 from django.core.files.uploadhandler import TemporaryFileUploadHandler
 
-GRACE_SECONDS = 60.0  # a new file may not be locked yet
+GRACE_SECONDS = 60.0  # seconds that unlocked files are kept: a new one may not be locked yet
 
 
 def folder(name: str = "earshot") -> Path:
-    """Our own folder of that name among the temporary files, which only this user may look into.
+    """Return our folder of that name among the temporary files, which only this user can read; creates it.
 
-    Raises PermissionError where somebody else may have made it: it could be a link to a folder whose files are removed.
+    Raises PermissionError if another user may have made it: it could be a link to a folder whose files are removed.
     """
     found = Path(tempfile.gettempdir()) / f"{name}-{os.getuid()}"
     found.mkdir(mode=0o700, exist_ok=True)
@@ -31,19 +31,19 @@ def folder(name: str = "earshot") -> Path:
 
 
 def named_file(suffix: str = "") -> "_TemporaryFileWrapper[bytes]":
-    """A new file, which is gone when it is closed."""
+    """Create a file that is deleted when it is closed."""
     file = tempfile.NamedTemporaryFile(dir=folder(), suffix=suffix)  # noqa: SIM115 - the caller closes it
     hold(file.fileno())
     return file
 
 
 def hold(descriptor: int) -> None:
-    """Keep an open file from being removed, until it is closed."""
+    """Lock an open file, until it is closed, against `remove_left_over`."""
     fcntl.flock(descriptor, fcntl.LOCK_SH)
 
 
 def remove_left_over(where: Path | None = None) -> None:
-    """Remove the files in a folder (without one: in `folder()`) that nobody holds."""
+    """Remove the files in `where` (None: in `folder()`) that no process has locked."""
     for path in (where or folder()).iterdir():
         try:
             if path.is_file() and path.stat().st_mtime < time.time() - GRACE_SECONDS and not _is_held(path):
@@ -62,7 +62,7 @@ def _is_held(path: Path) -> bool:
 
 
 class UploadHandler(TemporaryFileUploadHandler):
-    """Uploads that are too large for memory, in our folder."""
+    """Keeps uploads that are too large for memory in `folder()`."""
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         folder()  # it may have been removed meanwhile

@@ -1,4 +1,4 @@
-"""Texts and values from outside: what can be stored of them."""
+"""Checks and clean-up of texts and JSON values that a database cannot store."""
 
 import math
 from collections.abc import Mapping
@@ -8,13 +8,13 @@ LARGEST_ID = 2**63 - 1
 
 
 def id_in(text: str) -> int | None:
-    """The id that `text`, such as a value in an address, names; None where no row can have it."""
+    """Parse an id, such as from a URL; None if no row can have it."""
     found = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else None
     return found if found is None or found <= LARGEST_ID else None
 
 
 def storable(text: str) -> str:
-    """Without what JSON may hold but a database refuses: NUL, and half characters."""
+    """Remove what JSON allows but databases refuse: NUL and lone surrogates."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
@@ -28,14 +28,13 @@ def storable_value(value: Any) -> Any:
 
 
 def whole_letters(text: str) -> str:
-    """`text` with U+FFFD for each half of a surrogate pair: a model's text may be cut within a letter, and nobody could
-    pass it on."""
+    """Replace lone surrogates by U+FFFD: a model's text may be cut within a character, and could not be encoded."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def unstorable_part(value: object) -> str | None:
-    """Say what `value` (JSON: texts, numbers, lists, objects) holds that no database takes; None where all of it can be
-    stored."""
+    """Say what part of `value` (JSON: texts, numbers, lists, objects) a database cannot store; None if there is
+    none."""
     if isinstance(value, str):
         if "\0" in value:
             return "a NUL character"

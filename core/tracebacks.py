@@ -1,8 +1,8 @@
-"""What went wrong in our own code, as the log may tell it."""
+"""Tracebacks for the log, without the text of exceptions."""
 
 import traceback
 
 
 def place_of(error: BaseException) -> str:
-    """The lines of code that raised it. Its own text is never logged: it may hold what was said or sent."""
+    """Return the traceback of `error` without its message, which may quote a transcript or a request."""
     return "".join(traceback.format_tb(error.__traceback__))

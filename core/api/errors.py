@@ -17,7 +17,7 @@ CONTENT_TYPE = "application/problem+json"
 
 
 def problem(status: int, detail: str, *, code: str = "invalid", errors: Any = ()) -> dict[str, Any]:
-    """The body of every error: `{"type", "title", "status", "detail", "errors": [{"field", "message"}]}`."""
+    """Return the body of an error: `{"type", "title", "status", "detail", "errors": [{"field", "message"}]}`."""
     return {
         "type": f"urn:earshot:{code}",
         "title": HTTPStatus(status).phrase,
@@ -28,7 +28,7 @@ def problem(status: int, detail: str, *, code: str = "invalid", errors: Any = ()
 
 
 def problem_response(error: Exception, context: dict[str, Any]) -> Response | None:
-    """The answer for what a client did wrong; None for what it did not: that is logged and becomes a 500."""
+    """Return the response to a client's error; None for all others, which are logged and become a 500."""
     if isinstance(error, EarshotError):
         set_rollback()
         return _refused(error)

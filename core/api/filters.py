@@ -1,4 +1,4 @@
-"""Filters that lists of several rooms use."""
+"""Filters that REST lists of several apps share."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from core.text import LARGEST_ID
 
 
 class IdFilter(filters.NumberFilter):
-    """Rows that refer to the row of an id; what no id can be is refused."""
+    """Filters by the id of a related row; refuses values that cannot be an id."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, min_value=0, max_value=LARGEST_ID, decimal_places=0, **kwargs)

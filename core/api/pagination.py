@@ -1,4 +1,4 @@
-"""Pages of REST lists: by a cursor, never by a number."""
+"""Cursor pagination of REST lists."""
 
 from dataclasses import astuple, dataclass
 from typing import Any
@@ -14,19 +14,19 @@ from rest_framework.utils.urls import replace_query_param
 
 @dataclass(frozen=True)
 class Cursor:
-    """Where a page begins: after the row with this value and id, or before it where `back`."""
+    """The position of a page: after the row with this value and id or, with `back`, before it."""
 
     value: Any
     pk: int
     back: bool
 
     def encode(self, salt: str) -> str:
-        """Signed: only values that a list has shown come back, so that none has to be checked."""
+        """Return the cursor as signed text: values that come back need no check."""
         return signing.dumps(astuple(self), salt=salt)
 
     @classmethod
     def decode(cls, text: str, salt: str) -> "Cursor":
-        """Raises NotFound for what `encode` has not made with the same `salt`."""
+        """Parse a cursor. Raises NotFound unless `encode` made it with the same `salt`."""
         try:
             return cls(*signing.loads(text, salt=salt))
         except signing.BadSignature as error:
@@ -65,7 +65,7 @@ class CursorPagination(pagination.CursorPagination):
         return self.rows
 
     def _order_by(self, columns: dict[str, str], asked: str | None) -> None:
-        """Raises ValidationError for a name that is not one of `columns`."""
+        """Set the order. Raises ValidationError if `asked` is not one of `columns`."""
         self.ordering_name = (asked or next(iter(columns))) if columns else self.ordering
         name = self.ordering_name.removeprefix("-")
         if columns and name not in columns:
@@ -82,13 +82,13 @@ class CursorPagination(pagination.CursorPagination):
         if self.column == "pk":
             return ["-pk" if falling else "pk"]
         column, pk = F(self.column), "-pk" if back else "pk"
-        if not self.nullable:  # the plain order, which an index serves
+        if not self.nullable:  # the plain order can use an index
             return [column.desc() if falling else column.asc(), pk]
         nulls = {"nulls_first": True} if back else {"nulls_last": True}
         return [column.desc(**nulls) if falling else column.asc(**nulls), pk]
 
     def _beyond(self, cursor: Cursor) -> Q:
-        """The rows that come after the cursor's, or before it."""
+        """Return the condition for rows after the cursor, or before it."""
         falling = self._descending != cursor.back
         if self.column == "pk":
             return Q(pk__lt=cursor.pk) if falling else Q(pk__gt=cursor.pk)
@@ -118,7 +118,7 @@ class OldestFirst(CursorPagination):
 
 
 def _is_nullable(model: type[Model], column: str) -> bool:
-    """Whether rows may have no value there; so it is with what is computed, or of another table."""
+    """Whether the column may be NULL, as computed columns and those of related tables may."""
     try:
         return column != "pk" and model._meta.get_field(column).null
     except FieldDoesNotExist:

@@ -1,4 +1,4 @@
-"""What REST reads, and what it answers in."""
+"""Parsers and content negotiation of the REST API."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,8 +13,7 @@ from core.text import unstorable_part
 
 
 def refuse_unstorable(value: object) -> None:
-    """Raise ValidationError, with the field's name, where no database could store `value`: then it is never stored in
-    part, or met again later."""
+    """Raise ValidationError, with the field's name, if a database cannot store `value`."""
     fields = value.items() if isinstance(value, dict) else [("non_field_errors", value)]
     for name, each in fields:
         if unstorable_part(name):
@@ -24,7 +23,7 @@ def refuse_unstorable(value: object) -> None:
 
 
 class JSONParser(parsers.JSONParser):
-    """JSON; a body nested so deeply that it cannot be read is the client's mistake, not a crash."""
+    """Parses JSON; a body that is nested too deeply is answered 400."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
         try:
@@ -45,8 +44,8 @@ class MultiPartParser(parsers.MultiPartParser):
 
 
 class LenientNegotiation(DefaultContentNegotiation):
-    """An `Accept` that no renderer serves is answered all the same: players and event sources ask for audio and
-    events, which are streamed without a renderer, and their errors are JSON."""
+    """Accepts an `Accept` header that no renderer serves: audio and event streams are sent without a renderer, and
+    their errors are JSON."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None

@@ -1,7 +1,7 @@
-"""The one place that puts work on the queue. What is changed in django-q2, and why, is in `cluster`.
+"""The task queue: the only module that enqueues tasks. `cluster` lists what is replaced in django-q2, and why.
 
-A task is named by its dotted path, so this module imports no app and any app may enqueue for any other.
-The queue is a table of the same database: enqueueing inside a transaction is undone with it.
+Tasks are named by dotted paths, so that this module imports no app and any app can enqueue for any other. The queue is
+a table of the same database: a rolled back transaction enqueues nothing.
 """
 
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from django_q.tasks import async_task
 
 from core.queue.shared import SharedFlag
 
-_stopping = SharedFlag()  # of this process and those that are forked from it
+_stopping = SharedFlag()  # shared with forked processes
 
 
 class _Delayed(ORM):
@@ -40,12 +40,12 @@ def enqueue(path: str, *args: Any, delay: float = 0) -> None:
 
 
 def waiting(due_by: datetime | None = None) -> int:
-    """How many tasks that were due by that moment (None: now) are taken by no worker."""
+    """Count the tasks that were due at `due_by` (None: now) and that no worker has taken."""
     return _due(due_by).count()
 
 
 def longest_wait() -> float:
-    """Seconds that the oldest of the tasks that are due has waited; 0 where none is."""
+    """Return how many seconds ago the oldest waiting task was due; 0 if none is."""
     oldest = _due(None).aggregate(oldest=Min("lock"))["oldest"]
     return (timezone.now() - oldest).total_seconds() if oldest else 0.0
 
@@ -56,10 +56,10 @@ def _due(by: datetime | None) -> "QuerySet[OrmQ]":
 
 
 def ask_to_stop() -> None:
-    """Let the workers that were forked from this process know that they are to end soon."""
+    """Tell the workers that were forked from this process to end soon."""
     _stopping.set()
 
 
 def is_stopping() -> bool:
-    """Whether this worker is to end soon: what can be left to another one should be."""
+    """Whether this worker is to end soon, and should leave what it can to others."""
     return _stopping.is_set()

@@ -1,25 +1,25 @@
-"""django-q2's cluster, with parts of it replaced. `run_cluster` puts ours in their place; each is here for a reason:
+"""Replacements for parts of django-q2's cluster, which `run_cluster` installs. Each has a reason:
 
 `Queue`, `value`
-    Locks that the kernel takes away from a process that dies. django-q2's are semaphores: a worker that is killed
-    while it waits for a task keeps the queue's, and no other one gets a task ever again. And packets for a pipe: a
-    worker that is killed while it takes a task leaves no half of it to the others.
+    The kernel releases our locks when a process dies. django-q2's are semaphores: a worker that is killed while it
+    waits for a task keeps the queue's lock, and no other worker ever gets a task. Packets replace the pipe: a worker
+    that is killed while it reads a task leaves no half of it in the channel.
 `SharedFlag` (for `multiprocessing.Event`)
-    Setting an Event waits for those that wait on it: the main process for ever, where SIGTERM had killed the guard.
+    `Event.set` waits until the waiting processes have woken up: for ever if SIGTERM has killed the guard.
 `Guard` (for `Sentinel`)
-    SIGTERM comes to the whole group from systemd, `timeout` and containers. Guard and workers leave it to the main
-    process, so that work under way is ended in order; what does not end within STOP_SECONDS is killed. Where one of
-    their parents dies they die with it: nobody would be left to end them.
+    systemd, `timeout` and containers send SIGTERM to the whole process group. Guard and workers ignore it, so that the
+    main process stops them in order; those that do not end within STOP_SECONDS are killed. They die with their parent,
+    as nobody else would end them.
 `Cluster`
-    The signal handler only takes note, and the main process stays until the guard has ended. django-q2's joins the
-    guard in the handler, while the interpreter does so at its exit.
+    The signal handler only sets a flag, and the main process waits until the guard has ended. django-q2's handler joins
+    the guard itself, while the interpreter does so at exit.
 `put_back` (for `scheduler`)
-    The guard calls it twice a minute. We have no schedules of django-q2's (these are rows of its own, and up to 30 s
-    late); the timer of the sweep is looked at instead.
+    The guard calls it twice a minute. We do not use django-q2's schedules (they are up to 30 s late); the timer of the
+    sweep is checked instead.
 `_Delayed` in `core.queue` (for the broker `ORM`)
-    Rows that become deliverable later.
+    Tasks that are due later.
 
-Where django-q2 changes what is replaced, `tests/ops/test_queue_patches.py` fails and says what to look at.
+`tests/ops/test_queue_patches.py` fails if django-q2 changes what is replaced, and says where to look.
 """
 
 import logging
@@ -43,50 +43,50 @@ from core.queue.shared import ProcessLock, SharedFlag
 
 logger = logging.getLogger(__name__)
 
-STOP_SECONDS = 7  # for what is under way to end; killing it loses nothing
-GUARD_SECONDS = 9  # for the guard to see to that
+STOP_SECONDS = 7  # seconds for work under way to end before it is killed, by which nothing is lost
+GUARD_SECONDS = 9  # seconds for the guard to end before it is killed
 
 
 class Queue(queues.Queue):
-    """Between the cluster's processes. Of those that wait for a task one holds the lock all the time; a process that is
-    killed in the very middle of a read or a write takes at most its own message with it."""
+    """The channel between the cluster's processes. One of the waiting workers always holds the read lock; a process
+    that is killed amid a read or a write loses at most its own message."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         for end in (self._reader, self._writer):  # type: ignore[has-type]
             end.close()
         self._reader, self._writer = packet_channel()
-        self._reset()  # it keeps their methods
+        self._reset()  # it caches methods of the two ends
         self._rlock, self._wlock = ProcessLock(), ProcessLock()
         self.size.count = value("i", 0)
 
 
 def value(typecode: str, start: float) -> Any:
-    """A number that processes share."""
+    """Return a number in shared memory."""
     return multiprocessing.Value(typecode, start, lock=ProcessLock())  # type: ignore[call-overload]
 
 
 class Guard(cluster.Sentinel):
-    """Starts workers, pusher and monitor, starts again those that die, and ends them."""
+    """Starts the workers, the pusher and the monitor, restarts those that die, and stops them."""
 
     def start(self) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # for the processes that it starts, too
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # inherited by the processes that it starts
         end_with_parent(self.parent_pid, signal.SIGKILL)
-        os.register_at_fork(before=self._note_who_forks, after_in_child=self._end_with_guard)
+        os.register_at_fork(before=self._note_forking_process, after_in_child=self._end_with_guard)
         super().start()
 
-    def _note_who_forks(self) -> None:
+    def _note_forking_process(self) -> None:
         self._forker = os.getpid()
 
     def _end_with_guard(self) -> None:
-        """In a child; what a worker forks is the worker's."""
+        """Run in each forked child; ignores children of workers."""
         if self._forker == self.pid:
             end_with_parent(self.pid, signal.SIGKILL)
 
     def reincarnate(self, process: Any) -> None:
-        """Start another one in the place of `process`, which has died or is over its time."""
+        """Replace `process`, which has died or exceeded its time limit."""
         if process in self.pool and process.timer.value == 0:
-            process.kill()  # SIGTERM, which it is about to get, is ignored
+            process.kill()  # `super` sends SIGTERM, which it ignores
         super().reincarnate(process)
 
     def stop(self) -> None:
@@ -107,14 +107,14 @@ class Cluster(cluster.Cluster):
     """The main process, which starts the guard and tells it to stop."""
 
     def run(self) -> None:
-        """Until SIGTERM or SIGINT. Exits with 1 where the guard has died."""
+        """Run until SIGTERM or SIGINT. Exits with 1 if the guard dies."""
         signal.signal(signal.SIGALRM, self._kill_guard)
         try:
             self.start()
         except RuntimeError:  # the guard has ended
             if not is_stopping():
                 raise
-        if is_stopping():  # told so before there was anything to stop
+        if is_stopping():  # the signal came before `stop_event` existed
             self.stop_event.set()
         self.sentinel.join()
         signal.alarm(0)
@@ -135,13 +135,13 @@ class Cluster(cluster.Cluster):
 
 
 def sweep_anew(**_: object) -> None:
-    """In a worker that begins: the one before may have died with the sweep, which the queue delivers again only after
-    Q_RETRY seconds."""
+    """Enqueue a sweep when a worker starts: its predecessor may have died during one, which the queue delivers again
+    only after Q_RETRY seconds."""
     enqueue(SWEEP)
 
 
 def put_back(broker: object = None) -> None:
-    """In the guard, twice a minute: the sweep's row may be lost."""
+    """Enqueue a sweep if it is overdue. The guard calls this twice a minute."""
     put_back_due()
 
 

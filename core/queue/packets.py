@@ -1,4 +1,4 @@
-"""Messages between processes that any of them may be killed amid."""
+"""A message channel between processes that survives a kill of either side amid a message."""
 
 import io
 import os
@@ -6,12 +6,12 @@ import socket
 from multiprocessing.connection import Connection
 from typing import Any
 
-LARGEST = 1 << 20  # bytes of a message; the kernel takes no larger one than its buffer for a socket
+LARGEST = 1 << 20  # bytes of a message; the kernel limits it to the buffer of the socket
 
 
 class Packets(Connection):
-    """One end of a channel whose messages are written and read whole or not at all. In a pipe, which multiprocessing
-    takes, a reader that is killed between a message's length and its text leaves the text to be taken for a length."""
+    """One end of a channel whose messages are written and read atomically. In the pipes of multiprocessing a reader
+    that is killed between the length and the content of a message leaves the content to be read as a length."""
 
     def _send_bytes(self, buf: Any) -> None:
         os.write(self.fileno(), buf)
@@ -24,6 +24,6 @@ class Packets(Connection):
 
 
 def packet_channel() -> tuple[Packets, Packets]:
-    """The end to read from, and the one to write to."""
+    """Return the reading and the writing end of a new channel."""
     reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     return Packets(reader.detach(), writable=False), Packets(writer.detach(), readable=False)

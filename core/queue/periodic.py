@@ -1,8 +1,7 @@
-"""Tasks that come back by themselves: every SWEEP_SECONDS one worker of the site sweeps.
+"""Periodic tasks: every SWEEP_SECONDS one worker of the site runs all of them (a sweep).
 
-A sweep arms the next one, as a queue row that is due later, before it does anything. Where that row is lost, a worker
-that begins or a cluster's guard puts another one on the queue: what comes back depends on the timer's row alone, which
-is made anew where it is missing, too.
+A sweep first enqueues the next one, due later. If that queue row is lost, a starting worker or a cluster's guard
+enqueues another; the timer's row, which is created if missing, decides which of several sweeps runs.
 """
 
 import logging
@@ -19,27 +18,27 @@ from core.tracebacks import place_of
 
 logger = logging.getLogger(__name__)
 
-SWEEP = "core.queue.periodic.sweep"  # its path on the queue, and its timer's name
-LATE_SECONDS = 5.0  # that a sweep may be due before its queue row is taken for lost
+SWEEP = "core.queue.periodic.sweep"  # dotted path of the task, and name of its timer
+LATE_SECONDS = 5.0  # seconds after which an overdue sweep is enqueued again
 
 _paths: list[str] = []
 
 
 def periodic(path: str) -> None:
-    """Have the function at dotted `path` called with each sweep, without arguments. For `AppConfig.ready`.
+    """Register the function at dotted `path` to be called without arguments in each sweep. Call it in
+    `AppConfig.ready`.
 
-    It may be called twice, and at the same time. It takes seconds at most: what is more goes on the queue.
+    The function may be called twice, also concurrently. It may take seconds at most; longer work is enqueued.
     """
     if path not in _paths:
         _paths.append(path)
 
 
 def sweep() -> None:
-    """Call what is registered, unless that was done within the last SWEEP_SECONDS. What fails keeps none of the others
-    from being called."""
+    """Call the registered functions, unless that was done within the last SWEEP_SECONDS. Exceptions are logged."""
     if not _claim_timer():
         return
-    for path in reversed(_paths):  # upper rooms first: at the end come the datasets, which may wait for storage
+    for path in reversed(_paths):  # upper apps first: those of datasets, called last, may wait for storage
         try:
             import_string(path)()
         except Exception as error:
@@ -48,7 +47,7 @@ def sweep() -> None:
 
 @transaction.atomic
 def _claim_timer() -> bool:
-    """True for one caller a period, which has put the next sweep on the queue: of several chains one goes on."""
+    """Return True for one caller in each period, after enqueueing the next sweep; False for duplicates."""
     now = timezone.now()
     period = timedelta(seconds=settings.SWEEP_SECONDS)
     Timer.objects.get_or_create(name=SWEEP, defaults={"due_at": now})
@@ -59,14 +58,14 @@ def _claim_timer() -> bool:
 
 
 def seconds_late() -> float | None:
-    """How long the next sweep has been due; negative where it is not yet. None before the first one."""
+    """Return how many seconds the next sweep is overdue; negative if it is not due yet, None before the first one."""
     timer = Timer.objects.filter(pk=SWEEP).first()
     return (timezone.now() - timer.due_at).total_seconds() if timer else None
 
 
 def put_back_due() -> None:
-    """Put the sweep on the queue where it is due and has not come: its row is lost, or every worker is busy. One more
-    row does no harm: of several only one sweeps."""
+    """Enqueue a sweep if it is overdue by LATE_SECONDS: its queue row is lost, or every worker is busy. Duplicates are
+    harmless."""
     try:
         late = seconds_late()
         if late is None or late > LATE_SECONDS:
@@ -74,4 +73,4 @@ def put_back_due() -> None:
     except DatabaseError as error:
         logger.error("The timer could not be read: %s", type(error).__name__)
     finally:
-        connection.close()  # whoever looks forks workers, or has nothing else to do with the database
+        connection.close()  # the caller forks workers, or has no other use for the connection

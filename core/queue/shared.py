@@ -1,4 +1,4 @@
-"""What the processes of a cluster share: nothing here stays locked for ever where one of them is killed."""
+"""Flags and locks between processes that do not stay locked if a process is killed."""
 
 import fcntl
 import mmap
@@ -9,10 +9,10 @@ LOOK_SECONDS = 0.05
 
 
 class SharedFlag:
-    """Once set, it is for all processes that are forked from the one that made it.
+    """An event, shared with the processes that are forked from the one that made it.
 
-    In the place of `multiprocessing.Event`, whose `set` waits until those that wait for it have woken up: for ever
-    where one of them was killed, or where it is called in a signal handler and holds the lock already.
+    Unlike `multiprocessing.Event` its `set` does not wait for the waiting processes to wake up, which takes for ever if
+    one of them was killed, or if a signal handler calls it while its process holds the lock.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class SharedFlag:
         return bool(self._byte[0])
 
     def wait(self, timeout: float) -> bool:
-        """Whether it is set, after `timeout` seconds at the latest."""
+        """Wait up to `timeout` seconds; returns whether the flag is set."""
         ends_at = time.monotonic() + timeout
         while not self.is_set() and (left := ends_at - time.monotonic()) > 0:
             time.sleep(min(LOOK_SECONDS, left))
@@ -33,8 +33,8 @@ class SharedFlag:
 
 
 class ProcessLock:
-    """Held by one process at a time, which may take it again and again. The kernel takes it away from one that dies,
-    and a child does not inherit it: as a semaphore it would stay locked for ever where its holder is killed."""
+    """A reentrant lock between processes. The kernel releases it when its holder dies, and children do not inherit it;
+    a semaphore would stay locked if its holder was killed."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as the lock)
