@@ -32,19 +32,19 @@ from providers.wav import wav_file
 
 SENTENCE = "The quick test of this provider is over in a few seconds."
 QUESTION = ChatRequest((ChatMessage("user", "Answer with the word hello, and nothing else."),), temperature=0)
-SECONDS = 30.0  # for each call
+SECONDS = 30.0  # time-out of each call
 LISTING = "models"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One call."""
+    """The outcome of one call."""
 
-    task: str  # "models": they were listed; else "tts", "stt" or "chat"
+    task: str  # "models" (the list), "tts", "stt" or "chat"
     model: str  # public name; empty where models were listed
     ok: bool
-    latency: float  # seconds, waiting for a free place included
-    found: str = ""  # what came, for a person: never the text itself
+    latency: float  # seconds, including the wait for a slot
+    found: str = ""  # a summary of the result for people, without the text itself
     text_length: int | None = None  # characters that were heard or answered; None for other tasks
     reason: str = ""  # of `providers.reasons.Reason`
     fault: str = ""  # for a person
@@ -55,13 +55,13 @@ class Check:
 
     @property
     def advice(self) -> str:
-        """What to do about the fault."""
+        """What to do about the fault, for people."""
         return Reason(self.reason).label if self.reason else ""
 
 
 @dataclass(frozen=True)
 class Checkup:
-    """What came of trying; `fault` where there was nothing to try."""
+    """The outcome of a connection test. `fault`: why nothing could be tested; empty if calls were made."""
 
     checks: list[Check]
     fault: str = ""
@@ -73,7 +73,7 @@ class Checkup:
 
 @dataclass(frozen=True)
 class _Found:
-    """What a call gave."""
+    """The result of a successful call."""
 
     words: str
     text_length: int | None = None
@@ -81,8 +81,8 @@ class _Found:
 
 
 def check_up(provider: Provider) -> Checkup:
-    """List the provider's models where it does that, and have the first one of each task speak a sentence, hear it (or
-    a second of silence) and answer a word. Takes seconds; never raises for what is wrong with the provider."""
+    """Test a provider: list its models if it can, and call its first model of each task: synthesize a sentence,
+    transcribe it (or a second of silence) and chat. Takes seconds. Faults of the provider are returned, not raised."""
     active = provider.models.filter(is_active=True)
     models = {task: active.filter(**{field: True}).first() for task, field in SpeechModel.TASK_FIELDS.items()}
     chosen = {task: model for task, model in models.items() if model and task in ("tts", "stt", "chat")}
@@ -99,10 +99,10 @@ async def _try(adapter: Adapter, models: dict[str, SpeechModel]) -> list[Check]:
     checks: list[Check] = []
     if isinstance(adapter, ModelLister):
         check, _ = await _call(LISTING, "", _list(adapter))
-        if check.ok:  # again: the first call loads an SDK and connects, which is no latency of the provider
+        if check.ok:  # again, for the latency: the first call also loads an SDK and connects
             check, _ = await _call(LISTING, "", _list(adapter))
         checks.append(check)
-        if check.reason in (Reason.INVALID_CREDENTIALS, Reason.TIMEOUT):  # which every other call would say, too
+        if check.reason in (Reason.INVALID_CREDENTIALS, Reason.TIMEOUT):  # every other call would fail as well
             return checks
     audio = wav_file(bytes(2 * 16_000), 16_000)  # a second of silence
     calls: dict[str, Callable[[SpeechModel], Coroutine[Any, Any, _Found]]] = {

@@ -1,7 +1,7 @@
-"""HTTP/1.1 to providers by aiohttp, for the calls that are many: by an SDK each costs several times the CPU.
+"""HTTP/1.1 client for providers by aiohttp, for frequent calls: an SDK needs several times the CPU.
 
-Redirects are not followed, cookies and proxies of the environment not used, answers not unpacked. A POST is sent once,
-even where a kept connection proves to be closed; GET and DELETE once more.
+It follows no redirects, uses no cookies and no proxies of the environment, and does not decompress responses. On a
+broken keep-alive connection GET and DELETE are repeated once, POST never.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from providers.adapters.loop_clients import LoopClients
 from providers.addresses import AddressRefused, public_socket
 from providers.reasons import Reason
 
-IDLE_SECONDS = 4.0  # that a connection is kept unused; many servers close it after five
+IDLE_SECONDS = 4.0  # seconds that an idle connection is kept; many servers close it after five
 CONNECT_SECONDS = 10.0
 PIECE = 64 * 1024  # bytes sent at once
 LONGEST_ANSWER = 64 * 1024 * 1024  # bytes
@@ -31,25 +31,25 @@ LONGEST_ANSWER = 64 * 1024 * 1024  # bytes
 @dataclass(frozen=True)
 class Answer:
     status: int
-    headers: Mapping[str, str]  # their names in any case
+    headers: Mapping[str, str]  # case-insensitive names
     body: bytes
 
 
 @functools.cache
 def certificates() -> ssl.SSLContext:
-    """Those that the SDKs trust. Loading them takes longer than a call; any thread may use them."""
+    """Return the TLS context with the certificates that the SDKs trust. Cached, as loading is slow. Thread-safe."""
     return httpx2.create_ssl_context()
 
 
 @functools.cache
 def needs_proxy(url: str) -> bool:
-    """Whether the environment sends calls to this place through a proxy: those go by httpx2, which knows all kinds."""
+    """Whether the environment sets a proxy for this URL. Such calls are made by httpx2, which supports all kinds."""
     parts = urlsplit(url)
     return not {parts.scheme, "all"}.isdisjoint(getproxies()) and not proxy_bypass(parts.hostname or "")
 
 
 def _session(*, public_only: bool) -> aiohttp.ClientSession:
-    """One that takes as many calls at once as are made: their callers bound them."""
+    """Make a session without a limit of concurrent calls: callers limit them."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             limit=0,
@@ -65,7 +65,7 @@ def _session(*, public_only: bool) -> aiohttp.ClientSession:
     )
 
 
-# Apart, since a connection to a private address that one provider may use is none for the others.
+# Separate, so that providers limited to public addresses never share a connection to a private one.
 _sessions = {
     public_only: LoopClients(partial(_session, public_only=public_only), load=certificates)
     for public_only in (False, True)
@@ -81,16 +81,16 @@ async def request(
     *,
     public_only: bool,
 ) -> AsyncIterator[aiohttp.ClientResponse]:
-    """Send a request, and go on as soon as the answer has begun, which may be before all of the body is sent.
+    """Send a request, and yield the response once its headers have arrived, possibly before the whole body is sent.
 
-    A body that comes in pieces needs its Content-Length among the headers. `public_only`: refuse addresses outside the
-    public network, as `public_socket` does. Raises ProviderError, inside too.
+    An iterable body needs a Content-Length header. `public_only`: refuse private addresses, as `public_socket` does.
+    Raises ProviderError, also for errors inside the block.
     """
     session = await _sessions[public_only].get()
     try:
         try:
             response = await session.request(method, url, headers=headers, data=body, allow_redirects=False)
-        except aiohttp.ClientConnectionError:  # some of them are a ValueError, too
+        except aiohttp.ClientConnectionError:  # some of these are ValueErrors as well
             raise
         except ValueError:  # it may quote the key
             message = "The provider's address or its key holds characters that no request can carry."
@@ -107,7 +107,7 @@ async def request(
 
 
 async def read_answer(response: aiohttp.ClientResponse, on_piece: Callable[[], None] = lambda: None) -> Answer:
-    """The whole answer. Raises ProviderError where it is endless."""
+    """Read the whole response. Raises ProviderError above LONGEST_ANSWER."""
     body = bytearray()
     async for piece in response.content.iter_any():
         on_piece()
@@ -120,7 +120,7 @@ async def read_answer(response: aiohttp.ClientResponse, on_piece: Callable[[], N
 async def call(
     method: str, url: str, headers: Mapping[str, str], body: bytes, *, public_only: bool, step_seconds: float
 ) -> Answer:
-    """One call, its answer read whole. Raises ProviderError, also where nothing moves for `step_seconds`."""
+    """Send a request and read the whole response. Raises ProviderError, also after `step_seconds` without progress."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(step_seconds) as limit:

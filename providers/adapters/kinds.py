@@ -1,17 +1,17 @@
-"""What a provider kind says of itself. Its form, its checks and its first models come from here: nothing else in the
-house names a kind."""
+"""Metadata of provider kinds, from which their forms, checks and initial models are made. No other code names a
+kind."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
 
-Wanted = Literal["none", "optional", "required"]
+Requirement = Literal["none", "optional", "required"]
 
 
 @dataclass(frozen=True)
 class CatalogueModel:
-    """Fields of a SpeechModel, with its prices: from a day on, US dollars by `Price.Unit`. Staff may edit all of it."""
+    """Initial values of a SpeechModel. `prices`: by the first day on which they apply, US dollars by `Price.Unit`."""
 
     name: str
     fields: Mapping[str, Any]
@@ -25,21 +25,23 @@ def nothing_wrong(upstream_name: str, options: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class KindInfo:
-    label: str  # as it stands in the list of kinds
-    help: str = ""  # a sentence: what it is for, and what is needed
-    address: Wanted = "optional"
-    default_address: str = ""  # called where a provider has none; shown in the empty field
-    credential: Wanted = "required"
-    credential_help: str = ""  # where a key comes from
-    key_setting: str = ""  # the site's setting with a key of its own: every workspace then has a provider that uses it
-    default_prompt: str = ""  # what models are told beside the audio where nobody says otherwise
-    catalogue: tuple[CatalogueModel, ...] = ()  # models that a new provider starts with
+    label: str  # in the list of kinds
+    help: str = ""  # a sentence: its purpose and requirements
+    address: Requirement = "optional"
+    default_address: str = ""  # used if a provider has none; the placeholder of the field
+    credential: Requirement = "required"
+    credential_help: str = ""  # where to get a key
+    key_setting: str = (
+        ""  # name of the setting with the site's key; if set, every workspace gets a provider that uses it
+    )
+    default_prompt: str = ""  # prompt of a transcription if the run has none
+    catalogue: tuple[CatalogueModel, ...] = ()  # initial models of a new provider
     problem_with_model: Callable[[str, dict[str, Any]], str] = nothing_wrong
-    """What is wrong with a model's upstream name and options, for a person; empty where nothing is."""
+    """Returns what is wrong with a model's upstream name and options, for people; empty if nothing is."""
 
     @property
     def embedded(self) -> bool:
-        """It runs on this machine: it has neither address nor credential, and every workspace has one."""
+        """Whether it runs on this machine. It has neither address nor credential then, and every workspace has one."""
         return self.address == self.credential == "none"
 
 

@@ -1,5 +1,4 @@
-"""The embedded engines: speech to text by PocketSphinx, text to speech by eSpeak NG, chat by an echo. No key, no
-network."""
+"""The adapter of the embedded engines: PocketSphinx (speech to text), eSpeak NG (text to speech) and an echo (chat)."""
 
 import asyncio
 import re
@@ -35,12 +34,12 @@ POCKETSPHINX = "pocketsphinx"
 ESPEAK = "espeak-ng"
 ECHO = "echo"
 
-# Options of the decoder that trade speed for accuracy. The others name files.
+# The allowed options of the decoder, which trade speed for accuracy. The others name files.
 SEARCH_OPTIONS = frozenset({"bestpath", "ds", "fwdflat", "fwdtree", "maxhmmpf", "maxwpf", "pl_window", "topn"})
 BEAM_OPTIONS = frozenset({"beam", "fwdflatbeam", "lpbeam", "lponlybeam", "pbeam", "wbeam"})
 LANGUAGE_OPTIONS = frozenset({"lw", "pip", "wip"})
 DECODER_OPTIONS = SEARCH_OPTIONS | BEAM_OPTIONS | LANGUAGE_OPTIONS
-# Names of eSpeak's voices; a path would be opened as a file.
+# Names of voices only: eSpeak would open a path as a file.
 VOICE = re.compile(r"[A-Za-z0-9_-]{1,40}(\+[A-Za-z0-9_-]{1,40})?")
 DEFAULT_VOICE = "en-us"
 MAX_TEXT = 20_000  # characters
@@ -68,7 +67,7 @@ CATALOGUE = (
 
 
 def problem_with_model(upstream_name: str, options: dict[str, Any]) -> str:
-    """What is wrong with a model's settings; empty where nothing is."""
+    """Say what is wrong with a model's settings; empty if nothing is."""
     if upstream_name == ESPEAK:
         unknown = sorted(set(options) - {"voice"})
         return f"Unknown options: {', '.join(unknown)}. Known: voice." if unknown else ""
@@ -127,7 +126,7 @@ class LocalAdapter:
         return Speech(audio, answer["sample_rate"])
 
     async def stream_speech(self, model: ModelConfig, request: SpeechRequest) -> AsyncGenerator[SpeechPart, None]:
-        """Sentence by sentence, as PCM: while one is listened to, the next is made."""
+        """Synthesize sentence by sentence, as PCM; the next one is made while the last is played."""
         texts = sentences(request.text) or [request.text]
         made = asyncio.create_task(self.speak(model, replace(request, text=texts[0])))
         try:
@@ -141,13 +140,13 @@ class LocalAdapter:
             await asyncio.gather(made, return_exceptions=True)
 
     async def stream_chat(self, model: ModelConfig, request: ChatRequest) -> AsyncGenerator[ChatPart, None]:
-        """The last thing that the user said, word by word; a token is a word."""
+        """Repeat the last message of the user word by word; each word counts as a token."""
         _refuse_wrong_engine(model, ECHO)
         said = [message.content for message in request.messages if message.role == "user"]
         words = re.findall(r"\s*\S+", said[-1]) if said else []
         for word in words[: request.max_output_tokens]:
             yield ChatPart(word)
-            await asyncio.sleep(0)  # others have their turn
+            await asyncio.sleep(0)  # lets other tasks run
         read = sum(len(message.content.split()) for message in request.messages)
         written = len(words[: request.max_output_tokens])
         yield ChatPart("", input_tokens=read, output_tokens=written, truncated=written < len(words))

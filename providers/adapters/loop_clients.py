@@ -1,4 +1,4 @@
-"""Clients of which each event loop has one, for a client's connections belong to its loop."""
+"""One HTTP client for each event loop, as the connections of a client belong to its loop."""
 
 import asyncio
 import weakref
@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
-GRACE = 1.0  # seconds until a client that nobody uses is closed: a loop that ends does it itself
+GRACE = 1.0  # seconds until the clients of a dropped object are closed, unless their loop ends before
 
 
 class Closable(Protocol):
@@ -17,30 +17,30 @@ C = TypeVar("C", bound=Closable)
 
 
 class LoopClients(Generic[C]):
-    """Makes a client when a loop first asks for it. It is closed when the loop shuts down, and soon after nobody holds
-    this any more."""
+    """Makes a client when it is first used in a loop, and closes it when the loop shuts down or, after GRACE seconds,
+    when this object is garbage collected."""
 
     def __init__(self, make: Callable[[], C], *, load: Callable[[], object]) -> None:
-        """`load` does in a thread what takes long and `make` needs: an import, or files."""
+        """`load`: slow preparation of `make`, such as an import, which is run in a thread."""
         self._make = make
         self._load = load
         self._held: dict[asyncio.AbstractEventLoop, tuple[C, AsyncGenerator[C]]] = {}
         weakref.finalize(self, _let_go, self._held).atexit = False
 
     async def get(self) -> C:
-        """The running loop's client."""
+        """Return the client of the running loop."""
         loop = asyncio.get_running_loop()
         if loop not in self._held:
-            await asyncio.to_thread(self._load)  # not in the loop, which would stand still
+            await asyncio.to_thread(self._load)  # in a thread, as it would block the loop
         if loop not in self._held:
-            # A loop closes the generators that were begun in it before it closes itself (`shutdown_asyncgens`): the
-            # only word of its end that it gives.
+            # A closing loop closes the async generators that were started in it (`shutdown_asyncgens`): there is no
+            # other notification.
             holder = _hold(self._make(), self._held, loop)
             self._held[loop] = (await anext(holder), holder)
         return self._held[loop][0]
 
     def close(self) -> None:
-        """From any thread. Clients of loops that run are closed there, soon."""
+        """Have the clients of running loops closed soon, in these loops. Thread-safe."""
         for loop, (_, holder) in list(self._held.items()):
             if loop.is_running():
                 asyncio.run_coroutine_threadsafe(holder.aclose(), loop)

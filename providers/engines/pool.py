@@ -1,4 +1,4 @@
-"""The engines of one process of the site, used from any thread and any event loop of it."""
+"""The pool of engine processes, shared by all threads and event loops of a process."""
 
 import asyncio
 import os
@@ -19,11 +19,11 @@ Request = AbstractContextManager[dict[str, Any]]
 
 
 class Cancelled(Exception):  # noqa: N818
-    """Nobody waits for the answer any more."""
+    """The call was cancelled."""
 
 
 class _Call:
-    """One request, which the asking side may give up at any moment."""
+    """A request that may be cancelled at any moment."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -37,13 +37,13 @@ class _Call:
                 self._engine.kill()
 
     def go_on(self) -> None:
-        """Raises Cancelled."""
+        """Raise Cancelled if the call was cancelled."""
         if self._cancelled:
             raise Cancelled
 
     @contextmanager
     def using(self, engine: Engine) -> Iterator[None]:
-        """The engine dies where the call is cancelled meanwhile. Raises Cancelled, too."""
+        """Have `cancel` kill the engine inside the block. Raises Cancelled."""
         with self._lock:
             self.go_on()
             self._engine = engine
@@ -55,7 +55,7 @@ class _Call:
 
 
 class EnginePool:
-    """Runs as many requests at once as there are slots on the host; others wait their turn."""
+    """Runs as many requests at once as the host has slots; others wait."""
 
     def __init__(self, slots: Slots | None = None) -> None:
         self._slots = slots or Slots(engines_at_once())
@@ -65,10 +65,11 @@ class EnginePool:
         self._idle: list[Engine] = []
 
     async def ask(self, spec: EngineSpec, request: Request, *, time_limit: float) -> Message:
-        """The engine's answer to what `request` gives; it is entered and left in another thread.
+        """Send the message that `request` yields to an engine; returns the answer. `request` is entered in another
+        thread.
 
-        `time_limit` is in seconds and starts with the engine's work: neither waiting for a slot nor loading is in it.
-        Raises ProviderError. The engine of a cancelled call is killed.
+        `time_limit` (seconds) covers the work of the engine, neither the wait for a slot nor loading. Raises
+        ProviderError. The engine of a cancelled call is killed.
         """
         call = _Call()
         answer = self._threads.submit(self._run, call, spec, request, time_limit)
@@ -91,7 +92,7 @@ class EnginePool:
 
     @contextmanager
     def _engine(self, call: _Call, spec: EngineSpec) -> Iterator[Engine]:
-        """An engine that is loaded; it is kept for the next request where it is still good then."""
+        """Yield a loaded engine, and keep it for the next request if it is still usable."""
         engine = self._take_idle(spec) or Engine(spec)
         try:
             with call.using(engine):
@@ -128,5 +129,5 @@ shared_pool = OnePerProcess(EnginePool)
 
 
 def engines_at_once() -> int:
-    """How many engines may work on this host at once."""
+    """Return how many engines may work on this host at once."""
     return settings.ENGINE_PROCESSES or os.cpu_count() or 1

@@ -46,11 +46,11 @@ if TYPE_CHECKING:
 
 BASE_URL = "https://api.openai.com/v1"
 BASE_SECONDS = 60.0
-SECONDS_A_SECOND = 4.0  # that a call may take on top, for each second of audio
+SECONDS_A_SECOND = 4.0  # added to the time-out for each second of audio
 
 
 class OpenAICompatibleAdapter:
-    """Hears, translates, speaks and chats by OpenAI's protocol, in any event loop of its process."""
+    """Transcribes, translates, synthesizes and chats by OpenAI's HTTP API. Works in any event loop of its process."""
 
     kind: ClassVar[str] = "openai_compatible"
     info: ClassVar[KindInfo] = KindInfo(
@@ -62,12 +62,12 @@ class OpenAICompatibleAdapter:
         credential_help="Where the server wants a key.",
         problem_with_model=problem_with_model,
     )
-    limit_name: ClassVar[str] = "max_tokens"  # what older servers call the most tokens of an answer, too
+    limit_name: ClassVar[str] = "max_tokens"  # the parameter for the maximum of output tokens, by its older name
 
     def __init__(self, config: ProviderConfig, *, own_environment: bool = False) -> None:
         self._key, self._base_url = config.credential.strip(), config.base_url.rstrip("/")
         self._public_only = not own_environment
-        # It knows nothing of this adapter: where the last call lets go of one, its connections are closed.
+        # Must not refer to this adapter: connections are closed when the last call drops the adapter.
         self._clients = LoopClients(
             partial(
                 make_client,
@@ -79,7 +79,7 @@ class OpenAICompatibleAdapter:
             load=sdk,
         )
 
-    # --- hearing ----------------------------------------------------------------------------------
+    # --- transcription ----------------------------------------------------------------------------
 
     async def transcribe(self, model: ModelConfig, request: TranscriptionRequest) -> Transcription:
         return await self._hear(model, request, translate=False)
@@ -96,7 +96,7 @@ class OpenAICompatibleAdapter:
                 client = await self._client()
                 started = time.monotonic()
                 async with asyncio.timeout(seconds):
-                    # Without the methods for it: one of them warns, at each call, that its models will end.
+                    # Not by the SDK's methods, one of which warns of deprecated models at each call.
                     answer = await client.post(
                         "/audio/translations" if translate else "/audio/transcriptions",
                         cast_to=httpx2.Response,
@@ -112,7 +112,7 @@ class OpenAICompatibleAdapter:
     async def stream_transcription(
         self, model: ModelConfig, request: TranscriptionRequest
     ) -> AsyncGenerator[TranscriptionPart, None]:
-        """Models that do not stream answer in one part."""
+        """Transcribe part by part; models that do not stream yield only the final part."""
         call = self._call(request.prompt, is_transcription=True)
         fields = request_fields(model, request, translate=False)
         how = self._how(hearing_seconds(model, request))
@@ -132,7 +132,7 @@ class OpenAICompatibleAdapter:
                         async for part in parts:
                             yield part
 
-    # --- speaking and chatting --------------------------------------------------------------------
+    # --- speech and chat --------------------------------------------------------------------------
 
     async def speak(self, model: ModelConfig, request: SpeechRequest) -> Speech:
         wav = replace(request, encoding="wav")
@@ -198,11 +198,11 @@ class OpenAICompatibleAdapter:
 
     @property
     def _headers(self) -> dict[str, Any]:
-        """What the SDK is told about headers: to leave out the key's where there is none."""
+        """Headers for the SDK: without a key its Authorization header is left out."""
         return {} if self._key else {"Authorization": sdk().Omit()}
 
     def _how(self, seconds: float) -> dict[str, Any]:
-        """How the SDK's methods call."""
+        """Return the time-out and headers for the SDK's methods."""
         return {"timeout": _timeout(seconds), "extra_headers": self._headers}
 
     def _call(self, *texts: str, is_transcription: bool = False) -> Call:
@@ -225,7 +225,7 @@ class OpenAIAdapter(OpenAICompatibleAdapter):
     limit_name: ClassVar[str] = "max_completion_tokens"
 
     def __init__(self, config: ProviderConfig) -> None:
-        # The environment's key goes to the environment's address only, never to one that somebody typed.
+        # The environment's key is only ever sent to the environment's address.
         own_environment = not (config.base_url or config.credential)
         if own_environment:
             config = replace(config, base_url=settings.OPENAI_BASE_URL, credential=settings.OPENAI_API_KEY)
@@ -240,16 +240,16 @@ class OpenAIAdapter(OpenAICompatibleAdapter):
 
 
 def hearing_seconds(model: ModelConfig, request: TranscriptionRequest) -> float:
-    """How long a call may take: more for longer audio, where the model's options do not say."""
+    """Return the time-out of a transcription in seconds: the model's option, else by the length of the audio."""
     by_length = BASE_SECONDS + SECONDS_A_SECOND * request.audio.duration
     return min(call_seconds(model), by_length) if "timeout_seconds" not in model.options else call_seconds(model)
 
 
 def call_seconds(model: ModelConfig) -> float:
-    """The most that any call may take."""
+    """Return the longest time-out of a call, in seconds."""
     return float(model.options.get("timeout_seconds", settings.CALL_TIMEOUT_SECONDS))
 
 
 def _timeout(seconds: float) -> httpx2.Timeout:
-    """For each step of a call: the first byte of an answer may come after nearly all of its time."""
+    """Return the time-outs of the steps of a call: the first byte may arrive shortly before its end."""
     return httpx2.Timeout(seconds, connect=min(seconds, settings.PROVIDER_TIMEOUT_SECONDS))

@@ -1,4 +1,4 @@
-"""The audio of a request as a model takes it: as it is stored, or transcoded where it has to be."""
+"""The audio file of a request: as it is stored, or transcoded if the model does not accept it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -14,7 +14,7 @@ from providers.reasons import Reason
 
 File = tuple[str, BinaryIO, str]  # name, stream, MIME type: as the SDK takes it
 
-# container, as models name what they take -> the extension that servers tell it by, its MIME type, and other ones
+# container, as in the option `audio_formats` -> its extension, by which servers detect it, and its MIME types
 CONTAINERS: dict[str, tuple[str, str, set[str]]] = {
     "wav": ("wav", "audio/wav", {"audio/x-wav", "audio/wave", "audio/vnd.wave"}),
     "mp3": ("mp3", "audio/mpeg", {"audio/mp3"}),
@@ -29,12 +29,12 @@ CONTAINERS: dict[str, tuple[str, str, set[str]]] = {
     "matroska": ("mka", "audio/x-matroska", {"video/x-matroska"}),
     "w64": ("w64", "audio/x-w64", set()),
 }
-WRITE_SECONDS = 60.0  # for writing a short file anew; long ones get a fraction of their length on top
+WRITE_SECONDS = 60.0  # seconds to transcode a short file; a tenth of the duration is added
 
 
 @asynccontextmanager
 async def audio_file(model: ModelConfig, audio: AudioSource) -> AsyncIterator[File]:
-    """A file for the SDK, which reads it forward in pieces. Raises ProviderError, and OSError."""
+    """Yield the file for the SDK, which reads it sequentially. Raises ProviderError, and OSError."""
     if model.max_audio_seconds is not None and audio.duration > model.max_audio_seconds:
         message = f"The audio is {audio.duration:.0f} s long, and the model takes {model.max_audio_seconds:.0f} s."
         raise ProviderError(Reason.AUDIO_TOO_LONG, message)
@@ -53,13 +53,13 @@ async def audio_file(model: ModelConfig, audio: AudioSource) -> AsyncIterator[Fi
 
 
 def container_of(mime_type: str) -> str:
-    """As models name what they take; empty where it is not known."""
+    """Return the container of a MIME type, as in `audio_formats`; empty if it is unknown."""
     bare = mime_type.partition(";")[0].strip().lower()
     return next((name for name, (_, usual, others) in CONTAINERS.items() if bare == usual or bare in others), "")
 
 
 def _opened(audio: AudioSource) -> BinaryIO:
-    """Object storage fetches at the first read: that is waited for here, not in the event loop."""
+    """Open the audio. Object storage downloads it at the first access, here and not in the event loop."""
     stream = audio.open()
     try:
         stream.seek(0)
@@ -70,7 +70,7 @@ def _opened(audio: AudioSource) -> BinaryIO:
 
 
 async def _transcoded(audio: AudioSource, model: ModelConfig, taken: list[str]) -> tuple[BinaryIO, str]:
-    """A temporary file that is gone when it is closed, and its container."""
+    """Transcode to a temporary file, which is deleted when it is closed; returns it with its container."""
     formats = [name for name in FORMATS if not taken or name in taken]
     if not formats:
         message = f"The model takes {', '.join(taken)}, and the audio is {audio.mime_type}; it cannot be converted."
@@ -101,7 +101,7 @@ def _request(audio: AudioSource, target: str, formats: list[str], max_bytes: int
 
 
 async def _in_thread(open_stream: Callable[[], BinaryIO]) -> BinaryIO:
-    """The stream, opened in another thread; nobody who waits for it any more: it is closed."""
+    """Open the stream in another thread; if the caller is cancelled meanwhile, close it."""
     opening = asyncio.get_running_loop().run_in_executor(None, open_stream)
     try:
         return await asyncio.shield(opening)

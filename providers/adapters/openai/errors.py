@@ -1,4 +1,4 @@
-"""The SDK's failures, and those that it has no word for, as ours."""
+"""Conversion of the SDK's errors, and of errors in responses, to ProviderError."""
 
 import math
 import re
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     import openai
 
 LONGEST_MESSAGE = 500  # characters
-# Some servers' validation errors repeat the request from such a word on.
+# Some servers' validation errors quote the request after this.
 REPEATED_INPUT = re.compile(r"[,{\[]\s*['\"]?input(_value)?['\"]?\s*[:=].*", re.DOTALL)
 
-# What codes say whatever the status is; OpenAI's own and what others have copied from it.
+# Error codes of OpenAI and of compatible servers; they take precedence over the status.
 BY_CODE = {
     "insufficient_quota": Reason.QUOTA_EXHAUSTED,
     "billing_hard_limit_reached": Reason.QUOTA_EXHAUSTED,
@@ -46,7 +46,7 @@ BY_STATUS = {
     429: Reason.RATE_LIMITED,
     504: Reason.TIMEOUT,
 }
-# Answers to audio, told by status or, for 400 and 422, by what they say: OpenAI gives these no code of their own.
+# Errors about audio, by status or, for 400 and 422, by their message: OpenAI has no codes for them.
 BY_AUDIO_STATUS = {413: Reason.AUDIO_TOO_LONG, 415: Reason.UNSUPPORTED_FORMAT}
 BY_AUDIO_MESSAGE = (
     (
@@ -63,15 +63,15 @@ PASSING = {Reason.RATE_LIMITED, Reason.TIMEOUT, Reason.PROVIDER_ERROR}
 
 @dataclass(frozen=True)
 class Call:
-    """What is asked, as far as its errors are concerned."""
+    """What the conversion of errors needs to know of a call."""
 
-    private: tuple[str, ...] = ()  # texts and keys that no error may hold
+    private: tuple[str, ...] = ()  # texts and keys that must not appear in errors
     is_transcription: bool = False  # audio was sent
 
 
 @contextmanager
 def provider_errors(call: Call) -> Iterator[None]:
-    """What the SDK raises inside comes out as ProviderError. Reading the audio may raise OSError, which stays one."""
+    """Convert the SDK's exceptions to ProviderError. An OSError from reading the audio is not converted."""
     try:
         yield
     except sdk().APIStatusError as error:

@@ -1,4 +1,4 @@
-"""What is asked of OpenAI's audio endpoints, and their answers."""
+"""Requests to OpenAI's transcription endpoints, and the parsing of their responses."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,19 +8,19 @@ import httpx2
 from providers.adapters.base import ModelConfig, TimedText, Transcription, TranscriptionRequest
 from providers.adapters.openai.errors import Call, error_in_answer
 
-# Tags whose first part is no code of ISO 639-1, but whose language has one (as models know it).
+# Language subtags that have an equivalent in ISO 639-1.
 ISO_639_1 = {"cmn": "zh", "fil": "tl", "iw": "he", "in": "id", "ji": "yi", "nb": "no", "nob": "no", "nno": "nn"}
 
 
 def language_code(tag: str) -> str:
-    """ISO 639-1 of a BCP-47 tag, as "zh" of "zh-Hant-TW"; empty where there is none, and the model hears for itself."""
+    """Return the ISO 639-1 code of a BCP-47 tag ("zh-Hant-TW": "zh"); empty if there is none."""
     first = tag.partition("-")[0].lower()
     first = ISO_639_1.get(first, first)
     return first if len(first) == 2 else ""
 
 
 def request_fields(model: ModelConfig, request: TranscriptionRequest, *, translate: bool) -> dict[str, Any]:
-    """The form's fields beside the file."""
+    """Return the fields of the form, without the file."""
     wanted = request.timestamp_granularities & model.timestamp_granularities
     fields: dict[str, Any] = {"model": model.upstream_name}
     fields["response_format"] = "verbose_json" if wanted else model.options.get("response_format", "json")
@@ -36,12 +36,12 @@ def request_fields(model: ModelConfig, request: TranscriptionRequest, *, transla
 
 
 def read_transcription(answer: httpx2.Response, seconds: float, call: Call) -> Transcription:
-    """The answer in any format but subtitles. Raises ProviderError, or ValueError where it holds no text."""
+    """Parse a response in any format but subtitles. Raises ProviderError, or ValueError if it contains no text."""
     is_text = answer.headers.get("content-type", "").startswith("text/plain")
-    if is_text and not answer.content.startswith(b"{"):  # which some servers call text, too
+    if is_text and not answer.content.startswith(b"{"):  # some servers label JSON as text
         return Transcription(text=answer.text.strip(), processing_seconds=seconds)
     body = answer.json()
-    if isinstance(body, str):  # some servers put a bare text into JSON
+    if isinstance(body, str):  # some servers send the text as a JSON string
         return Transcription(text=body.strip(), processing_seconds=seconds)
     if isinstance(body, dict) and body.get("error"):
         raise error_in_answer(body, call)
@@ -49,7 +49,7 @@ def read_transcription(answer: httpx2.Response, seconds: float, call: Call) -> T
 
 
 def transcription_of(body: dict[str, Any], seconds: float) -> Transcription:
-    """Raises ValueError where the answer holds no text."""
+    """Parse a JSON response. `seconds`: duration of the call. Raises ValueError if it contains no text."""
     text = body["text"]
     if not isinstance(text, str):
         raise ValueError("no text")
@@ -66,7 +66,7 @@ def transcription_of(body: dict[str, Any], seconds: float) -> Transcription:
 
 
 def tokens_of(usage: object) -> tuple[int | None, int | None]:
-    """Tokens that were read and written, by the names of either endpoint; None where they are not counted."""
+    """Return input and output tokens, by the names of any endpoint; None if they are not reported."""
     if not isinstance(usage, dict):
         return None, None
     return (
@@ -76,7 +76,7 @@ def tokens_of(usage: object) -> tuple[int | None, int | None]:
 
 
 def _count(value: object) -> int | None:
-    """A number of tokens; None where it is none."""
+    """Return `value` if it is a plausible number of tokens, else None."""
     return value if isinstance(value, int) and 0 <= value < 10**9 else None
 
 

@@ -1,4 +1,4 @@
-"""Spoken answers: what format they really are in, and how they are read."""
+"""Requests for speech, and the detection of the format of the response."""
 
 import base64
 import struct
@@ -18,10 +18,10 @@ from providers.wav import wav_file
 if TYPE_CHECKING:
     import openai
 
-RATE = 24_000  # Hz: OpenAI's; a server with another one says so, or the model's option `sample_rate` does
+RATE = 24_000  # Hz, of OpenAI; overridden by the model's option `sample_rate` or the response's MIME type
 DEFAULT_VOICE = "alloy"
-HEAD = 44  # bytes: of a WAV file up to its sound, at least
-LARGEST_ANSWER = 256 * 1024 * 1024  # bytes that a whole answer may have
+HEAD = 44  # bytes: smallest header of a WAV file
+LARGEST_ANSWER = 256 * 1024 * 1024  # bytes of a whole response
 
 ENCODINGS: dict[str, AudioEncoding] = {
     "audio/mpeg": "mp3",
@@ -55,16 +55,16 @@ def request_fields(model: ModelConfig, request: SpeechRequest, encoding: AudioEn
     return fields
 
 
-def encoding_for(model: ModelConfig, wished: AudioEncoding) -> AudioEncoding:
-    """The encoding to ask for, of those that the model answers in."""
-    answered = model.options.get("speech_formats") or [wished]
-    return wished if wished in answered else cast(AudioEncoding, answered[0])
+def encoding_for(model: ModelConfig, preferred: AudioEncoding) -> AudioEncoding:
+    """Return the encoding to request: the preferred one if the model supports it, else the model's first."""
+    answered = model.options.get("speech_formats") or [preferred]
+    return preferred if preferred in answered else cast(AudioEncoding, answered[0])
 
 
 async def speech_parts(
     client: "openai.AsyncOpenAI", answer: httpx2.Response, model: ModelConfig, asked: AudioEncoding, call: Call
 ) -> AsyncGenerator[SpeechPart, None]:
-    """The answer as it comes. Raises ProviderError where it holds no sound, or breaks off."""
+    """Yield the audio of a response as it arrives. Raises ProviderError if it contains none, or breaks off."""
     content_type = answer.headers.get("content-type", "")
     if content_type.startswith("application/json"):
         await answer.aread()
@@ -80,8 +80,8 @@ async def speech_parts(
 async def sound_parts(
     pieces: AsyncIterator[tuple[bytes, object]], content_type: str, model: ModelConfig, asked: AudioEncoding
 ) -> AsyncGenerator[SpeechPart, None]:
-    """`pieces` of an answer, each with what was counted so far or None. Raises ProviderError where they hold no
-    sound."""
+    """Detect encoding and sample rate of `pieces`: bytes of a response, each with its `usage` object or None. Raises
+    ProviderError if there is no audio."""
     rate = int(model.options.get("sample_rate", RATE))
     encoding, rate = _by_type(content_type, asked, rate)
     begun, held = False, b""
@@ -102,7 +102,7 @@ async def sound_parts(
 
 
 def _by_type(content_type: str, asked: AudioEncoding, rate: int) -> tuple[AudioEncoding, int]:
-    """What the answer's MIME type says of it; what was asked for where it says nothing."""
+    """Return encoding and sample rate by the MIME type; `asked` and `rate` if it does not tell."""
     bare, *parameters = [part.strip().lower() for part in content_type.split(";")]
     for parameter in parameters:
         name, _, value = parameter.partition("=")
@@ -117,7 +117,7 @@ async def _of_bytes(answer: httpx2.Response) -> AsyncIterator[tuple[bytes, objec
 
 
 async def _of_events(events: AsyncIterator[Event]) -> AsyncIterator[tuple[bytes, object]]:
-    """Sound with, at its end, what was counted."""
+    """Yield the audio of the events, and at the end the `usage` object."""
     async for event in events:
         if event.get("type") == "speech.audio.delta":
             yield base64.b64decode(event["audio"], validate=True), None
@@ -128,7 +128,7 @@ async def _of_events(events: AsyncIterator[Event]) -> AsyncIterator[tuple[bytes,
 
 
 async def whole_speech(parts: AsyncGenerator[SpeechPart, None]) -> Speech:
-    """All of it as a WAV file whose header is right. Raises ProviderError where the parts are neither WAV nor PCM."""
+    """Join the parts to a WAV file with a correct header. Raises ProviderError if they are neither WAV nor PCM."""
     sound = bytearray()
     last = SpeechPart(b"", "pcm", RATE)
     async for last in parts:
@@ -142,7 +142,7 @@ async def whole_speech(parts: AsyncGenerator[SpeechPart, None]) -> Speech:
 
 
 def sample_rate(wav: bytes) -> int:
-    """Hz; of a file that begins as OpenAI's and all common writers' do."""
+    """Return the sample rate (Hz) of a WAV file whose first chunk is `fmt `. Raises ValueError."""
     rate: int = struct.unpack_from("<I", wav, 24)[0]
     if not 1000 <= rate <= 384_000:
         raise ValueError("no sample rate")
@@ -150,7 +150,7 @@ def sample_rate(wav: bytes) -> int:
 
 
 def with_sizes(wav: bytearray) -> bytes:
-    """A WAV file whose header was written before its length was known, with its length."""
+    """Correct the sizes in the header of a WAV file that was written as a stream."""
     at = 12
     while wav[at : at + 4] != b"data":
         at += 8 + struct.unpack_from("<I", wav, at + 4)[0]

@@ -1,4 +1,4 @@
-"""Transcripts as they are written."""
+"""Parsing of streamed transcriptions."""
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -10,7 +10,8 @@ from providers.adapters.openai.responses import tokens_of, transcription_of
 
 
 async def transcript_parts(events: AsyncIterator[Event], started: float) -> AsyncGenerator[TranscriptionPart, None]:
-    """Raises ProviderError where the stream ends without a last word. vLLM's chunks look like those of a chat."""
+    """Parse OpenAI's events, or vLLM's chunks, which have the format of chat. `started`: by `time.monotonic`. Raises
+    ProviderError if the stream ends without a final event."""
     text, finished, usage = "", False, None
     async for event in events:
         if event.get("type") == "transcript.text.done":
@@ -28,7 +29,7 @@ async def transcript_parts(events: AsyncIterator[Event], started: float) -> Asyn
 
 
 def _delta(event: Event) -> tuple[str, bool]:
-    """What was added, and whether it was the last."""
+    """Return the text that was added, and whether it is the last."""
     if event.get("type") == "transcript.text.delta":
         return str(event["delta"]), False
     delta, last = "", False
