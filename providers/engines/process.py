@@ -26,10 +26,10 @@ class EngineSpec:
 
 
 class Engine:
-    """A running engine, used by one thread at a time; only `kill` may be called from another."""
+    """A running engine process. Not thread-safe, except `kill`."""
 
     def __init__(self, spec: EngineSpec) -> None:
-        """Raises ProviderError where no process can be started."""
+        """Start the process. Raises ProviderError if that fails."""
         self.spec = spec
         self.is_loaded = False
         self._answered = False
@@ -55,12 +55,12 @@ class Engine:
 
     @property
     def can_go_on(self) -> bool:
-        """True where another request may follow: it answered the last one, if with an error."""
+        """Whether another request may follow: the engine has answered the last one, possibly with an error."""
         return self.spec.reusable and self.is_loaded and self._answered and not self._killed
 
     @property
     def is_fresh(self) -> bool:
-        """True where it has not been idle for so long that it may be about to end."""
+        """Whether it has been idle for so short that it is not about to end by itself."""
         return time.monotonic() - self._idle_since < ENGINE_IDLE_SECONDS * 2 / 3
 
     def kill(self) -> None:

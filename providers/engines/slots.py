@@ -29,7 +29,7 @@ class Slots:
 
     @contextmanager
     def one(self, go_on: Callable[[], None]) -> Iterator[None]:
-        """Wait for a slot and hold it. `go_on` is called while waiting, and raises where it should end."""
+        """Wait for a slot and hold it. `go_on` is called repeatedly while waiting; what it raises ends the wait."""
         while not self._here.acquire(timeout=CHECK_SECONDS):
             go_on()
         try:
@@ -59,7 +59,7 @@ class Slots:
 
 
 def _try_lock(path: Path) -> int | None:
-    """The open file of a lock that is now ours; None where another process has it."""
+    """Lock the file; returns it open, or None if another process has locked it."""
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -94,6 +94,6 @@ def _frame_levels(samples: Samples) -> npt.NDArray[np.float64]:
 
 
 def _active_rms(levels: npt.NDArray[np.float64]) -> float:
-    """RMS over the frames within 30 dB of the loudest: of what is said, whatever the pauses."""
+    """Return the RMS of the frames within 30 dB of the loudest, which leaves out pauses."""
     active = levels[levels >= levels.max() * 10 ** (-30 / 20)]
     return float(np.sqrt(np.mean(active**2)))

@@ -75,7 +75,7 @@ class GeminiAdapter:
 
     def __init__(self, config: ProviderConfig) -> None:
         genai()  # now, and not in an event loop that makes the first call
-        # The environment's key goes to the environment's address only, never to one that somebody typed.
+        # The environment's key is only ever sent to the environment's address.
         self._public_only = bool(config.base_url)
         if config.base_url or config.credential:
             self._key, self._base_url = config.credential, config.base_url
@@ -109,7 +109,7 @@ class GeminiAdapter:
     # --- one sample, directly ---------------------------------------------------------------------
 
     async def transcribe(self, model: ModelConfig, request: TranscriptionRequest) -> Transcription:
-        """By `generateContent`, with the audio in the request or, where it was put there before, by its address."""
+        """Transcribe by `generateContent`, with the audio inline or, if it was uploaded, by its URI."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._transcribe, model, request)
 
     def _transcribe(self, model: ModelConfig, request: TranscriptionRequest) -> Transcription:
@@ -122,7 +122,7 @@ class GeminiAdapter:
                 model=model.upstream_name,
                 contents=body["contents"],
                 config=genai().types.GenerateContentConfig(
-                    # Long audio is heard for minutes before the first byte of an answer.
+                    # Long audio takes minutes before the first byte of the response.
                     http_options=genai().types.HttpOptions(timeout=int(settings.CALL_TIMEOUT_SECONDS * 1000)),
                     temperature=request.temperature or 0,
                     automatic_function_calling=genai().types.AutomaticFunctionCallingConfig(disable=True),
@@ -140,7 +140,7 @@ class GeminiAdapter:
     # --- speech and chat --------------------------------------------------------------------------
 
     async def speak(self, model: ModelConfig, request: SpeechRequest) -> Speech:
-        """In one answer: there are voices that do not stream."""
+        """Synthesize in one response, as some voices do not stream."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._speak, model, request)
 
     def _speak(self, model: ModelConfig, request: SpeechRequest) -> Speech:
@@ -160,7 +160,7 @@ class GeminiAdapter:
         return Speech(wav_file(pcm, reader.sample_rate), reader.sample_rate, tally.input_tokens, tally.output_tokens)
 
     async def stream_speech(self, model: ModelConfig, request: SpeechRequest) -> AsyncGenerator[SpeechPart, None]:
-        """As PCM, whatever is wished for."""
+        """Synthesize part by part, as PCM whatever encoding is requested."""
         tally, reader = StreamUsage(), SpeechReader()
         contents = [{"role": "user", "parts": [{"text": spoken_text(request)}]}]
         stream = self._client.pieces(model.upstream_name, contents, speech_config(model, request))
@@ -211,7 +211,7 @@ class GeminiAdapter:
         except ProviderError as error:
             if error.status != 409 and not (error.status == 400 and "already exists" in str(error)):
                 raise
-        # An earlier try got through although its answer did not.
+        # An earlier attempt succeeded although its response was lost.
         found = self.get_file(name)
         if found is None or found.state == "failed":
             raise ProviderError(Reason.NAME_TAKEN, "The file's name at the provider cannot be used any more.")

@@ -55,7 +55,7 @@ _KEY = re.compile(rb'"key"\s*:\s*"([^"\\]{1,100})"')
 
 
 def prompt_text(instructions: Instructions) -> str:
-    """The prompt with the language by its name, which models know better than its code."""
+    """Return the prompt with the name of the language, which models know better than its code."""
     if not instructions.language:
         return instructions.prompt
     return f"{instructions.prompt}\nThe language is {language_name(instructions.language)}."
@@ -83,7 +83,7 @@ def file_part(audio: RemoteAudio) -> dict[str, Any]:
 
 
 def read_answer(answer: dict[str, Any], seconds: float | None) -> Transcription:
-    """The text of a GenerateContentResponse. Raises ProviderError where it holds none, with the reason it gives."""
+    """Return the text of a GenerateContentResponse. Raises ProviderError, with the reason given, if it has none."""
     finish = finish_of(answer)
     return Transcription(
         text=text_of(answer).strip(),
@@ -110,7 +110,7 @@ def finish_of(answer: dict[str, Any]) -> str:
 
 
 def text_of(answer: dict[str, Any]) -> str:
-    """What is written in an answer, or a piece of one; thoughts are left out."""
+    """Return the text of a response or of a piece of one, without thoughts."""
     candidates = answer.get("candidates") or [{}]
     parts = (candidates[0].get("content") or {}).get("parts") or []
     return "".join(part.get("text") or "" for part in parts if not part.get("thought"))
@@ -121,7 +121,7 @@ def input_tokens(answer: dict[str, Any]) -> int | None:
 
 
 def output_tokens(answer: dict[str, Any]) -> int | None:
-    """Thoughts are billed as output. Where nothing was written its count is left out."""
+    """Return input and output tokens. Thoughts count as output; the API leaves out the count of an empty output."""
     usage = answer.get("usageMetadata") or {}
     if "promptTokenCount" not in usage:
         return None
@@ -129,12 +129,12 @@ def output_tokens(answer: dict[str, Any]) -> int | None:
 
 
 def _count(value: object) -> int | None:
-    """A number of tokens; None where it is none."""
+    """Return `value` if it is a plausible number of tokens, else None."""
     return value if isinstance(value, int) and 0 <= value < 10**9 else None
 
 
 def read_line(line: bytes) -> BatchLine:
-    """A line of a batch's result file: {"key", "response"} or {"key", "error"}."""
+    """Parse a line of a batch's result file: {"key", "response"} or {"key", "error"}."""
     try:
         entry = json.loads(line)
         if not isinstance(entry, dict):

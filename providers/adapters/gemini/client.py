@@ -29,7 +29,8 @@ _opened: ContextVar[list[httpx2.Response]] = ContextVar("_opened")  # by the cal
 
 
 def is_gone(error: ProviderError) -> bool:
-    """404; or 403 that is not about the key: Gemini's answer for a file that is not there, or another project's."""
+    """Whether the error means that the resource does not exist: 404, or 403 unless the key is at fault, which Gemini
+    answers for missing files and those of other projects."""
     return error.status == 404 or (error.status == 403 and error.reason != Reason.INVALID_CREDENTIALS)
 
 
@@ -43,7 +44,7 @@ class ClosingClient(httpx2.AsyncClient):
 
 
 class GeminiClient:
-    """The SDK and, for what it leaves out of its answers, the same API without it.
+    """The SDK's client and, for values that it drops from responses, direct HTTP calls to the same API.
 
     Thread-safe. Retries are off everywhere: whether a call may be repeated is ours to decide. `public_only`:
     refuse addresses outside the public network when connecting.
@@ -119,7 +120,7 @@ class GeminiClient:
         return file
 
     def _call(self, method: str, url: str, headers: dict[str, str], body: bytes = b"") -> httpx2.Response:
-        """For the many small calls of uploads and deletes. Raises ProviderError and the SDK's APIError."""
+        """Call the API by `adapters.http`, or by the SDK's HTTP client if a proxy is set. Raises ProviderError and APIError."""
         if needs_proxy(self.base_url):
             response = self.http.request(method, url, headers=headers, content=body)
         else:
@@ -130,7 +131,7 @@ class GeminiClient:
         return response
 
     def get_json(self, path: str, **params: Any) -> dict[str, Any]:
-        """GET of a resource as the API answers it; an answer that is no JSON object is an error."""
+        """GET a resource as JSON. Raises an error if the response is no JSON object."""
         answer = self.http.get(f"{self.base_url}/{API_VERSION}/{path}", params=params, headers=self._headers)
         genai().errors.APIError.raise_for_response(answer)
         body = answer.json()
@@ -139,12 +140,12 @@ class GeminiClient:
         return body
 
     def delete(self, path: str) -> None:
-        """DELETE of a resource."""
+        """DELETE a resource."""
         self._call("DELETE", f"{self.base_url}/{API_VERSION}/{path}", self._headers)
 
     @contextmanager
     def stream(self, path: str) -> Iterator[Iterator[bytes]]:
-        """The bytes of a file, in pieces."""
+        """Yield the bytes of a file in chunks."""
         url = f"{self.base_url}/{API_VERSION}/{path}:download"
         with self.http.stream("GET", url, params={"alt": "media"}, headers=self._headers) as answer:
             if answer.status_code >= 400:
@@ -195,7 +196,7 @@ def _read(stream: BinaryIO, size: int) -> bytes:
 
 @contextmanager
 def provider_errors() -> Iterator[None]:
-    """What the SDK raises inside comes out as ProviderError. Only SDK calls belong inside."""
+    """Convert the SDK's exceptions to ProviderError. Only SDK calls belong inside."""
     try:
         yield
     except genai().errors.APIError as error:
@@ -236,7 +237,7 @@ def _reasons(error: "errors.APIError") -> set[str]:
 
 
 def _retry_after(error: "errors.APIError") -> float | None:
-    """Seconds that the provider asks to wait, where it says so."""
+    """Return the seconds to wait that the provider asks for; None if it does not."""
     for entry in _details(error):
         delay = str(entry.get("retryDelay", ""))
         if delay.endswith("s"):

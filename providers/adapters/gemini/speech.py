@@ -25,7 +25,7 @@ def problem_with_model(upstream_name: str, options: dict[str, Any]) -> str:
 
 
 def speech_config(model: ModelConfig, request: SpeechRequest) -> "types.GenerateContentConfig":
-    """Raises CapabilityNotSupported."""
+    """Return the request. Raises CapabilityNotSupported."""
     if request.speed != 1.0:
         raise CapabilityNotSupported("Gemini's voices take no speed: leave it at 1, or ask for a pace in instructions.")
     voice = genai().types.PrebuiltVoiceConfig(voice_name=request.voice or model.options.get("voice", DEFAULT_VOICE))
@@ -39,13 +39,13 @@ def speech_config(model: ModelConfig, request: SpeechRequest) -> "types.Generate
 
 
 def spoken_text(request: SpeechRequest) -> str:
-    """The text, behind how to say it."""
+    """Return the prompt: the instructions, then the text."""
     manner = request.instructions.strip().rstrip(":")
     return f"{manner}:\n{request.text}" if manner else request.text
 
 
 class SpeechReader:
-    """Takes the 16-bit mono PCM out of an answer's pieces: they hold it raw, or as WAV files cut anywhere.
+    """Extracts 16-bit mono PCM from the pieces of a response, which are raw PCM or a WAV file cut anywhere.
 
     Raises ValueError for sound of another kind.
     """
@@ -56,7 +56,7 @@ class SpeechReader:
         self._left: int | None = None  # bytes of the WAV file's sound; None: whatever comes
 
     def feed(self, answer: dict[str, Any]) -> bytes:
-        """The sound in one piece of an answer."""
+        """Return the audio in one piece of a response."""
         candidates = answer.get("candidates") or [{}]
         parts = (candidates[0].get("content") or {}).get("parts") or []
         blobs = [part["inlineData"] for part in parts if part.get("inlineData")]
@@ -89,7 +89,7 @@ def _decoded(data: str) -> bytes:
 
 
 def _rate(mime_type: str) -> int:
-    """Hz of raw sound, as its type says."""
+    """Return the sample rate (Hz) of raw audio by its MIME type."""
     name, found = mime_type.lower().split(";")[0].strip(), _RATE.search(mime_type)
     if name not in _RAW or found is None:
         raise ValueError("sound of an unknown type")
@@ -97,7 +97,8 @@ def _rate(mime_type: str) -> int:
 
 
 def read_wav_header(data: bytes) -> tuple[int, int, int | None] | None:
-    """Hz, where the sound begins, and its bytes (None: to the end); None where the header is not whole yet."""
+    """Parse a WAV header: sample rate (Hz), offset of the audio, and its bytes (None: to the end). None if the header
+    is incomplete so far."""
     at, rate = 12, 0
     while len(data) >= at + 8:
         name, size = struct.unpack_from("<4sI", data, at)

@@ -20,7 +20,7 @@ STATES: dict[str, State] = {
 
 
 def remote_batch(answer: dict[str, Any]) -> RemoteBatch:
-    """A batch from its JSON. Raises ValueError, or what reading JSON of another form raises, where it is no batch."""
+    """Parse a batch. Raises ValueError, KeyError or TypeError if the JSON is none."""
     metadata = answer.get("metadata") or {}
     word = str(metadata.get("state") or answer.get("state") or "")
     word = storable(word.removeprefix("BATCH_STATE_").removeprefix("JOB_STATE_"))[:LONGEST_WORD]
@@ -28,7 +28,7 @@ def remote_batch(answer: dict[str, Any]) -> RemoteBatch:
         raise ValueError("a batch without a state")
     output = metadata.get("output") or answer.get("response") or {}
     error = answer.get("error") or {}
-    # A state that is not known here goes on, unless the provider says that the job is done.
+    # Unknown states count as running, unless the provider says that the job is done.
     done: State = "failed" if error else "ended"
     state = STATES.get(word, done if answer.get("done") else "running")
     return RemoteBatch(

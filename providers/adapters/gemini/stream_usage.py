@@ -9,7 +9,7 @@ from providers.reasons import Reason
 
 
 class StreamUsage:
-    """What the pieces of one answer come to."""
+    """The finish reason and token counts of a streamed response."""
 
     def __init__(self) -> None:
         self.finish = ""  # why the model stopped
@@ -18,7 +18,7 @@ class StreamUsage:
         self._pieces = self._candidates = 0
 
     def count(self, piece: dict[str, Any]) -> None:
-        """Raises ProviderError where the piece says that the answer is blocked."""
+        """Take in one piece of the stream. Raises ProviderError if it says that the response is blocked."""
         self._pieces += 1
         if piece.get("candidates") or piece.get("promptFeedback"):  # the last piece may hold numbers alone
             self._candidates += 1
@@ -32,7 +32,7 @@ class StreamUsage:
         return self.finish == "MAX_TOKENS"
 
     def check_whole(self) -> None:
-        """Raises ProviderError where the pieces ended before the model did."""
+        """Raise ProviderError if the stream ended without a finish reason."""
         if self._pieces and not self._candidates:
             raise ProviderError(Reason.NO_CANDIDATES, "The provider's answer holds no candidate.")
         if not self.finish:
@@ -40,10 +40,10 @@ class StreamUsage:
             raise ProviderError(Reason.PROVIDER_ERROR, message, retryable=True)
 
 
-def check_spoken(tally: StreamUsage, reader: SpeechReader) -> None:
-    """Raises ProviderError where a text was not spoken whole."""
-    tally.check_whole()
-    if tally.truncated:
+def check_spoken(usage: StreamUsage, reader: SpeechReader) -> None:
+    """Raise ProviderError if the speech does not cover the whole text."""
+    usage.check_whole()
+    if usage.truncated:
         raise ProviderError(Reason.CUT_OFF, "The speech was cut off at the model's output limit.")
     if not reader.sample_rate:
         raise ProviderError(Reason.EMPTY_OUTPUT, "The provider answered without sound.")
