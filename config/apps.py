@@ -10,6 +10,6 @@ class ConfigConfig(AppConfig):
 
         from config import checks  # noqa: F401  (registers the system checks)
 
-        # The queue's rows are no screens of ours, and each request would ask for permissions on them.
+        # Hide the queue's tables from the admin; each request would also check permissions on them.
         for model in (Failure, OrmQ, Schedule, Success):
             admin.site.unregister(model)

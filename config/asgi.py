@@ -13,9 +13,9 @@ from django.core.asgi import get_asgi_application
 from starlette.types import ASGIApp, Receive
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-# Requests run in threads of their own here: a connection that is kept is never used again, and piles up with others.
+# Each request runs in a thread of its own here: a persistent connection would never be used again, and they pile up.
 os.environ.setdefault("CONN_MAX_AGE", "0")
-# Products of matrices as small as those of the voice detector are slower on several cores than on one.
+# The voice detector multiplies small matrices, which is slower on several cores than on one.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 site = get_asgi_application()
@@ -35,17 +35,17 @@ limited_site = LimitedBodies(cast(ASGIApp, site), body_limit)
 
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
-SITE_SECONDS = 3.0  # for pages and REST when the server is told to stop: progress of runs would be told for ever
+PAGE_DRAIN_SECONDS = 3.0  # that pages and REST have to end at a stop: streams of progress never end by themselves
 
 _pages: set[asyncio.Task[Any]] = set()
 
-# What is loaded by now stays: looking through it for garbage would stop everybody's speech for a tenth of a second.
+# Exempt what is loaded by now from garbage collection: scanning it would interrupt speech for a tenth of a second.
 gc.collect()
 gc.freeze()
 
 
 async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    """`/v1/` and all WebSockets are the gateway's, everything else Django's."""
+    """Route `/v1/` and all WebSockets to the gateway, everything else to Django."""
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
     elif scope["type"] == "http" and (scope["path"] == "/v1" or scope["path"].startswith("/v1/")):
@@ -60,14 +60,14 @@ async def application(scope: dict[str, Any], receive: Receive, send: Send) -> No
         try:
             await limited_site(scope, receive, send)
         except asyncio.CancelledError:
-            if task in _pages:  # it was not us
+            if task in _pages:  # not cancelled by `cancel_pages`
                 raise
         finally:
             _pages.discard(task)
 
 
 def with_nosniff(send: Send) -> Send:
-    """Django does so for its own answers."""
+    """Add `X-Content-Type-Options: nosniff` to responses, as Django does to its own."""
 
     async def send_with_header(message: Mapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
@@ -78,10 +78,10 @@ def with_nosniff(send: Send) -> Send:
 
 
 async def lifespan(receive: Receive, send: Send) -> None:
-    """The server's start and end: when it ends, no usage may be left unwritten."""
+    """Handle the server's start and end; at the end, write the usage records that are still in memory."""
     await receive()
     await asyncio.to_thread(remove_left_over)
-    when_told_to_stop(lambda: asyncio.get_running_loop().call_later(SITE_SECONDS, end_pages))
+    on_stop_signal(lambda: asyncio.get_running_loop().call_later(PAGE_DRAIN_SECONDS, cancel_pages))
     await send({"type": "lifespan.startup.complete"})
     await receive()
     await asyncio.to_thread(recorder.close)
@@ -89,22 +89,23 @@ async def lifespan(receive: Receive, send: Send) -> None:
     await send({"type": "lifespan.shutdown.complete"})
 
 
-def when_told_to_stop(then: Callable[[], object]) -> None:
-    """Call `then` in the running loop at SIGTERM or Ctrl-C, before the server does what it does then."""
+def on_stop_signal(callback: Callable[[], object]) -> None:
+    """Call `callback` in the running loop at SIGTERM or Ctrl-C, before the server's own handler."""
     loop = asyncio.get_running_loop()
 
     def handle(signum: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(then)
-        before = servers_own[signum]
+        loop.call_soon_threadsafe(callback)
+        before = server_handlers[signum]
         if callable(before):
             before(signum, frame)
 
-    servers_own = {int(signum): signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT)}
+    server_handlers = {int(signum): signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT)}
     if threading.current_thread() is threading.main_thread():
-        for signum in servers_own:
+        for signum in server_handlers:
             signal.signal(signum, handle)
 
 
-def end_pages() -> None:
+def cancel_pages() -> None:
+    """Cancel the requests of pages and REST that are still under way."""
     while _pages:
         _pages.pop().cancel()

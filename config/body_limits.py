@@ -1,4 +1,4 @@
-"""How large a request's body may be: by its address, and where that takes uploads, by who is asking."""
+"""Limits the size of request bodies: by address, and for uploads also by the caller's access."""
 
 import io
 from collections.abc import Callable
@@ -24,12 +24,12 @@ from core.text import id_in, unstorable_part
 from datasets.models import Dataset
 
 MB = 1024 * 1024
-BODILESS_BYTES = 4 * 1024  # where no body means anything: some clients send one all the same
-FORM_BYTES = MB  # of a form, beside its file
+BODILESS_BYTES = 4 * 1024  # for methods without a body: some clients send one all the same
+FORM_BYTES = MB  # of a form's other fields, besides its file
 BODILESS_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
 BODILESS_PATHS = ("/healthz", "/readyz")
 
-# The addresses that take files, by the names of their routes; the settings say how large a file may be, MB.
+# Route names of the addresses that take files, with the largest file in MB.
 UPLOADS: dict[str, Callable[[], int]] = {
     "dataset-samples": lambda: settings.MAX_AUDIO_MB,
     "dataset-imports": lambda: settings.MAX_IMPORT_MB,
@@ -38,18 +38,19 @@ UPLOADS: dict[str, Callable[[], int]] = {
 
 
 async def body_limit(scope: Scope, announced: int | None) -> BodyLimit:
-    """The limit of a request. The database is asked only for a body that may be larger than others may be."""
+    """Return the limit of a request's body. Uses the database only for uploads above the default limit."""
     path: str = scope["path"]
     if scope["method"] in BODILESS_METHODS or path in BODILESS_PATHS or path.startswith(settings.STATIC_URL):
         return BodyLimit(BODILESS_BYTES, Refusal(413, "This takes no body.", "too_large"))
-    usual = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-    match = _upload_address(scope) if announced is None or announced > usual else None
+    default_limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    match = _upload_address(scope) if announced is None or announced > default_limit else None
     if match is None:
-        return BodyLimit(usual, _too_large(f"The request's body is larger than {usual / MB:g} MB, which is all that"))
+        what = f"The request's body is larger than {default_limit / MB:g} MB, which is all that"
+        return BodyLimit(default_limit, _too_large(what))
     async with ThreadSensitiveContext():
         refusal = await sync_to_async(_refusal_of_caller)(scope, match)
     if refusal is not None:
-        return BodyLimit(usual, refusal)
+        return BodyLimit(default_limit, refusal)
     megabytes = UPLOADS[match.view_name]()
     return BodyLimit(megabytes * MB + FORM_BYTES, _too_large(f"The file is larger than the {megabytes} MB that"))
 
@@ -59,7 +60,7 @@ def _too_large(what: str) -> Refusal:
 
 
 def _upload_address(scope: Scope) -> ResolverMatch | None:
-    """Where the request goes; None where that takes no files, or the body is no form that could hold one."""
+    """Return the route of an upload; None where the address takes no files, or the body is no multipart form."""
     request = _without_body(scope)
     if request.method != "POST" or request.content_type != "multipart/form-data":
         return None
@@ -76,31 +77,31 @@ def _without_body(scope: Scope) -> ASGIRequest:
     return request
 
 
-class _SessionBeforeBody(WorkspaceSessionAuthentication):
-    """CSRF is checked by the view: the token may be in the body."""
+class _SessionWithoutCsrf(WorkspaceSessionAuthentication):
+    """Leaves the CSRF check to the view, since the token may be in the body."""
 
     def enforce_csrf(self, request: Request) -> None:
         pass
 
 
 def _refusal_of_caller(scope: Scope, match: ResolverMatch) -> Refusal | None:
-    """Why whoever asks may not upload there; None where they may. For a thread of its own."""
+    """Return why the caller may not upload there; None where they may. Closes its database connection."""
     try:
-        return _reason_against(_without_body(scope), match)
+        return _check_caller(_without_body(scope), match)
     except DatabaseError:
         return Refusal(503, "The database does not answer. Try again.", "unavailable")
     finally:
         connection.close()
 
 
-def _reason_against(request: Any, match: ResolverMatch) -> Refusal | None:
+def _check_caller(request: Any, match: ResolverMatch) -> Refusal | None:
     if unstorable_part([*request.COOKIES.values()]):
         return Refusal(400, "A cookie holds what cannot be stored.", "invalid")
     SessionMiddleware(lambda request: HttpResponse()).process_request(request)
     request.user = get_user(request)
     by_key = [] if match.app_names else [ApiKeyAuthentication()]  # no page takes keys
     try:
-        access = Request(request, authenticators=[*by_key, _SessionBeforeBody()]).auth
+        access = Request(request, authenticators=[*by_key, _SessionWithoutCsrf()]).auth
     except APIException as error:
         return Refusal(error.status_code, str(error.detail), str(error.get_codes()))
     if not isinstance(access, Access):

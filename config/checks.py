@@ -1,4 +1,4 @@
-"""System checks on settings that only work together."""
+"""System checks of settings that depend on each other."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from django.core.checks import CheckMessage, Error, register
 
 @register()
 def queue_times_fit(**kwargs: Any) -> list[CheckMessage]:
-    """A task must end before the queue kills it, and be killed before the queue delivers it again."""
+    """Check that a task ends before the queue kills it, and is killed before the queue delivers it again."""
     errors: list[CheckMessage] = []
     if 2 * settings.Q_TIMEOUT >= settings.Q_RETRY:
         errors.append(

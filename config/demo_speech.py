@@ -1,4 +1,4 @@
-"""The demonstration's audio: sentences spoken by the embedded engine, some with noise. Always the same bytes."""
+"""Makes the demonstration's audio: sentences spoken by the embedded engine, some with noise; always the same bytes."""
 
 import asyncio
 import io
@@ -49,7 +49,7 @@ SENTENCES = [
 VOICES = ["en-us", "en-us+Reed", "en-us+f5"]
 WORDS_PER_MINUTE = [130, 150, 170, 190]
 NORMAL_PACE = 175  # words a minute of a voice at speed 1
-NOISE = [None, None, "30 dB", None, "25 dB"]  # signal to noise
+NOISE = [None, None, "30 dB", None, "25 dB"]  # signal-to-noise ratios
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def sentences() -> Iterator[Sentence]:
 
 
 def add_missing_sentences(dataset: Dataset, model: SpeechModel) -> int:
-    """Speak the sentences that `dataset` does not have yet, and add them; how many there were. Raises ProviderError."""
+    """Speak the sentences that `dataset` lacks and add them. Returns how many. Raises ProviderError."""
     present = set(dataset.samples.values_list("key", flat=True))
     missing = [sentence for sentence in sentences() if sentence.key not in present]
     for sentence, audio in zip(missing, asyncio.run(_speak(missing, model)), strict=True):

@@ -1,4 +1,4 @@
-"""What `manage.py doctor` looks at. Each function returns what is fine, or raises Fault with what to do."""
+"""The checks of `manage.py doctor`. Each returns a text for people, or raises Fault with what to do."""
 
 import uuid
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from providers.registry import embedded_kinds
 
 
 class Fault(Exception):  # noqa: N818
-    """Something that keeps Earshot from working; the text says what to do."""
+    """A problem that keeps Earshot from working; the text says what to do."""
 
 
 def check_settings() -> str:
@@ -68,7 +68,7 @@ def check_storage() -> str:
 
 
 def check_providers() -> str:
-    """Only what runs on this machine: the others are tried in the admin, as each call may cost something."""
+    """Try the embedded engines only: calls to other providers may cost money, and are tried in the admin."""
     embedded = Provider.objects.filter(kind__in=embedded_kinds(), is_active=True).first()
     if embedded is None:
         return "no embedded engine is switched on"
@@ -80,7 +80,7 @@ def check_providers() -> str:
 
 
 def check_remote() -> str:
-    """What is at providers now, a line for each run; files of runs that are over are being deleted."""
+    """List the files and batches at providers, a line for each run."""
     files, batches = leftovers(), live_batches()
     if not (files or batches):
         return "nothing is left at a provider"

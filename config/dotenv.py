@@ -1,4 +1,4 @@
-"""The ignored file `.env`: secrets that were made on this machine. Needs no settings, as it comes before them.
+"""Reads and writes `.env`: secrets made on this machine, ignored by git. Settings read it, so it uses none.
 
 python -m config.dotenv          makes sure that there is a SECRET_KEY
 """
@@ -14,12 +14,12 @@ PATH = Path(os.environ.get("ENV_FILE") or Path(__file__).resolve().parent.parent
 
 
 def read() -> None:
-    """Put what the file says into the environment, where it does not say otherwise already."""
+    """Load the file into the environment; variables that are set already keep their values."""
     environ.Env.read_env(PATH)
 
 
 def ensure(name: str) -> str:
-    """The secret `name`: from the environment or the file, or else a new random one, written to the file."""
+    """Return the secret `name` from the environment or the file; otherwise make a random one and write it there."""
     read()
     if not os.environ.get(name):
         os.environ[name] = secrets.token_urlsafe(48 if name == "SECRET_KEY" else 12)

@@ -1,4 +1,4 @@
-"""Whether the site is alive, and whether it can do its work."""
+"""Health checks: `/healthz` says that the process runs, `/readyz` that database and storage answer."""
 
 import tempfile
 from pathlib import Path
@@ -15,7 +15,7 @@ def alive(request: HttpRequest) -> HttpResponse:
 
 
 def ready(request: HttpRequest) -> JsonResponse:
-    """200 where database and storage answer, else 503; `queue_age` is how long the oldest due task waits, seconds."""
+    """Answer 200 where database and storage answer, else 503. `queue_age`: seconds that the oldest due task waits."""
     state: dict[str, object] = {}
     try:
         with connection.cursor() as cursor:
@@ -34,7 +34,7 @@ def ready(request: HttpRequest) -> JsonResponse:
 
 
 def _reach_storage() -> None:
-    """Raises where the storage does not answer; a folder, where it cannot be written to."""
+    """Raise an exception where the storage does not answer, or its folder is not writable."""
     if isinstance(default_storage, FileSystemStorage):
         folder = Path(default_storage.location)
         folder.mkdir(parents=True, exist_ok=True)

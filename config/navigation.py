@@ -1,4 +1,4 @@
-"""The admin's side bar."""
+"""Builds the admin's side bar."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from django.urls import reverse
 
 from accounts.models import User, Workspace
 
-# Group -> (title, icon, model, and its page where that is not its list). The titles are not escaped by the side bar:
-# nothing of a user's may stand in them.
+# Group -> (title, icon, model, and its page if not the list). The side bar does not escape titles: never put user
+# input there.
 LISTS: dict[str, list[tuple[str, ...]]] = {
     "Evaluate": [
         ("Datasets", "library_music", "datasets.Dataset"),
@@ -43,7 +43,7 @@ LISTS: dict[str, list[tuple[str, ...]]] = {
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """Unfold's navigation: the lists that this request's role may open."""
+    """Return Unfold's navigation: the lists that the request's role may open."""
     groups: list[dict[str, Any]] = [
         {"title": title, "items": [_item(*entry) for entry in entries if _may_open(entry[2], request)]}
         for title, entries in LISTS.items()
@@ -61,7 +61,7 @@ def _item(title: str, icon: str, label: str, page: str = "changelist") -> dict[s
 
 
 def _mark_current(items: list[dict[str, Any]], path: str) -> None:
-    """The entry that leads here or furthest on the way here; one page's address may begin with another's."""
+    """Mark the item whose link is the longest prefix of `path` as active."""
     here = max((item["link"] for item in items if path.startswith(item["link"])), key=len, default=None)
     for item in items:
         item["active"] = item["link"] == here
@@ -72,5 +72,5 @@ def _may_open(label: str, request: HttpRequest) -> bool:
 
 
 def _has_choice(request: HttpRequest) -> bool:
-    """Several workspaces are open to this person."""
+    """Return whether the user can switch between several workspaces."""
     return isinstance(request.user, User) and Workspace.objects.open_to(request.user).active()[:2].count() > 1

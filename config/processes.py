@@ -1,4 +1,4 @@
-"""The web server and the workers as processes, and groups of them."""
+"""Starts and stops the web server and the workers as processes, singly and in groups."""
 
 import logging
 import socket
@@ -12,23 +12,23 @@ from core.processes import PATIENCE, Restarts, kill, manage, start, stop
 
 logger = logging.getLogger(__name__)
 
-DRAIN_SECONDS = 30  # for requests under way when a web server is told to stop
+DRAIN_SECONDS = 30  # that requests under way have to end when a web server is told to stop
 
 
 def uvicorn(host: str, port: int) -> list[str]:
-    """The command line of the web server. It logs no requests: addresses hold what people search for.
+    """Return the command line of the web server. It logs no requests, since addresses hold what people search for.
 
-    Told to stop, it takes nothing new, and gives what is under way DRAIN_SECONDS to end.
+    When it is told to stop, it accepts no requests, and gives those under way DRAIN_SECONDS to end.
     """
     options = ["--host", host, "--port", str(port), "--timeout-graceful-shutdown", str(DRAIN_SECONDS)]
     options += ["--lifespan", "on"]
-    # One append of audio is 15 MiB, a third more in base64. Speech is compressed already, or does not compress.
+    # An append event holds up to 15 MiB of audio, a third more in base64. Compressing audio again would gain nothing.
     options += ["--ws-max-size", str(21 * 1024 * 1024), "--ws-per-message-deflate", "false"]
     quiet = ["--no-access-log", "--no-server-header", "--log-level", "warning"]
     return [sys.executable, "-m", "uvicorn", "config.asgi:application", *options, *quiet]
 
 
-class Group:
+class ProcessGroup:
     """Processes that are started together, kept alive, and stopped together."""
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
@@ -41,7 +41,7 @@ class Group:
         self.processes[name] = start(command, self.environment)
 
     def keep_alive(self) -> None:
-        """Start again whatever dies, for ever."""
+        """Restart processes that end, until interrupted."""
         restarts = {name: Restarts() for name in self.commands}
         due: dict[str, float] = {}
         while True:
@@ -61,12 +61,12 @@ class Group:
         for process in self.processes.values():
             process.terminate()
         for process in self.processes.values():
-            stop(process, max(DRAIN_SECONDS, PATIENCE) + 5)  # a watchdog gives its own worker PATIENCE
+            stop(process, max(DRAIN_SECONDS, PATIENCE) + 5)  # a watchdog waits PATIENCE for its worker
 
 
 @contextmanager
 def worker_running(environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker under its watchdog while the block runs; none of its processes is left afterwards."""
+    """Run a worker under its watchdog while the block runs; stop all their processes afterwards."""
     process = start(manage("watchdog"), environment)
     try:
         yield process
@@ -75,7 +75,7 @@ def worker_running(environment: Mapping[str, str] | None = None) -> Iterator[sub
 
 
 def answers(host: str, port: int, seconds: float = 60) -> bool:
-    """True as soon as something listens at `port`; False where nothing does for so long."""
+    """Wait until a server listens at `port`. Returns False where none does within `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with suppress(OSError), socket.create_connection((host, port), timeout=1):

@@ -15,7 +15,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 
 def _bucket_origins(endpoint: str | None) -> list[str]:
-    """Where a bucket's audio is: beside its server's name, or below it."""
+    """Return the origins that a bucket's audio is served from, with the bucket in host name or path."""
     if endpoint is None:
         return ["https://*.amazonaws.com"]
     server = urlsplit(endpoint)
@@ -139,7 +139,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 
-# Uploads above 1 MB go to disk; how large one may be is the audio intake's and the import's to say.
+# Uploads above 1 MB go to disk; `config/body_limits.py` limits their size.
 FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler", "core.temporary.UploadHandler"]
 FILE_UPLOAD_TEMP_DIR = str(temporary.folder())

@@ -1,4 +1,4 @@
-"""Every address of the site."""
+"""The addresses of the site, except the gateway's (`config/asgi.py`)."""
 
 from django.conf import settings
 from django.contrib import admin
@@ -25,7 +25,8 @@ docs = [
 ]
 
 
-def moved_to_voice(request: HttpRequest, model: str, rest: str) -> HttpResponse:
+def redirect_to_voice(request: HttpRequest, model: str, rest: str) -> HttpResponse:
+    """Redirect admin pages of voice, which were below `admin/gateway/`, to `admin/voice/`."""
     query = f"?{request.META['QUERY_STRING']}" if request.META["QUERY_STRING"] else ""
     return HttpResponsePermanentRedirect(f"{reverse('admin:index')}voice/{model}/{rest}{query}")
 
@@ -33,7 +34,7 @@ def moved_to_voice(request: HttpRequest, model: str, rest: str) -> HttpResponse:
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("favicon.ico", RedirectView.as_view(url=static(settings.FAVICON))),
-    re_path(r"^admin/gateway/(voicepipeline|realtimesession)/(.*)$", moved_to_voice),  # links of before
+    re_path(r"^admin/gateway/(voicepipeline|realtimesession)/(.*)$", redirect_to_voice),  # old links
     path("admin/password/<uidb64>/<token>/", PasswordLinkView.as_view(), name="password_link"),
     path("admin/", admin.site.urls),
     path("api/v1/", include(api)),

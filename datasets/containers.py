@@ -14,7 +14,7 @@ from av.container import InputContainer
 from datasets.errors import AudioReason, InvalidAudio
 
 MICROSECONDS = 1_000_000
-UNKNOWN_SIZE = 0xFFFFF000  # or more: what recorders leave that write to a pipe
+UNKNOWN_SIZE = 0xFFFFF000  # this or more is written by recorders that write to a pipe
 LARGEST_OGG_PAGE = 27 + 255 + 255 * 255  # bytes
 
 
@@ -44,7 +44,7 @@ CONTAINERS = {
 }
 
 TAKEN = "wav, mp3, flac, m4a, aac, ogg, opus and webm are taken"
-# What people do upload, and what to tell them.
+# Files that people upload by mistake: first bytes, and what to tell them.
 NOT_TAKEN = {
     b"#EXTM3U": "The file is a playlist: it only names other files. Upload the audio itself.",
     b"[playlist]": "The file is a playlist: it only names other files. Upload the audio itself.",
@@ -89,7 +89,7 @@ def _name(head: bytes) -> str | None:
 
 
 def _frames(head: bytes) -> str | None:
-    """mp3, aac or flac behind a tag or at once: formats without a header of their own, only frames."""
+    """Recognise mp3, aac or flac by their frames, after an optional tag: they have no container header."""
     if head.startswith(b"ID3"):
         inside = head[_id3_size(head) :]
         return "flac" if inside.startswith(b"fLaC") else _frames(inside) or "mp3"
@@ -101,7 +101,7 @@ def _frames(head: bytes) -> str | None:
 
 
 def _id3_size(head: bytes) -> int:
-    """Bytes of the ID3v2 tag that `head` begins with; 0 where it begins with none."""
+    """Return the bytes of the ID3v2 tag at the start of `head`; 0 without one."""
     if not head.startswith(b"ID3") or len(head) < 10:
         return 0
     a, b, c, d = head[6:10]
@@ -113,7 +113,7 @@ def claimed_seconds(container: Container, file: BinaryIO, source: InputContainer
     if container.name == "wav":
         return _claimed_by_wav(file)
     if container.name == "mp3" and not _has_frame_count(file):
-        return None  # FFmpeg guesses by the first bit rate then
+        return None  # without a frame count FFmpeg guesses by the first bit rate
     if container.name in ("aac", "amr", "ogg"):
         return None  # guessed too, or what the end of the file says
     if stream.duration and stream.time_base:
@@ -122,7 +122,7 @@ def claimed_seconds(container: Container, file: BinaryIO, source: InputContainer
 
 
 def _claimed_by_wav(file: BinaryIO) -> float | None:
-    """By the size that the data chunk claims, where the file is shorter than that."""
+    """Return the seconds that the data chunk claims, where the file is shorter than that."""
     byte_rate = 0
     file.seek(12)
     while len(header := file.read(8)) == 8:
@@ -139,7 +139,7 @@ def _claimed_by_wav(file: BinaryIO) -> float | None:
 
 
 def _has_frame_count(file: BinaryIO) -> bool:
-    """True where an mp3 begins with a Xing, Info or VBRI frame, which counts the frames that follow."""
+    """Return whether an mp3 begins with a Xing, Info or VBRI frame, which counts the frames that follow."""
     file.seek(0)
     file.seek(_id3_size(file.read(10)))
     first = file.read(512)
@@ -147,7 +147,7 @@ def _has_frame_count(file: BinaryIO) -> bool:
 
 
 def ends_inside_a_page(file: BinaryIO) -> bool:
-    """True where the last page of an Ogg file claims more bytes than the file has."""
+    """Return whether the last page of an Ogg file claims more bytes than the file has."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - LARGEST_OGG_PAGE - 27))
     tail = file.read()

@@ -1,4 +1,4 @@
-"""A waveform in a bounded number of bins, made while the audio is decoded."""
+"""Computes a waveform of a bounded number of bins while audio is decoded."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ import numpy.typing as npt
 from av.audio.frame import AudioFrame
 
 MAX_BINS = 1000
-FIRST_BIN = 16  # samples; doubled as often as the audio needs it
-BLOCK = 32768  # samples that are gathered before they are looked at: frames are small
+FIRST_BIN = 16  # samples in a bin at first; doubled whenever the bins are full
+BLOCK = 32768  # samples that are gathered before they are processed, since frames are small
 
 Samples = npt.NDArray[Any]
 
 
 class Peaks:
-    """The loudest sample of each bin. Whenever the bins are full, neighbours are merged: memory stays as it is."""
+    """Keeps the loudest sample of each bin. When the bins are full, neighbours are merged, to bound the memory."""
 
     def __init__(self) -> None:
         self._peaks = np.zeros(0, dtype=np.float32)
@@ -35,14 +35,14 @@ class Peaks:
             self._fold()
 
     def bins(self) -> bytes:
-        """One unsigned byte a bin, 255 is full scale; at most MAX_BINS of them."""
+        """Return one unsigned byte for each bin, 255 is full scale; at most MAX_BINS."""
         if self._waiting:
             self._fold()
         peaks = np.append(self._peaks, self._rest.max()) if len(self._rest) else self._peaks
         return (np.clip(peaks[:MAX_BINS], 0, 1) * 255).round().astype(np.uint8).tobytes()
 
     def _fold(self) -> None:
-        """Turn what waits into bins."""
+        """Process the gathered samples into bins."""
         levels = np.concatenate([self._rest, _loudness(np.concatenate(self._waiting, axis=1))])
         self._waiting, self._waiting_samples = [], 0
         whole = len(levels) - len(levels) % self._bin
@@ -63,7 +63,7 @@ def _alike(one: Samples, other: Samples) -> bool:
 
 
 def _loudness(samples: Samples) -> npt.NDArray[np.float32]:
-    """The loudest channel at each sample, 1 is full scale. `samples`: channels x samples."""
+    """Return the level of the loudest channel at each sample, 1 is full scale. `samples`: channels x samples."""
     levels = samples.astype(np.float32)
     if samples.dtype == np.uint8:
         levels = levels / np.float32(128) - np.float32(1)

@@ -1,4 +1,4 @@
-"""What an audio file really is: measured by decoding all of it, never taken from its name or its headers.
+"""Measures an audio file by decoding all of it; never trusts its name or its headers.
 
 Run as a program (`python -m datasets.probe`) it answers one JSON request a line. `datasets.probe_pool` starts it so,
 because FFmpeg reads untrusted bytes here and may crash or hang. It knows no Django, no setting, no secret.
@@ -29,7 +29,7 @@ FENCE = {
     "format_whitelist": "wav,mp3,flac,ogg,mov,matroska,aac,aiff,amr,caf,w64",
     "protocol_whitelist": "",
 }
-# FFmpeg would look for other codecs hidden in PCM: most of the time that a short file takes.
+# FFmpeg would search PCM for other codecs, which takes most of the time of a short file.
 SHORT_LOOK = {"probesize": "4096"}
 MIN_SECONDS = 0.1
 MAX_BROKEN_SHARE = 0.1  # of packets that cannot be decoded
@@ -45,7 +45,7 @@ MOST_SAMPLES_PER_BYTE = 250
 
 @dataclass(frozen=True)
 class Probe:
-    """What was measured. `peaks` is hex, one byte a bin; `duration` is seconds by decoded samples."""
+    """The measurements of a file. `peaks` is hex, one byte a bin; `duration` is seconds by decoded samples."""
 
     container: str
     codec: str
@@ -99,7 +99,7 @@ def _measure(source: InputContainer, container: Container, file: BinaryIO, max_s
 
 
 class _Lengths:
-    """How long the audio of a file may be, by the caller's limit and by the file's size (bytes)."""
+    """Limits the length of a file's audio, by the caller's limit and by the file's size in bytes."""
 
     def __init__(self, max_seconds: float, size: int) -> None:
         self._max_seconds = max_seconds
@@ -107,7 +107,7 @@ class _Lengths:
         self._plausible_samples = ANY_SAMPLES + size * MOST_SAMPLES_PER_BYTE
 
     def allow(self, seconds: float, samples: float) -> None:
-        """`samples` of all channels together. Raises InvalidAudio where that is more than there may be."""
+        """Raise InvalidAudio where `samples` (of all channels together) are more than allowed."""
         if seconds > self._max_seconds:
             raise InvalidAudio(
                 AudioReason.TOO_LONG,
@@ -122,7 +122,7 @@ class _Lengths:
 
 
 class _Decoding:
-    """One pass over all packets of a stream: what came out, and what went wrong."""
+    """Decodes all packets of a stream, and counts samples and errors."""
 
     def __init__(self, lengths: _Lengths) -> None:
         self.lengths = lengths
@@ -181,7 +181,7 @@ class _Decoding:
         self.lengths.allow(self.seconds, self.all_samples)
 
     def judge(self, claimed: float | None, *, cut: bool) -> None:
-        """Raise InvalidAudio where what came out is not whole audio."""
+        """Raise InvalidAudio where the decoded audio is damaged or incomplete."""
         if self.encrypted:
             raise InvalidAudio(AudioReason.ENCRYPTED, "The audio is encrypted. Upload it without copy protection.")
         if self.broken > self.packets * MAX_BROKEN_SHARE and self.broken > 1:
@@ -205,7 +205,7 @@ class _Decoding:
 
 
 def _unreadable(container: Container) -> InvalidAudio:
-    """The refusal of a file that cannot even be opened."""
+    """Return the error for a file that cannot be opened."""
     if container.name == "mp4":
         return InvalidAudio(AudioReason.TRUNCATED, "The file has no index: it is cut off. Upload the whole file.")
     if container.name == "mp3":  # recognised by two bits only: most likely something else

@@ -1,4 +1,4 @@
-"""Runs in a terminal: which one is meant, and how far it is."""
+"""Shows the progress of a run in a terminal, and finds runs by number for commands."""
 
 import time
 
@@ -16,7 +16,7 @@ IDLE = "Nothing works on this run. Start a worker: manage.py watchdog (or make s
 
 
 def run_numbered(number: int) -> Run:
-    """Raises CommandError."""
+    """Return the run with this id. Raises CommandError."""
     run: Run | None = Run.objects.filter(pk=number).first()
     if run is None:
         recent = ", ".join(str(pk) for pk in Run.objects.order_by("-pk").values_list("pk", flat=True)[:10])
@@ -25,9 +25,9 @@ def run_numbered(number: int) -> Run:
 
 
 def watch(run: Run, stream: OutputWrapper) -> None:
-    """Show how far `run` is until it has ended: a bar in a terminal, or else a line now and then.
+    """Show the progress of `run` until it has ended: as a bar in a terminal, elsewhere as a line now and then.
 
-    Says once how to start a worker where for a while none has taken the run up.
+    Says once how to start a worker where none has claimed the run for a while.
     """
     display = _Bar(stream) if stream.isatty() else _Lines(stream)
     try:
@@ -52,8 +52,8 @@ def _follow(run: Run, display: "_Bar | _Lines") -> None:
         time.sleep(LOOK_SECONDS)
 
 
-def is_taken_up(run: Run) -> bool:
-    """True once a worker has claimed some of the run's work."""
+def is_claimed(run: Run) -> bool:
+    """Return whether a worker has claimed a shard of the run."""
     run.refresh_from_db(fields=["started_at"])
     return run.started_at is not None
 
@@ -63,7 +63,7 @@ def _is_held(run: Run) -> bool:
 
 
 def progress_line(progress: RunProgress) -> str:
-    """Such as `12 of 48 (25 %), 1 failed, 0:12 so far, about 0:36 left`."""
+    """Format the progress, such as `12 of 48 (25 %), 1 failed, 0:12 so far, about 0:36 left`."""
     share = progress.done / progress.total if progress.total else 1.0
     parts = [f"{progress.done} of {progress.total} ({share:.0%})"]
     if progress.failed:
@@ -84,7 +84,7 @@ def _clock(seconds: float) -> str:
 
 
 class _Bar:
-    """One line that is drawn again and again."""
+    """Draws the progress as one line that is overwritten."""
 
     def __init__(self, stream: OutputWrapper) -> None:
         self.stream = stream
@@ -106,7 +106,7 @@ class _Bar:
 
 
 class _Lines:
-    """A line at the start, one now and then, and one at the end."""
+    """Writes a line at the start, one every LINE_SECONDS, and one at the end."""
 
     def __init__(self, stream: OutputWrapper) -> None:
         self.stream = stream

@@ -1,4 +1,4 @@
-"""How lists of datasets and samples are narrowed."""
+"""Filters of the REST lists of datasets and samples."""
 
 from django.db.models import Q
 from django_filters import rest_framework as filters

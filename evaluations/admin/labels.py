@@ -1,4 +1,4 @@
-"""Small pieces of markup that lists and pages share. Every colour comes with a word or a sign."""
+"""Markup that lists and pages share. No state is shown by colour alone."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from evaluations.templatetags.figures import percent_of
 
 
 def status_pill(status: str, label: str) -> SafeString:
-    """The state of a run, job or result, as a word with a sign."""
+    """Show the state of a run, job or result as a word with a sign."""
     return format_html('<span class="ev-pill ev-{}">{}</span>', status, label)
 
 
 def run_bar(run: Any) -> SafeString:
-    """How far `run` (with counts) is: a bar, what failed or was cancelled in another colour, and the numbers."""
+    """Show the progress of `run` (`with_counts`): a bar with failed and cancelled parts, and the numbers."""
     return format_html(
         '<span class="ev-progress"><span class="ev-bar" aria-hidden="true"><span class="ev-bar-good" '
         'style="width:{}%"></span><span class="ev-bar-bad" style="width:{}%"></span>'

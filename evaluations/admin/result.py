@@ -1,4 +1,4 @@
-"""Results: a list that opens at any size, and the page where one is listened to and read."""
+"""Admin of results: a list that is fast at any size, and the page of one result with its audio and texts."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ NULLABLE = ("score__wer", "audio_seconds", "latency")
 
 
 class ResultPaginator(NoCountPaginator):
-    """Finds a page by its keys alone and joins only those: a page deep in the list skips keys, not joined rows."""
+    """Finds a page's keys first and joins only those rows, so that a page deep in the list is fast."""
 
     def rows(self, first: int, last: int) -> list[Any]:
         keys: ResultQuerySet = self.object_list  # type: ignore[assignment]
@@ -33,14 +33,14 @@ class ResultPaginator(NoCountPaginator):
 
 
 class ResultChangeList(NoCountChangeList):
-    """Where a column has no value (not finished, not scored), the row comes last, whichever way it is ordered."""
+    """Orders rows without a value (not finished, not scored) last, in both directions."""
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[OrderBy | str]:
         return [_nulls_last(str(name)) for name in super().get_ordering(request, queryset)]
 
 
 def _nulls_last(name: str) -> OrderBy | str:
-    """The same order with nulls last. Others stay as they are: saying it of a key would hide its index."""
+    """Return the order with nulls last. Keys are left alone: `NULLS LAST` would prevent the use of their index."""
     column = name.removeprefix("-")
     if column not in NULLABLE:
         return name
@@ -79,7 +79,7 @@ class ResultAdmin(NoCountMixin, WorkspaceAdmin):
         return super().get_paginator(request, queryset.values_list("pk", flat=True), *args, **kwargs)
 
     def get_sortable_by(self, request: HttpRequest) -> tuple[str, ...]:
-        """Within one run only: over all of them an order would have to read every result there is."""
+        """Allow sorting within one run only: across all runs it would read every result."""
         return ("key", "wer", "audio", "took") if run_of(request) else ()
 
     @display(description="Sample", ordering="sample__key")

@@ -1,4 +1,4 @@
-"""Filters of the result list. Their choices come from runs, jobs and enums: none of them reads the results."""
+"""Filters of the result list. Their choices come from runs, jobs and enums, so that none reads the results."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -19,12 +19,12 @@ RECENT_RUNS = 200
 
 
 def run_of(request: HttpRequest) -> int | None:
-    """The id of the run that the list is narrowed to; None where it shows all of them."""
+    """Return the id of the run that the list is filtered by; None without one."""
     return id_in(request.GET.get("run", ""))
 
 
 class Filter(admin.SimpleListFilter):
-    """A choice that can say what was chosen. Drawn without a form of its own, which is most of a filter's time."""
+    """A filter that can describe its choice. It is rendered without a form of its own, which would be slow."""
 
     template = "admin/evaluations/result/_filter_choice.html"
 
@@ -33,7 +33,7 @@ class Filter(admin.SimpleListFilter):
             yield {"value": value, "label": label, "selected": value == self.value()}
 
     def chosen(self) -> str:
-        """What a person reads about the choice; empty without one."""
+        """Return the choice as a text for people; empty without one."""
         value = self.value() or ""
         return str(dict(self.lookup_choices).get(value, value))
 
@@ -128,7 +128,7 @@ class WerFilter(RangeNumericListFilter):
             yield {"name": name, "word": word, "value": self.used_parameters.get(name, "")}
 
     def bounds(self) -> tuple[float | None, float | None]:
-        """From and to, in percent, both included; what is no number is no bound."""
+        """Return the inclusive bounds in percent; None for a bound that is missing or no number."""
         low, high = (self.used_parameters.get(f"wer_{end}") for end in ("from", "to"))
         return _number(low), _number(high)
 
@@ -166,7 +166,7 @@ RESULT_FILTERS = (RunFilter, ModelFilter, StatusFilter, ReasonFilter, OutputFilt
 
 
 def chosen_filters(changelist: ChangeList) -> list[tuple[str, str]]:
-    """What the list is narrowed to: (what, to what)."""
+    """Return the chosen filters of the list: (title, choice)."""
     chosen = ((str(spec.title), spec.chosen()) for spec in changelist.filter_specs if hasattr(spec, "chosen"))
     return [(title, value) for title, value in chosen if value]
 

@@ -1,4 +1,4 @@
-"""What the page of a result shows."""
+"""Collects what the page of a result shows."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from evaluations.scoring.normalizers import get_normalizer
 
 
 def result_context(result: Result) -> dict[str, Any]:
-    """The result with its score, its alignment, its attempts and its neighbours."""
+    """Return the result with its score, alignment, attempts and neighbours."""
     run, sample = result.run, result.sample
     normalizer = get_normalizer(run.normalizer, run.normalizer_version)
     completed = result.status == Result.Status.COMPLETED

@@ -1,4 +1,4 @@
-"""Runs: the list, the form that starts one, and the page that shows it live."""
+"""Admin of runs: the list, the form that starts one, and the page that shows one live."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -204,7 +204,7 @@ class RunAdmin(WorkspaceAdmin):
         return redirect(f"{page}?{urlencode({'normalizer': normalizer})}")
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """Not Django's, which would load every result to list what is deleted with the run."""
+        """Replaces Django's view, which would load every result to list what is deleted with the run."""
         run = self.get_object(request, object_id)
         if run is None:
             missing: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)

@@ -1,4 +1,4 @@
-"""What the page of a run shows."""
+"""Collects what the page of a run shows."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from evaluations.provider_state import files_of
 from evaluations.scoring.leaderboard import leaderboard
 from evaluations.scoring.normalizers import NORMALIZERS
 
-LARGE = 20_000  # results: from here on counting them takes long enough to ask for it less often
+LARGE = 20_000  # results, from which on the page refreshes less often, since counting takes long
 
 
 def live_context(run: Run) -> dict[str, Any]:
-    """What changes while the run goes on."""
+    """Return the part of the page that changes while the run goes on."""
     progress = run_progress(run)
     return {
         "run": run,
@@ -24,7 +24,7 @@ def live_context(run: Run) -> dict[str, Any]:
 
 
 def remote_context(run: Run) -> dict[str, Any]:
-    """Batches and files at the providers. They change after the run's end, too: until the files are gone."""
+    """Return batches and files at the providers, which also change after the run's end, until the files are gone."""
     batches, files = list(Batch.objects.of_run(run)), files_of(run)
     return {
         "run": run,
@@ -36,7 +36,7 @@ def remote_context(run: Run) -> dict[str, Any]:
 
 
 def prompts_of(run: Run) -> list[tuple[str, list[str]]]:
-    """What models were told, each text with the models' names."""
+    """Return each prompt with the names of the models that it was sent to."""
     names: dict[str, list[str]] = {}
     for job in run.jobs.all():
         names.setdefault(job.prompt, []).append(job.model_name)
@@ -44,8 +44,8 @@ def prompts_of(run: Run) -> list[tuple[str, list[str]]]:
 
 
 def board_context(run: Run, normalizer: str = "") -> dict[str, Any]:
-    """The models beside each other, under the run's own normaliser or the one that is asked for. It goes by its text:
-    templates call what can be called."""
+    """Return the leaderboard under `normalizer`, or the run's own. The normaliser is passed to the template as text,
+    since templates call what is callable."""
     names = [known.name for known in NORMALIZERS]
     board = leaderboard(run, normalizer if normalizer in names else None)
     return {

@@ -1,4 +1,4 @@
-"""The form that starts a run, and what it shows before it does."""
+"""The form that starts a run, with the choice of models and the estimate of its cost."""
 
 import uuid
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from providers.registry import KINDS, default_prompt
 
 
 class StartForm(forms.Form):
-    """Everything that `start_run` takes. Datasets and models of `workspace` only."""
+    """The arguments of `start_run`, with the datasets and models of `workspace`."""
 
     dataset = forms.ModelChoiceField(
         queryset=Dataset.objects.none(),
@@ -101,7 +101,7 @@ class StartForm(forms.Form):
         return (self.is_bound and self.cleaned_data.get("language")) or ""
 
     def chosen(self) -> tuple[Dataset | None, list[SpeechModel]]:
-        """The dataset and the models that are chosen so far, whether or not the form is complete."""
+        """Return the dataset and models chosen so far, also of an incomplete form."""
         if self.is_bound:
             self.is_valid()
             return self.cleaned_data.get("dataset"), list(self.cleaned_data.get("models", []))
@@ -111,17 +111,17 @@ class StartForm(forms.Form):
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """A model as the form shows it. One with a problem cannot be ticked."""
+    """A model as the form shows it; one with a problem cannot be chosen."""
 
     model: SpeechModel
     problem: str
-    estimate: ModelEstimate | None  # None: no dataset is chosen yet
+    estimate: ModelEstimate | None  # None without a chosen dataset
     is_chosen: bool
 
 
 def model_choices(form: StartForm) -> list[tuple[Provider, str, list[ModelChoice]]]:
-    """Every model by its provider and the name of its kind, with what it would cost on the chosen dataset or why it
-    cannot be used on it."""
+    """Return the models grouped by provider, with the name of its kind; each with its estimated cost on the chosen
+    dataset, or why it cannot be used."""
     dataset, chosen = form.chosen()
     models = list(form.catalogue)
     estimate = _estimate(form, dataset, models)
@@ -140,12 +140,12 @@ def model_choices(form: StartForm) -> list[tuple[Provider, str, list[ModelChoice
 
 
 def _kind(kind: str) -> str:
-    """Its name for a person; the code of one that is not installed."""
+    """Return the display name of a provider kind; its code where the kind is not installed."""
     return KINDS[kind].info.label if kind in KINDS else kind
 
 
 def estimate_of(form: StartForm) -> Estimate | None:
-    """What the run would be as it is chosen so far; None without a dataset."""
+    """Estimate the run as chosen so far; None without a dataset."""
     dataset, chosen = form.chosen()
     return _estimate(form, dataset, chosen)
 

@@ -1,4 +1,4 @@
-"""Progress of a run as server-sent events."""
+"""Streams the progress of a run as server-sent events."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""How lists of runs and results are narrowed."""
+"""Filters of the REST lists of runs and results."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ LARGEST_RATE = 1_000_000
 
 
 class RateFilter(filters.NumberFilter):
-    """By the word error rate of the sample."""
+    """Filters by the word error rate of the sample."""
 
     def __init__(self, *, lookup_expr: str) -> None:
         text = "Of the sample; 0.5 is 50 %."
@@ -32,7 +32,7 @@ class RunFilter(filters.FilterSet):
 
 
 class ResultFilter(filters.FilterSet):
-    """Of results `with_score`."""
+    """Filters results; needs `with_score`."""
 
     model = filters.CharFilter(field_name="job__model_name", help_text="Public name: provider/name.")
     status = filters.ChoiceFilter(choices=Result.Status.choices)

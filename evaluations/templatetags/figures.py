@@ -1,4 +1,4 @@
-"""How figures are written on the screens. What is not known is said to be unknown, never shown as 0."""
+"""Template filters that format figures. An unknown value is shown as unknown, never as 0."""
 
 from decimal import Decimal
 
@@ -14,13 +14,13 @@ NONE = "–"  # noqa: RUF001  (an en dash: nothing to show)
 
 @register.filter
 def rate(value: float | None) -> str:
-    """A WER or CER (1.0 is 100 %) in percent; a dash where there is none."""
+    """Format a WER or CER (1.0 is 100 %) in percent; a dash for None."""
     return NONE if value is None else f"{value * 100:.1f}%"
 
 
 @register.filter
 def times(value: float | None) -> str:
-    """RTFx: seconds of audio a second of processing."""
+    """Format an RTFx: seconds of audio per second of processing."""
     if value is None:
         return NONE
     return f"{value:.0f}x" if value >= 100 else f"{value:.1f}x"
@@ -28,7 +28,7 @@ def times(value: float | None) -> str:
 
 @register.filter
 def seconds(value: float | None) -> str:
-    """A latency or a clip's length, in seconds below one minute."""
+    """Format a latency or the length of a clip; in seconds below one minute."""
     if value is None:
         return NONE
     if value < 1:
@@ -38,7 +38,7 @@ def seconds(value: float | None) -> str:
 
 @register.filter
 def duration(value: float | None) -> str:
-    """A span of time to the second: 42 s, 3 min 05 s, 10 min, 2 h 10 min."""
+    """Format seconds as 42 s, 3 min 05 s, 10 min or 2 h 10 min."""
     if value is None:
         return NONE
     whole = round(value)
@@ -52,7 +52,7 @@ def duration(value: float | None) -> str:
 
 @register.filter
 def hours(value: float) -> str:
-    """Seconds of audio in hours; minutes or seconds where that says more."""
+    """Format seconds of audio in hours, or in minutes or seconds where they are few."""
     if value < 3600:
         return duration(value)
     return f"{value / 3600:,.1f} h"
@@ -60,7 +60,7 @@ def hours(value: float) -> str:
 
 @register.filter
 def usd(value: Decimal | None) -> str:
-    """US dollars to the cent; small sums with as many digits as say something."""
+    """Format US dollars to the cent; small sums with more digits."""
     if value is None:
         return "unknown"
     if not value:
@@ -73,29 +73,29 @@ def usd(value: Decimal | None) -> str:
 
 @register.filter
 def count(value: int) -> str:
-    """A number of things, in groups of three digits."""
+    """Format a number in groups of three digits."""
     return f"{value:,}"
 
 
 @register.filter
 def percent_of(part: int, whole: int) -> float:
-    """`part` of `whole` in percent, for the width of a bar; 0 of nothing."""
+    """Return `part` of `whole` in percent, for the width of a bar; 0 where `whole` is 0."""
     return round(100 * part / whole, 2) if whole else 0
 
 
 @register.filter
 def bar_of_rate(value: float) -> float:
-    """The width of a rate's bar in percent: full from 100 % on."""
+    """Return the width of a rate's bar in percent, at most 100."""
     return round(min(value, 1.0) * 100, 2)
 
 
 @register.filter
 def reason_label(code: str) -> str:
-    """What a failure's code tells a person; the code alone where it is not one of ours."""
+    """Return the text of a failure's code; the code itself where it is unknown."""
     return Reason(code).label if code in Reason.values else code
 
 
 @register.filter
 def status_label(status: str) -> str:
-    """The state of a run or a job in words."""
+    """Return the label of a run's or job's status."""
     return Status(status).label

@@ -1,4 +1,4 @@
-"""The result list's table, drawn with less work a row than the admin's own: its time is most of the page's."""
+"""Renders the table of the result list faster than the admin's own, which takes most of the page's time."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ register = template.Library()
 
 @register.inclusion_tag("admin/evaluations/result/_table.html")
 def result_table(changelist: NoCountChangeList) -> dict[str, Any]:
-    """Headers that order, and rows of (address from the list's own, first cell, [(label, other cell)])."""
+    """Return sortable headers, and rows of (address relative to the list, first cell, [(label, other cell)])."""
     headers = list(result_headers(changelist))
     labels = [header["text"] for header in headers]
     first, *others = (getattr(changelist.model_admin, name) for name in changelist.list_display)

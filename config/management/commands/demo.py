@@ -14,7 +14,7 @@ from accounts.models import User, Workspace
 from config import dotenv
 from config.demo_speech import add_missing_sentences
 from config.management.commands.setup import ADMIN, WORKSPACE
-from config.processes import Group, answers, port_is_free, uvicorn
+from config.processes import ProcessGroup, answers, port_is_free, uvicorn
 from core.processes import interruptible, manage
 from datasets.models import Dataset
 from datasets.services import create_dataset
@@ -29,7 +29,7 @@ from providers.models import SpeechModel
 NAME = "demo"
 SPEAKER = "espeak-ng"
 MODELS = ["pocketsphinx", "pocketsphinx-fast"]
-# A demonstration that was killed is taken up again within seconds; logs stay out of the progress bar.
+# Short leases, so that a demonstration that was killed goes on within seconds; no logs within the progress bar.
 ENVIRONMENT = {"SHARD_LEASE_SECONDS": "20", "SWEEP_SECONDS": "5", "LOG_LEVEL": "WARNING"}
 
 ADDRESS = """
@@ -51,7 +51,7 @@ class Command(BaseCommand):
         host, port, serve = options["host"], options["port"], not options["no_serve"]
         if serve and not port_is_free(host, port):
             raise CommandError(f"Port {port} is in use. Choose another one: make demo PORT={port + 1}")
-        site = Group(ENVIRONMENT)
+        site = ProcessGroup(ENVIRONMENT)
         with interruptible():
             try:
                 password = self._set_up()
@@ -69,7 +69,7 @@ class Command(BaseCommand):
                 site.stop()
 
     def _set_up(self) -> str:
-        """Returns the admin user's password: made once, kept in `.env`, and left alone where it is set already."""
+        """Return the admin user's password, made at the first start and kept in `.env`."""
         call_command("setup", stdout=StringIO())
         password = dotenv.ensure("DEMO_ADMIN_PASSWORD")
         if not User.objects.get(username=ADMIN).check_password(password):

@@ -1,4 +1,4 @@
-"""Whether this installation can do its work: each part is ok, or what to do about it."""
+"""Checks whether this installation can work; says for each part that it is ok, or what to do."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -15,7 +15,7 @@ INDENT = "\n" + " " * 18
 
 class Command(BaseCommand):
     help = "Checks settings, database, queue, storage and providers. Exit code 1 where something is wrong."
-    requires_system_checks = []  # they are the first thing that it looks at
+    requires_system_checks = []  # its first check runs them
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(

@@ -1,4 +1,4 @@
-"""An evaluation from the command line, for people and for pipelines that must not get worse."""
+"""Runs an evaluation from the command line; in CI, fails where a model got worse than a limit."""
 
 import time
 from argparse import ArgumentParser
@@ -13,7 +13,7 @@ from config.processes import worker_running
 from core.errors import EarshotError
 from core.processes import interruptible
 from datasets.models import Dataset
-from evaluations.cli_progress import is_taken_up, watch
+from evaluations.cli_progress import is_claimed, watch
 from evaluations.models import Run
 from evaluations.scoring.leaderboard import Leaderboard, leaderboard
 from evaluations.scoring.normalizers import DEFAULT
@@ -21,7 +21,7 @@ from evaluations.scoring.table import leaderboard_table
 from evaluations.services import start_run
 from providers.models import SpeechModel
 
-PATIENCE = 3.0  # seconds until a worker that is alive has taken up a new run
+PATIENCE = 3.0  # seconds within which a running worker claims a new run
 
 
 class Command(BaseCommand):
@@ -73,7 +73,7 @@ class Command(BaseCommand):
     def _wait(self, run: Run, worker: str) -> None:
         ended = False
         with interruptible(), ExitStack() as stack:
-            if worker == "auto" and not _taken_up_soon(run):
+            if worker == "auto" and not _is_claimed_soon(run):
                 self.stderr.write("No worker takes it up: one is started for as long as this waits.", style_func=str)
                 stack.enter_context(worker_running())
             watch(run, self.stderr)
@@ -100,10 +100,10 @@ class Command(BaseCommand):
             raise CommandError("\n".join(problems))
 
 
-def _taken_up_soon(run: Run) -> bool:
+def _is_claimed_soon(run: Run) -> bool:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        if is_taken_up(run):
+        if is_claimed(run):
             return True
         time.sleep(0.1)
     return False

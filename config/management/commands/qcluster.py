@@ -7,7 +7,7 @@ from core.queue.cluster import run_cluster
 
 class Command(qcluster.Command):
     def add_arguments(self, parser: Any) -> None:
-        """None: the queue has one name, from the settings."""
+        """Add no options: django-q2's would choose another queue, but its name comes from the settings."""
 
     def handle(self, *args: Any, **options: Any) -> None:
         run_cluster()

@@ -1,11 +1,11 @@
-"""The whole site on one machine: web server, worker and watchdog."""
+"""Serves the whole site on one machine: web server, worker and watchdog."""
 
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from config.processes import Group, answers, port_is_free, uvicorn
+from config.processes import ProcessGroup, answers, port_is_free, uvicorn
 from core.processes import interruptible, manage
 
 
@@ -20,7 +20,7 @@ class Command(BaseCommand):
         host, port = options["host"], options["port"]
         if not port_is_free(host, port):
             raise CommandError(f"Port {port} is in use. Choose another one: make serve PORT={port + 1}")
-        site = Group()
+        site = ProcessGroup()
         with interruptible():
             try:
                 site.start("worker's watchdog", manage("watchdog"))

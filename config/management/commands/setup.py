@@ -1,4 +1,4 @@
-"""Everything that a new installation needs before it is served; doing it again changes nothing."""
+"""Prepares a new installation; repeating it changes nothing."""
 
 from argparse import ArgumentParser
 from typing import Any

@@ -1,4 +1,4 @@
-"""`manage.py collect RUN`: the kept result files of a run's batches, read again."""
+"""`manage.py collect RUN`: reads the stored result files of a run's batches again."""
 
 from argparse import ArgumentParser
 from typing import Any

@@ -1,4 +1,4 @@
-"""`manage.py export_run RUN`: a run's results, on stdout."""
+"""`manage.py export_run RUN`: writes a run's results to stdout."""
 
 from argparse import ArgumentParser
 from typing import Any
