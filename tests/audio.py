@@ -6,6 +6,7 @@ import os
 import tempfile
 import wave
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -63,7 +64,7 @@ def encode(
     os.close(handle)
     path = Path(name)
     with av.open(path, "w", format=container_name, options=options or {}) as container:
-        stream = container.add_stream(codec, rate=rate, layout=layout)
+        stream: Any = container.add_stream(codec, rate=rate, layout=layout)
         frame = av.AudioFrame.from_ndarray(pcm, format="s16", layout=layout)
         frame.sample_rate = rate
         context = stream.codec_context

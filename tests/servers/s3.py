@@ -49,7 +49,7 @@ def _content(request: Request) -> bytes:
     rest = request.body[:]
     if "aws-chunked" not in request.headers.get("content-encoding", ""):
         return rest
-    parts = []
+    parts: list[bytes] = []
     while True:
         head, _, rest = rest.partition(b"\r\n")
         size = int(head.partition(b";")[0], 16)

@@ -22,7 +22,7 @@ from tests.servers.http11 import Request, Server
 
 PATIENCE = 120.0  # seconds for a start or an end: machines that run tests are busy
 
-Ready = Callable[[int, Callable[[], None]], None]
+Ready = Callable[[int, Callable[[], object]], None]
 
 
 class App(Protocol):
@@ -36,7 +36,7 @@ class StandIn:
     """A running stand-in, and how to tell it what to do."""
 
     package: ClassVar[str]  # python -m PACKAGE
-    make_app: ClassVar[Callable[[dict[str, Any], list[dict[str, Any]]], App]]
+    make_app: ClassVar[Any]  # a class: of settings and faults it makes an App
     does_all_the_same: ClassVar[bool] = False  # see http11.Server
 
     def __init__(self, port: int, stop: Callable[[], None] = lambda: None) -> None:
@@ -92,7 +92,7 @@ class StandIn:
         started = threading.Event()
         told: dict[str, Any] = {}
 
-        def ready(port: int, stop: Callable[[], None]) -> None:
+        def ready(port: int, stop: Callable[[], object]) -> None:
             told.update(port=port, stop=stop)
             started.set()
 
@@ -131,7 +131,7 @@ class StandIn:
         parser.add_argument("--with-parent", action="store_true", help="end when standard input is closed")
         options = parser.parse_args()
 
-        def ready(port: int, stop: Callable[[], None]) -> None:
+        def ready(port: int, stop: Callable[[], object]) -> None:
             print(port, flush=True)  # noqa: T201
             signal.signal(signal.SIGTERM, lambda *_: stop())
             if options.with_parent:

@@ -58,4 +58,5 @@ async def run(what, secret, model_name, count):
 if __name__ == "__main__":
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
     django.setup()
-    asyncio.run(run(*sys.argv[1:4], int(sys.argv[4])))
+    asked, secret_given, model, times = sys.argv[1:5]
+    asyncio.run(run(asked, secret_given, model, int(times)))

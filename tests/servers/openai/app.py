@@ -117,7 +117,13 @@ class App:
 
     def _record(self, operation: str, request: Request, fields: dict[str, Any], file: Part | None) -> None:
         headers = {name: value for name, value in request.headers.items() if name != "authorization"}
-        call = {"operation": operation, "path": request.path, "fields": fields, "headers": headers, "when": time.time()}
+        call: dict[str, Any] = {
+            "operation": operation,
+            "path": request.path,
+            "fields": fields,
+            "headers": headers,
+            "when": time.time(),
+        }
         call["bearer"] = "authorization" in request.headers
         if file:
             call["file"] = {"name": file.filename, "mime_type": file.mime_type, "size": file.size}

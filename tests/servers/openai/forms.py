@@ -52,7 +52,7 @@ class Part:
 def _decoded_seconds(audio: bytes) -> float:
     try:
         with av.open(io.BytesIO(audio)) as container:
-            return sum(frame.samples / frame.sample_rate for frame in container.decode(audio=0))
+            return sum((frame.samples / frame.sample_rate for frame in container.decode(audio=0)), 0.0)
     except (av.FFmpegError, ValueError, IndexError, PermissionError):
         return 0.0
 
@@ -83,5 +83,5 @@ def _part(head: str, body: Body, start: int, end: int) -> Part:
     for line in head.split("\r\n"):
         name, _, value = line.partition(":")
         message[name] = value.strip()
-    name = message.get_param("name", "", "content-disposition")
-    return Part(str(name), message.get_filename(), message.get_content_type(), body, start, end)
+    field = message.get_param("name", "", "content-disposition")
+    return Part(str(field), message.get_filename(), message.get_content_type(), body, start, end)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from tests.servers.http11 import BrokenOff
@@ -17,7 +17,7 @@ class Streams:
         self.open = 0
         self.released = asyncio.Event()
 
-    async def send(self, parts: Sequence[bytes], fault: Fault | None, error: bytes) -> AsyncIterator[bytes]:
+    async def send(self, parts: Sequence[bytes], fault: Fault | None, error: bytes) -> AsyncGenerator[bytes, None]:
         """The last part is the one that ends the stream well; `error` is sent in its place where that is the fault."""
         self.open += 1
         try:

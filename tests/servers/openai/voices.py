@@ -46,7 +46,7 @@ def _encode(pcm: np.ndarray, encoding: str, rate: int) -> bytes:
     container_name, codec = _CODECS[encoding]
     out = io.BytesIO()
     with av.open(out, "w", format=container_name) as container:
-        stream = container.add_stream(codec, rate=rate, layout="mono")
+        stream: Any = container.add_stream(codec, rate=rate, layout="mono")
         frame = av.AudioFrame.from_ndarray(pcm.reshape(1, -1), format="s16", layout="mono")
         frame.sample_rate = rate
         context = stream.codec_context

@@ -14,7 +14,7 @@ from voice.protocol.config import Limits
 from voice.protocol.responses import ResponseInProgress
 from voice.protocol.session import Session
 
-JUNK = (
+JUNK: tuple[object, ...] = (
     None,
     True,
     -1,
