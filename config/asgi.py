@@ -49,6 +49,8 @@ async def application(scope: dict[str, Any], receive: Receive, send: Send) -> No
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
     elif scope["type"] == "http" and (scope["path"] == "/v1" or scope["path"].startswith("/v1/")):
+        if scope["path"].startswith("/v1/realtime"):  # what a proxy without upgrades makes of a WebSocket's address
+            take_key_out(scope)
         await gateway(scope, receive, with_nosniff(send))
     elif scope["type"] == "websocket":
         take_key_out(scope)

@@ -64,21 +64,28 @@ def public_socket(address: tuple[Any, ...]) -> socket.socket:
     return socket.socket(family, kind, protocol)
 
 
-def public_address(host: str, port: int) -> str:
-    """The address to connect to for `host`, looked up when the connection is made, as for `public_socket`.
+def public_addresses(host: str, port: int) -> list[str]:
+    """The addresses to connect to for `host`, looked up when the connection is made, as for `public_socket`.
 
     Raises AddressRefused where any of its addresses is not on the public network, unless `ALLOW_PRIVATE_ADDRESSES` is
-    set: then `host` itself is returned.
+    set: then `host` itself is the only one.
     """
     if settings.ALLOW_PRIVATE_ADDRESSES:
-        return host
+        return [host]
     try:
         addresses = _addresses(host, port)
     except InvalidInput as error:
         raise AddressRefused(error.message) from error
     if not _is_open_port(port) or not all(_is_public(address) for address in addresses):
-        raise AddressRefused(REFUSED)
-    return addresses[0]
+        raise AddressRefused(f"{host} is not called. {REFUSED}")
+    return addresses
+
+
+def refused_address(error: BaseException | None) -> AddressRefused | None:
+    """Why no connection was made, where that was refused here and `error` came of it."""
+    while error is not None and not isinstance(error, AddressRefused):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _addresses(host: str, port: int | None) -> list[str]:

@@ -145,9 +145,13 @@ class RealtimeConnection:
                 self._end = End.IDLE
                 return self._runner.tell(TimeUp("idle"))
             await asyncio.sleep(min(CHECKED_EVERY, max(min(expires_at, idle_at) - now, 1.0)))
-            with suppress(ApiError):  # no database: checked again the next time
+            try:
                 if not await may_go_on(self._caller.session_id):
                     return await self._leave(End.ACCESS, POLICY, "Your access has ended.")
+            except ApiError:  # no database: checked again the next time
+                pass
+            except Exception as error:  # the same: a session that nobody watches would never end
+                logger.error("A session was not checked: %s at\n%s", type(error).__name__, place_of(error))
 
 
 async def realtime(websocket: WebSocket) -> None:

@@ -3,13 +3,14 @@ public addresses alone. A name that led to the public network when it was entere
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import httpcore2
 import httpx2
 
 from providers.adapters.http import certificates, needs_proxy
-from providers.addresses import AddressRefused, public_address
+from providers.addresses import AddressRefused, public_addresses
 
 Options = Iterable[Any] | None
 
@@ -26,7 +27,11 @@ class _PublicBackend(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Options = None,
     ) -> httpcore2.NetworkStream:
-        return self._backend.connect_tcp(_looked_up(host, port), port, timeout, local_address, socket_options)
+        addresses = _looked_up(host, port)
+        for address in addresses[:-1]:
+            with suppress(httpcore2.ConnectError, httpcore2.ConnectTimeout):  # the next one may be reached
+                return self._backend.connect_tcp(address, port, timeout, local_address, socket_options)
+        return self._backend.connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
 
 
 class _AsyncPublicBackend(httpcore2.AsyncNetworkBackend):
@@ -41,15 +46,18 @@ class _AsyncPublicBackend(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Options = None,
     ) -> httpcore2.AsyncNetworkStream:
-        address = await asyncio.to_thread(_looked_up, host, port)
-        return await self._backend.connect_tcp(address, port, timeout, local_address, socket_options)
+        addresses = await asyncio.to_thread(_looked_up, host, port)
+        for address in addresses[:-1]:
+            with suppress(httpcore2.ConnectError, httpcore2.ConnectTimeout):  # the next one may be reached
+                return await self._backend.connect_tcp(address, port, timeout, local_address, socket_options)
+        return await self._backend.connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
 
 
-def _looked_up(host: str, port: int) -> str:
+def _looked_up(host: str, port: int) -> list[str]:
     try:
-        return public_address(host, port)
+        return public_addresses(host, port)
     except AddressRefused as error:
-        raise httpcore2.ConnectError(f"{host} is not called. {error}") from error
+        raise httpcore2.ConnectError(str(error)) from error
 
 
 def transport_for(base_url: str, limits: httpx2.Limits, *, public_only: bool) -> httpx2.HTTPTransport | None:

@@ -230,12 +230,13 @@ def test_what_cannot_be_uploaded_fails_at_the_end_of_the_slice_and_is_not_tried_
     workspace, gemini, flash, settings
 ):
     settings.SLICE_SECONDS = 0.5
-    gemini.settings(latency_seconds=0.1)
+    gemini.settings(latency_seconds=0.1, batch_running_seconds=3600.0)
     gemini.fault("file", "FAILED", times=1)
     run = start_run(dataset=make_audio_dataset(workspace, samples=12), models=[flash])
     OrmQ.objects.all().delete()
     work_shard(Shard.objects.get().pk)
     assert Result.objects.filter(run=run, status="failed", reason="file_refused").count() == 1
     assert Result.objects.filter(run=run, status="pending").count() == 11
+    gemini.advance(3600)
     finish(run)
     assert not Upload.objects.filter(generation__gt=1).exists()

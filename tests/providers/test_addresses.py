@@ -50,6 +50,9 @@ def test_an_address_holds_no_line_break_and_no_space(url):
         check_public_url(url)
 
 
+REFUSED = r"^rebound.example is not called\. Its address is not on the public network\. ALLOW_PRIVATE_ADDRESSES=1"
+
+
 @pytest.fixture
 def rebound(monkeypatch):
     """A name that led to a public address when it was entered, and leads to a server on loopback now. Returns the
@@ -76,14 +79,16 @@ def nobody_came(server):
 def test_a_name_that_leads_elsewhere_by_now_is_not_called_by_the_sdk_of_openai(rebound):
     url, server = rebound
     adapter = OpenAICompatibleAdapter(ProviderConfig("any", "any", url, "secret"))
-    with pytest.raises(ProviderError):
+    with pytest.raises(ProviderError, match=REFUSED) as refused:
         asyncio.run(adapter.list_models())
+    assert (refused.value.reason, refused.value.retryable) == ("request_refused", False)
     assert nobody_came(server)
 
 
 def test_a_name_that_leads_elsewhere_by_now_is_not_called_by_the_sdk_of_gemini(rebound):
     url, server = rebound
     adapter = GeminiAdapter(ProviderConfig("any", "any", url, "secret"))
-    with pytest.raises(ProviderError):
+    with pytest.raises(ProviderError, match=REFUSED) as refused:
         asyncio.run(adapter.list_models())
+    assert (refused.value.reason, refused.value.retryable) == ("request_refused", False)
     assert nobody_came(server)

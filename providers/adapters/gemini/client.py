@@ -15,6 +15,7 @@ from providers.adapters.base import ProviderError
 from providers.adapters.gemini.sdk import genai
 from providers.adapters.http import call, needs_proxy
 from providers.adapters.public_transport import async_transport_for, transport_for
+from providers.addresses import refused_address
 from providers.reasons import Reason
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class GeminiClient:
         return file
 
     def _call(self, method: str, url: str, headers: dict[str, str], body: bytes = b"") -> httpx2.Response:
-        """Call the API by `adapters.http`, or by the SDK's HTTP client if a proxy is set. Raises ProviderError and APIError."""
+        """Call the API by `adapters.http`, or by the SDK's client if a proxy is set. Raises ProviderError, APIError."""
         if needs_proxy(self.base_url):
             response = self.http.request(method, url, headers=headers, content=body)
         else:
@@ -204,6 +205,8 @@ def provider_errors() -> Iterator[None]:
     except httpx2.TimeoutException as error:
         raise ProviderError(Reason.TIMEOUT, "The provider did not answer in time.", retryable=True) from error
     except httpx2.RequestError as error:  # no connection, one that broke, or one that cannot be unpacked
+        if refused := refused_address(error):
+            raise ProviderError(Reason.REQUEST_REFUSED, str(refused)) from error
         message = f"The connection to the provider failed ({type(error).__name__})."
         raise ProviderError(Reason.PROVIDER_ERROR, message, retryable=True) from error
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:

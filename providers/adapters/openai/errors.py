@@ -16,6 +16,7 @@ import httpx2
 
 from providers.adapters.base import ProviderError
 from providers.adapters.openai.sdk import sdk
+from providers.addresses import refused_address
 from providers.reasons import Reason
 
 if TYPE_CHECKING:
@@ -106,6 +107,8 @@ def broken_off() -> ProviderError:
 
 
 def _connection_error(error: BaseException) -> ProviderError:
+    if refused := refused_address(error):
+        return ProviderError(Reason.REQUEST_REFUSED, str(refused))
     message = f"The connection to the provider failed ({_why(error)})."
     return ProviderError(Reason.PROVIDER_ERROR, message, retryable=True)
 

@@ -90,15 +90,18 @@ def test_after_its_end_a_writer_starts_again(writer):
 def test_a_call_is_settled_although_the_server_ended_the_connection(call, minute):
     async def cut_in_between():
         reservation = await recorder.reserve(call("req-1"))
-        await asyncio.to_thread(cut)
+        await asyncio.to_thread(cut, await recorder.writer.submit(its_connections, None))
         await recorder.settle(reservation, minute())
 
-    def cut():
+    def its_connections(requests):
         with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
+            cursor.execute("SELECT pg_backend_pid()")
+            return [cursor.fetchone()[0] for _ in requests]
+
+    def cut(pid):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+            assert cursor.fetchone() == (True,)
         connection.close()
 
     asyncio.run(cut_in_between())
