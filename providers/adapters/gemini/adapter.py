@@ -152,41 +152,41 @@ class GeminiAdapter:
                     model=model.upstream_name, contents=spoken_text(request), config=config
                 )
             )
-        tally, reader = StreamUsage(), SpeechReader()
-        tally.count(answer)
+        usage, reader = StreamUsage(), SpeechReader()
+        usage.count(answer)
         with provider_errors():
             pcm = reader.feed(answer)
-        check_spoken(tally, reader)
-        return Speech(wav_file(pcm, reader.sample_rate), reader.sample_rate, tally.input_tokens, tally.output_tokens)
+        check_spoken(usage, reader)
+        return Speech(wav_file(pcm, reader.sample_rate), reader.sample_rate, usage.input_tokens, usage.output_tokens)
 
     async def stream_speech(self, model: ModelConfig, request: SpeechRequest) -> AsyncGenerator[SpeechPart, None]:
         """Synthesize part by part, as PCM whatever encoding is requested."""
-        tally, reader = StreamUsage(), SpeechReader()
+        usage, reader = StreamUsage(), SpeechReader()
         contents = [{"role": "user", "parts": [{"text": spoken_text(request)}]}]
         stream = self._client.pieces(model.upstream_name, contents, speech_config(model, request))
         async with aclosing(relay(stream)) as pieces:
             async for piece in pieces:
-                tally.count(piece)
+                usage.count(piece)
                 with provider_errors():
                     pcm = reader.feed(piece)
                 if pcm:
                     yield SpeechPart(pcm, "pcm", reader.sample_rate)
-        check_spoken(tally, reader)
-        yield SpeechPart(b"", "pcm", reader.sample_rate, tally.input_tokens, tally.output_tokens)
+        check_spoken(usage, reader)
+        yield SpeechPart(b"", "pcm", reader.sample_rate, usage.input_tokens, usage.output_tokens)
 
     async def stream_chat(self, model: ModelConfig, request: ChatRequest) -> AsyncGenerator[ChatPart, None]:
-        tally, written = StreamUsage(), False
+        usage, written = StreamUsage(), False
         stream = self._client.pieces(model.upstream_name, chat_contents(request), chat_config(request))
         async with aclosing(relay(stream)) as pieces:
             async for piece in pieces:
-                tally.count(piece)
+                usage.count(piece)
                 if text := text_of(piece):
                     written = True
                     yield ChatPart(text)
-        tally.check_whole()
-        if not written and not tally.truncated:
+        usage.check_whole()
+        if not written and not usage.truncated:
             raise ProviderError(Reason.EMPTY_OUTPUT, "The model answered with no text.")
-        yield ChatPart("", tally.input_tokens, tally.output_tokens, tally.truncated)
+        yield ChatPart("", usage.input_tokens, usage.output_tokens, usage.truncated)
 
     async def list_models(self) -> list[str]:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._list_models)

@@ -121,7 +121,7 @@ class GeminiClient:
         return file
 
     def _call(self, method: str, url: str, headers: dict[str, str], body: bytes = b"") -> httpx2.Response:
-        """Call the API by `adapters.http`, or by the SDK's client if a proxy is set. Raises ProviderError, APIError."""
+        """Call the API by `adapters.http`, or by httpx2 through a proxy. Raises ProviderError and APIError."""
         if needs_proxy(self.base_url):
             response = self.http.request(method, url, headers=headers, content=body)
         else:
@@ -132,7 +132,7 @@ class GeminiClient:
         return response
 
     def get_json(self, path: str, **params: Any) -> dict[str, Any]:
-        """GET a resource as JSON. Raises an error if the response is no JSON object."""
+        """GET a resource as JSON. Raises ValueError if the response is no JSON object, and the SDK's errors."""
         answer = self.http.get(f"{self.base_url}/{API_VERSION}/{path}", params=params, headers=self._headers)
         genai().errors.APIError.raise_for_response(answer)
         body = answer.json()

@@ -25,7 +25,7 @@ def problem_with_model(upstream_name: str, options: dict[str, Any]) -> str:
 
 
 def speech_config(model: ModelConfig, request: SpeechRequest) -> "types.GenerateContentConfig":
-    """Return the request. Raises CapabilityNotSupported."""
+    """Return the configuration of a request for speech. Raises CapabilityNotSupported."""
     if request.speed != 1.0:
         raise CapabilityNotSupported("Gemini's voices take no speed: leave it at 1, or ask for a pace in instructions.")
     voice = genai().types.PrebuiltVoiceConfig(voice_name=request.voice or model.options.get("voice", DEFAULT_VOICE))

@@ -32,7 +32,7 @@ class StreamUsage:
         return self.finish == "MAX_TOKENS"
 
     def check_whole(self) -> None:
-        """Raise ProviderError if the stream ended without a finish reason."""
+        """Raise ProviderError if the stream ended without a candidate or without a finish reason."""
         if self._pieces and not self._candidates:
             raise ProviderError(Reason.NO_CANDIDATES, "The provider's answer holds no candidate.")
         if not self.finish:
@@ -41,7 +41,7 @@ class StreamUsage:
 
 
 def check_spoken(usage: StreamUsage, reader: SpeechReader) -> None:
-    """Raise ProviderError if the speech does not cover the whole text."""
+    """Raise ProviderError if the speech is incomplete or missing."""
     usage.check_whole()
     if usage.truncated:
         raise ProviderError(Reason.CUT_OFF, "The speech was cut off at the model's output limit.")
