@@ -144,5 +144,5 @@ def test_streams_take_converted_audio_too(openai):
         )
         return [part async for part in parts]
 
-    assert asyncio.run(first_part())[-1].whole.text
+    assert asyncio.run(first_part())[-1].final.text
     assert sent(openai).head == "fLaC"
