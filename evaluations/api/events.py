@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import close_old_connections, connections
+from django.db import connections
 
 from accounts.access import Access
 from accounts.api_keys import still_has_access
@@ -29,7 +29,15 @@ async def progress_events(run_id: int, access: Access) -> AsyncIterator[bytes]:
     """
     await sync_to_async(connections.close_all)()  # the request's own, which would stay open as long as the client
     shown, sent_at, checked_at = None, 0.0, time.monotonic()
-    while (progress := await sync_to_async(_progress, thread_sensitive=False)(run_id)) is not None:
+    while True:
+        is_checked = time.monotonic() - checked_at > ACCESS_SECONDS
+        look = sync_to_async(_look, thread_sensitive=False)
+        may_watch, progress = await look(run_id, access if is_checked else None)
+        if not may_watch:
+            return
+        if progress is None:
+            break
+        checked_at = time.monotonic() if is_checked else checked_at
         state = replace(progress, seconds_elapsed=None, seconds_left=None)
         if state != shown:
             yield _event("progress", asdict(progress))
@@ -37,20 +45,21 @@ async def progress_events(run_id: int, access: Access) -> AsyncIterator[bytes]:
         elif time.monotonic() - sent_at > HEARTBEAT_SECONDS:
             yield b": still here\n\n"
             sent_at = time.monotonic()
-        if time.monotonic() - checked_at > ACCESS_SECONDS:
-            if not await sync_to_async(still_has_access, thread_sensitive=False)(access):
-                return
-            checked_at = time.monotonic()
         if progress.status not in UNFINISHED:
             break
         await asyncio.sleep(LOOK_SECONDS)
     yield _event("end", {"status": progress.status if progress else "deleted"})
 
 
-def _progress(run_id: int) -> RunProgress | None:
-    close_old_connections()
-    run = Run.objects.filter(pk=run_id).first()
-    return run_progress(run) if run else None
+def _look(run_id: int, access: Access | None) -> tuple[bool, RunProgress | None]:
+    """Whether `access`, where it is to be checked, still holds; and the progress, None where the run was deleted."""
+    try:
+        if access is not None and not still_has_access(access):
+            return False, None
+        run = Run.objects.filter(pk=run_id).first()
+        return True, run_progress(run) if run else None
+    finally:
+        connections.close_all()
 
 
 def _event(name: str, data: dict[str, Any]) -> bytes:

@@ -6,7 +6,6 @@ import threading
 
 import httpx
 import pytest
-from asgiref.sync import sync_to_async
 from django.db import connection
 
 from accounts.api_keys import access_of_key
@@ -14,7 +13,7 @@ from accounts.services import create_api_key, revoke_api_key
 from evaluations.api import events as event_stream
 from evaluations.services import delete_run
 from tests.evaluations.factories import complete, fail, make_run
-from tests.waiting import wait_for
+from tests.waiting import beside, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -122,7 +121,7 @@ def test_a_stream_ends_with_the_access_of_who_watches_it(workspace, monkeypatch)
 
     async def watch():
         first = await anext(stream)
-        await sync_to_async(revoke_api_key)(api_key=api_key)
+        await beside(lambda: revoke_api_key(api_key=api_key))
         return first, [event async for event in stream]
 
     first, rest = asyncio.run(watch())

@@ -22,12 +22,12 @@ def test_callers_who_leave_while_their_body_is_hashed_leave_the_room_to_others()
     async def some_leave():
         await asyncio.gather(*(leave() for _ in range(8)))
 
-    BodyHash._beside.submit(go_on.wait)
+    BodyHash._hash_thread.submit(go_on.wait)
     try:
         asyncio.run(some_leave())
     finally:
         go_on.set()
-    BodyHash._beside.submit(int).result()  # after all that waited
+    BodyHash._hash_thread.submit(int).result()  # after all that waited
 
     assert BodyHash._room._value == BodyHash._room._initial_value
 

@@ -21,8 +21,8 @@ DATABASES = {"django_db_setup", "site", "bare_site"}  # the fixtures that all da
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_xdist_auto_num_workers(config):
-    """Two more than there are cores: tests that start processes wait more than they compute."""
-    return len(os.sched_getaffinity(0)) + 2
+    """One more than there are cores: tests that start processes wait more than they compute."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 @pytest.hookimpl(tryfirst=True)

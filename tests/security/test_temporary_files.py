@@ -31,7 +31,7 @@ def test_a_folder_of_somebody_else_is_refused(monkeypatch, folder):
     me = os.getuid()
     monkeypatch.setattr(os, "getuid", lambda: me + 1)
     folder.rename(folder.with_name(f"earshot-{me + 1}"))
-    with pytest.raises(PermissionError, match="belongs to another user"):
+    with pytest.raises(PermissionError, match="is no private folder of this user"):
         temporary.folder()
 
 

@@ -3,9 +3,19 @@ import wave
 import numpy as np
 import pytest
 
+from tests.gateway.live import live_site
+from tests.voice.conftest import make_pipelines
 from tests.voice.speech import spoken
 
 TURNS = ["good morning to you", "what time is it now"]
+
+
+@pytest.fixture(scope="module")
+def live(committed, tmp_path_factory):
+    """A site of the module's own: what clients do in real time has nobody else's calls beside it."""
+    with live_site(tmp_path_factory.mktemp("site")) as live:
+        make_pipelines(live.workspace)
+        yield live
 
 
 @pytest.fixture(scope="session")

@@ -92,7 +92,7 @@ async def main():
     runner = WorkerRunner(handle_sigint=False)
     await runner.add_workers(worker)
     talking = asyncio.create_task(talk(worker, ready, done, by_hand))
-    await asyncio.wait_for(runner.run(), 70)
+    await asyncio.wait_for(runner.run(), 280)
     await talking
     print(json.dumps(seen))  # noqa: T201
 
