@@ -110,12 +110,11 @@ def in_new_process(function: Callable[..., Any], *arguments: Any) -> Any:
 def working_cluster(**environment: str) -> Iterator[int]:
     """Run a qcluster on Django's database; yields its process's id once a worker has done something."""
     from core.models import Timer
-    from core.queue import enqueue, waiting
+    from core.queue import waiting
     from tests.evaluations.cluster import running_cluster
     from tests.waiting import wait_for
 
     with tempfile.TemporaryDirectory() as logs, running_cluster(Path(logs), **environment) as cluster:
-        enqueue("evaluations.tasks.sweep")
         wait_for(lambda: Timer.objects.exists() and not waiting())
         yield cluster.process.pid
 

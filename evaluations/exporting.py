@@ -1,18 +1,16 @@
 """Exports a run's results as csv or jsonl."""
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+from core.csv_lines import csv_lines, without_formula
 from evaluations.models import Result, ResultQuerySet, Run
 
 FORMATS = ("csv", "jsonl")
 SLICE = 1000
 # A spreadsheet takes a cell that begins with one of these for a formula, and runs it.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 COLUMNS = [
     "result",
     "sample",
@@ -49,11 +47,11 @@ def export_run(run: Run, file_format: str) -> Iterator[bytes]:
     apostrophe, and what is unknown is empty.
     """
     if file_format == "csv":
-        yield "\ufeff".encode() + _csv_lines([COLUMNS])  # the mark tells spreadsheets that it is UTF-8
+        yield "\ufeff".encode() + csv_lines([COLUMNS])  # the mark tells spreadsheets that it is UTF-8
     for results in _slices(Result.objects.filter(run=run).with_details()):
         rows = [_row(run, result) for result in results]
         if file_format == "csv":
-            yield _csv_lines([[_cell(row[column]) for column in COLUMNS] for row in rows])
+            yield csv_lines([[_cell(row[column]) for column in COLUMNS] for row in rows])
         else:
             yield "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
@@ -100,10 +98,4 @@ def _usd(cost: Decimal | None) -> str | None:
 def _cell(value: Any) -> Any:
     if isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False)
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
-
-
-def _csv_lines(rows: list[list[Any]]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
+    return without_formula(value)

@@ -18,7 +18,7 @@ from gateway.rate_limit import Need, local_buckets, take
 from gateway.usage.budgets import accounts_of, over_budget
 from gateway.usage.recorder import writer
 
-__all__ = ["ApiError", "authenticate", "authenticate_key", "forget"]
+__all__ = ["authenticate", "authenticate_key", "forget"]
 
 CACHE_SECONDS = 5.0  # seconds until changes of a key, its limits and its budgets reach every process
 MOST_CACHED = 10_000

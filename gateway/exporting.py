@@ -1,7 +1,5 @@
 """Usage as a file."""
 
-import csv
-import io
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -9,12 +7,12 @@ from typing import Any
 
 from django.http import HttpRequest, StreamingHttpResponse
 
+from core.csv_lines import csv_lines, without_formula
 from core.streaming import streamable
 from gateway.models import UsageRecordQuerySet
 
 SLICE = 1000
 # A spreadsheet takes a cell that begins with one of these for a formula, and runs it.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 COLUMNS = [
     *("id", "request_id", "session_id", "endpoint", "api_key", "key_name", "model_name", "served_by"),
     *("state", "result", "status", "reason", "audio_seconds", "characters", "input_tokens", "output_tokens"),
@@ -25,11 +23,11 @@ COLUMNS = [
 def usage_csv(records: UsageRecordQuerySet) -> Iterator[bytes]:
     """A line for each of the calls, oldest first, under a line of COLUMNS: times in UTC, what is not known is empty,
     and a text that a spreadsheet would run begins with an apostrophe."""
-    yield "\ufeff".encode() + _lines([COLUMNS])  # the mark tells spreadsheets that it is UTF-8
+    yield "\ufeff".encode() + csv_lines([COLUMNS])  # the mark tells spreadsheets that it is UTF-8
     last_id = 0
     # Each slice is a query of its own: no cursor or transaction is open while a slow client takes the last one.
     while rows := list(records.filter(pk__gt=last_id).order_by("pk").values_list(*COLUMNS)[:SLICE]):
-        yield _lines([[_cell(value) for value in row] for row in rows])
+        yield csv_lines([[_cell(value) for value in row] for row in rows])
         last_id = rows[-1][0]
 
 
@@ -45,10 +43,4 @@ def _cell(value: Any) -> Any:
         return value.astimezone(UTC).isoformat()
     if isinstance(value, Decimal):
         return f"{value:f}"
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
-
-
-def _lines(rows: list[list[Any]]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
+    return without_formula(value)

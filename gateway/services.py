@@ -13,7 +13,7 @@ from providers.models import SpeechModel
 
 
 @dataclass(frozen=True)
-class ModelTarget:
+class AliasModel:
     """A model of an alias. `weight` only counts with the strategy `weighted`."""
 
     model: SpeechModel
@@ -40,7 +40,7 @@ def change_budget(*, budget: Budget, monthly_usd: Decimal) -> None:
 def save_alias(
     *,
     alias: ModelAlias,
-    targets: Sequence[ModelTarget] | None = None,
+    targets: Sequence[AliasModel] | None = None,
 ) -> ModelAlias:
     """Create or change an alias. `targets`: its models in order; None leaves them unchanged.
 

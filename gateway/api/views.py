@@ -161,7 +161,7 @@ class ModelAliasViewSet(
         return self.get_queryset().get(pk=alias.pk)
 
 
-def _targets(workspace: Workspace, named: Sequence[dict[str, Any]]) -> list[services.ModelTarget]:
+def _targets(workspace: Workspace, named: Sequence[dict[str, Any]]) -> list[services.AliasModel]:
     """The models of the workspace by their public names. Raises ValidationError for one that is not there."""
     found = []
     for target in named:
@@ -169,5 +169,5 @@ def _targets(workspace: Workspace, named: Sequence[dict[str, Any]]) -> list[serv
         model = SpeechModel.objects.for_workspace(workspace).named(name).select_related("provider").first()
         if model is None:
             raise ValidationError({"targets": [f"There is no model {name!r}."]})
-        found.append(services.ModelTarget(model, target["weight"]))
+        found.append(services.AliasModel(model, target["weight"]))
     return found

@@ -15,6 +15,7 @@ from accounts.access import Access
 from gateway.errors import ApiError
 
 BODY_PATIENCE = 60.0  # seconds to wait for the next bytes of the body
+STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # proxies must not buffer streams
 REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 
 

@@ -14,7 +14,7 @@ from gateway.errors import invalid
 from gateway.http.errors import envelope, of_provider
 from gateway.http.metering import SERVED_BY, first_in_time, first_success, metered
 from gateway.http.passthrough import can_relay_speech, relay_speech
-from gateway.http.request import Request, StreamingResponse
+from gateway.http.request import STREAM_HEADERS, Request, StreamingResponse
 from gateway.usage.metering import Usage
 from providers.adapters.base import (
     AudioEncoding,
@@ -29,7 +29,6 @@ from providers.reasons import Reason
 
 MAX_BODY = 256 * 1024  # bytes: fits the longest text in JSON escapes, with instructions
 MAX_CHARACTERS = 4096
-STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # for proxies: no buffering
 SLOWEST, FASTEST = 0.25, 4.0
 CONTENT_TYPES: dict[AudioEncoding, str] = {
     "mp3": "audio/mpeg",

@@ -23,7 +23,7 @@ from gateway.http.formats import CONTENT_TYPES, Transcript, as_object, as_text, 
 from gateway.http.metering import SERVED_BY, first_in_time, first_success, metered
 from gateway.http.multipart import Form, read_form
 from gateway.http.params import TranscriptionParams, read_params
-from gateway.http.request import Request, StreamingResponse
+from gateway.http.request import STREAM_HEADERS, Request, StreamingResponse
 from gateway.usage.metering import Usage
 from providers.adapters.base import (
     CapabilityNotSupported,
@@ -39,7 +39,6 @@ from providers.adapters.base import (
 from providers.reasons import Reason
 
 EVENTS = "text/event-stream; charset=utf-8"
-STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,11 @@ from weakref import WeakSet
 
 from django.conf import settings
 
-from gateway.errors import ApiError
 from gateway.usage import records
 from gateway.usage.group_commit import Writer
 from gateway.usage.types import Call, Outcome, Reservation, Settlement
 
-__all__ = ["ApiError", "Call", "Outcome", "Reservation", "close", "reserve", "settle"]
+__all__ = ["Call", "Outcome", "Reservation", "close", "reserve", "settle"]
 
 _open_reservations: "WeakSet[Reservation]" = WeakSet()  # of this process; used in the writer's thread only
 
